@@ -1,0 +1,47 @@
+"""How a command starts and ends: flag errors, one-line errors, the JSON line."""
+
+import json
+import logging
+import sys
+
+import absl.logging
+from absl import app
+from absl import flags
+
+from mocotf.errors import UserError
+
+flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
+
+
+def run(main):
+    """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags."""
+
+    def guarded(argv):
+        if len(argv) > 1:
+            _stop(f"unexpected argument {argv[1]!r}: every option is a flag, --name=value", 2)
+        absl.logging.set_verbosity(absl.logging.WARNING)
+        logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
+        try:
+            main()
+        except UserError as error:
+            _stop(str(error), 1)
+
+    app.run(guarded, flags_parser=_parse)
+
+
+def print_json(results):
+    """Prints the results as the last line if --json is given."""
+    if flags.FLAGS.json:
+        print(json.dumps(results), flush=True)
+
+
+def _parse(argv):
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, OSError) as error:
+        _stop(" ".join(str(error).split()), 2)
+
+
+def _stop(message, code):
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    sys.exit(code)

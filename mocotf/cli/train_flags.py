@@ -1,0 +1,199 @@
+"""The flags of `python -m mocotf.train`, named after the original's."""
+
+from absl import flags
+
+from mocotf.data import recipe
+from mocotf.errors import UserError
+from mocotf.nn.resnet import ARCHITECTURES
+from mocotf.nn.resnet import STEMS
+from mocotf.training.strategy import STRATEGIES
+
+FLAGS = flags.FLAGS
+
+# Data
+flags.DEFINE_string(
+    "dataset", "patches", "patches (embedded), folder, or a name in tensorflow-datasets."
+)
+flags.DEFINE_string("data_dir", None, "Folder of images, or where tensorflow-datasets keeps its data.")
+flags.DEFINE_integer("image_size", 224, "Side of a view, pixels.", lower_bound=8)
+flags.DEFINE_bool(
+    "aug_plus", False, "MoCo v2's augmentation instead of v1's: jitter p .8, then gray, then blur."
+)
+flags.DEFINE_float("crop_min", 0.2, "Smallest share of the image's area in a crop.", 0.0001, 1)
+flags.DEFINE_list(
+    "jitter",
+    None,
+    "Strengths of brightness, contrast, saturation, hue. Default: .4,.4,.4,.4; v2 .4,.4,.4,.1.",
+)
+flags.DEFINE_float("blur_prob", None, "Share of views blurred, with --aug_plus. Default: .5.", 0, 1)
+flags.DEFINE_list("mean", [str(x) for x in recipe.IMAGENET_MEAN], "Mean of R, G, B in [0, 1].")
+flags.DEFINE_list("std", [str(x) for x in recipe.IMAGENET_STD], "Standard deviation of R, G, B.")
+# Model
+flags.DEFINE_enum("arch", "resnet50", list(ARCHITECTURES), "Backbone.")
+flags.DEFINE_float("width", 1.0, "Multiplies every channel count of the backbone.", lower_bound=0.01)
+flags.DEFINE_enum(
+    "stem",
+    "imagenet",
+    list(STEMS),
+    "First layers: imagenet 7x7/2 and max-pool, small 3x3/2, cifar 3x3/1.",
+)
+flags.DEFINE_bool("mlp", False, "MoCo v2's two-layer head instead of v1's linear one.")
+flags.DEFINE_integer("moco_dim", 128, "Dimension of queries and keys.", lower_bound=1)
+flags.DEFINE_integer("moco_k", 65536, "Keys in the queue.", lower_bound=1)
+flags.DEFINE_float(
+    "moco_m",
+    0.999,
+    "Momentum m of the key encoder: theta_k <- m theta_k + (1 - m) theta_q each step.",
+    0,
+    1,
+)
+flags.DEFINE_float("moco_t", 0.07, "Softmax temperature T.", lower_bound=1e-6)
+flags.DEFINE_integer(
+    "bn_splits",
+    1,
+    "BN groups a replica's batch is split into; 8 stands for the papers' 8 GPUs.",
+    lower_bound=1,
+)
+flags.DEFINE_bool("shuffle_bn", True, "Permute key images over replicas and BN groups.")
+flags.DEFINE_bool("symmetric", False, "Sum the loss of both directions; enqueues 2 keys an image.")
+# Optimisation
+flags.DEFINE_integer("epochs", 200, "Passes over the data.", lower_bound=1)
+flags.DEFINE_integer("steps", None, "Optimizer steps, instead of --epochs.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 256, "Images a step, over all replicas.", lower_bound=1)
+flags.DEFINE_float("lr", 0.03, "Learning rate.", lower_bound=0)
+flags.DEFINE_enum(
+    "lr_scaling",
+    "none",
+    ["none", "linear", "sqrt"],
+    "Multiply --lr by batch_size / 256, or its square root.",
+)
+flags.DEFINE_list("schedule", ["120", "160"], "Epochs at which the rate falls to a tenth.")
+flags.DEFINE_bool("cos", False, "Cosine schedule instead of --schedule.")
+flags.DEFINE_enum(
+    "cos_unit", "epoch", ["epoch", "step"], "How often --cos changes the rate; the papers: epoch."
+)
+flags.DEFINE_integer(
+    "exp_steps",
+    None,
+    "Instead of --schedule: multiply the rate by --exp_factor every so many steps.",
+    lower_bound=1,
+)
+flags.DEFINE_float("exp_factor", 0.9, "Factor for --exp_steps.", 0, 1)
+flags.DEFINE_integer("warmup_epochs", 0, "Epochs of linear warm-up.", lower_bound=0)
+flags.DEFINE_float("momentum", 0.9, "Momentum of SGD.", 0, 1)
+flags.DEFINE_float("weight_decay", 1e-4, "Coupled weight decay, on all parameters.", lower_bound=0)
+# Run
+flags.DEFINE_string(
+    "model_dir",
+    None,
+    "Run directory: checkpoints, metrics, TensorBoard. A stopped run in it is resumed.",
+)
+flags.DEFINE_integer("seed", 0, "Of every random draw.", lower_bound=0)
+flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    STRATEGIES,
+    "mirrored: a replica on each accelerator; auto: that, where there are several.",
+)
+flags.DEFINE_integer(
+    "num_logical_devices",
+    1,
+    "Split the CPU into so many devices, to try several replicas.",
+    lower_bound=1,
+)
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "mixed_bfloat16"],
+    "Of the encoders; loss, queue and momentum update stay float32.",
+)
+flags.DEFINE_integer("steps_per_execution", 1, "Steps between returns to Python.", lower_bound=1)
+flags.DEFINE_integer(
+    "log_every", 10, "Steps between records in metrics.jsonl and TensorBoard.", lower_bound=1
+)
+flags.DEFINE_integer(
+    "checkpoint_every",
+    1000,
+    "Steps between checkpoints; each epoch's end is one too.",
+    lower_bound=1,
+)
+flags.DEFINE_integer(
+    "knn_every",
+    1,
+    "Epochs between kNN measurements, where there are labels; 0 for none.",
+    lower_bound=0,
+)
+flags.DEFINE_integer("knn_k", 200, "Neighbours that vote.", lower_bound=1)
+flags.DEFINE_float("knn_t", 0.07, "Temperature of the vote.", lower_bound=1e-6)
+flags.DEFINE_enum(
+    "knn_features",
+    "pooled",
+    ["pooled", "embedding"],
+    "What kNN compares: backbone features, or the head's output.",
+)
+flags.mark_flag_as_required("model_dir")
+
+# Flags that change what is shown or kept, not what is computed.
+NEUTRAL = {"model_dir", "log_every", "checkpoint_every"}
+
+
+def computing():
+    """Returns name → text of every flag that decides what the run computes, defaults included."""
+    own = FLAGS.get_flags_for_module(__name__)
+    serialized = {f.name: f.serialize() for f in own if f.name not in NEUTRAL and f.value is not None}
+    return {name: text.partition("=")[2] or "true" for name, text in serialized.items() if text}
+
+
+def check():
+    """Holds flags against each other and makes numbers of lists.
+
+    Raises:
+        UserError: flags contradict each other, or a list is not of the numbers expected.
+    """
+    for one, other in (
+        ("cos", "schedule"),
+        ("cos", "exp_steps"),
+        ("exp_steps", "schedule"),
+        ("steps", "epochs"),
+    ):
+        if FLAGS[one].value and FLAGS[other].present:
+            raise UserError(f"--{one} and --{other} contradict each other: give one of them")
+    for flag, needed in (
+        ("cos_unit", "cos"),
+        ("exp_factor", "exp_steps"),
+        ("blur_prob", "aug_plus"),
+    ):
+        if FLAGS[flag].present and not FLAGS[needed].value:
+            raise UserError(f"--{flag} does nothing without --{needed}: add it, or drop --{flag}")
+    if FLAGS.num_logical_devices > 1 and FLAGS.strategy == "one_device":
+        raise UserError(
+            f"--num_logical_devices={FLAGS.num_logical_devices} and --strategy=one_device contradict "
+            "each other: try --strategy=mirrored"
+        )
+    if FLAGS.dataset == "folder" and not FLAGS.data_dir:
+        raise UserError("--dataset=folder: --data_dir is missing; expected a folder of images")
+    if FLAGS.dataset == "patches" and FLAGS.data_dir:
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir} with --dataset=patches, which is embedded; for your own "
+            "images: --dataset=folder"
+        )
+
+
+def numbers(name, count=None):
+    """Returns the numbers of list flag `name`; None where it is not set.
+
+    Raises:
+        UserError: not numbers, or not `count` of them.
+    """
+    texts = FLAGS[name].value
+    if texts is None:
+        return None
+    try:
+        values = tuple(float(text) for text in texts)
+    except ValueError:
+        values = ()
+    if not values or (count and len(values) != count):
+        raise UserError(
+            f"--{name}={','.join(texts)}: expected {count or 'some'} numbers separated by commas"
+        )
+    return values

@@ -1,0 +1,1 @@
+"""Images in: sources, two-crop pipeline, augmentation."""

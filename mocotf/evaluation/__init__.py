@@ -1,0 +1,1 @@
+"""Feature extraction, kNN and its monitor."""

@@ -1,0 +1,53 @@
+"""kNN accuracy during pre-training."""
+
+import tensorflow as tf
+
+from mocotf.data.pipeline import centre_views
+from mocotf.evaluation.features import extract
+from mocotf.evaluation.knn import knn_top1
+
+
+class KNNMonitor:
+    """Measures the kNN top-1 of an encoder on a labelled source; changes nothing that is trained.
+
+    Args:
+        source: a `Source` with labels.
+        augmentation: gives size, mean and std of the evaluation view.
+        k, T: see `knn_top1`.
+        batch_size: images encoded at a time.
+    """
+
+    def __init__(self, source, augmentation, *, k, T, batch_size=256):
+        self._views = {
+            part: centre_views(source, part, augmentation, batch_size) for part in ("bank", "queries")
+        }
+        self._vote = {"k": k, "T": T}
+
+    def measure(self, encode):
+        """Returns the top-1 in percent of features `encode(images)`."""
+        bank, bank_labels = extract(encode, self._views["bank"])
+        queries, query_labels = extract(encode, self._views["queries"])
+        return knn_top1(bank, bank_labels, queries, query_labels, **self._vote)
+
+    def measure_pixels(self):
+        """Returns the top-1 of raw pixels, brought to at most 32 × 32 by averaging."""
+        return self.measure(_small)
+
+
+def encoder_function(encoder, features):
+    """Returns the compiled inference function of an `Encoder`.
+
+    Args:
+        features: "pooled" for the backbone's features, "embedding" for the head's unit-length output.
+    """
+    network = encoder.backbone if features == "pooled" else encoder
+
+    @tf.function(reduce_retracing=True)
+    def encode(images):
+        return network(images, training=False)
+
+    return encode
+
+
+def _small(images):
+    return tf.image.resize(images, (32, 32), method="area") if images.shape[1] > 32 else images

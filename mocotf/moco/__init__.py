@@ -1,0 +1,1 @@
+"""The papers: queue, key encoder, shuffled batch norm, loss, and the model that joins them."""

@@ -1,0 +1,107 @@
+"""MoCo: Algorithm 1 of arXiv 1911.05722 as a Keras model."""
+
+import tensorflow as tf
+
+from mocotf.moco.key_encoder import copy_weights
+from mocotf.moco.key_encoder import momentum_update
+from mocotf.moco.loss import info_nce
+from mocotf.moco.queue import Queue
+from mocotf.moco.shuffle import all_gather
+from mocotf.moco.shuffle import own_share
+from mocotf.moco.shuffle import permutation
+from mocotf.moco.trainer import Trainer
+
+
+class MoCo(Trainer):
+    """Momentum Contrast v1 and v2; which of them is a matter of head, augmentation and T.
+
+    Create it, compile it with an `mocotf.optim.sgd.SGD`, and `fit` it inside a strategy's scope on a
+    dataset of view pairs.
+
+    Args:
+        query_encoder: f_q, a built `Encoder`; trained by back-propagation.
+        key_encoder: f_k, of the same structure; starts as a copy of f_q and follows it.
+        K: keys in the queue, at least those enqueued a step.
+        m: momentum of θk, in [0, 1): θk ← m·θk + (1 - m)·θq.
+        T: temperature.
+        symmetric: sum the loss of both directions, each view once query and once key.
+        shuffle: permute key images over replicas and BN groups.
+        seed: of the queue's first rows and of the permutations.
+    """
+
+    def __init__(self, query_encoder, key_encoder, *, K, m, T, symmetric=False, shuffle=True, seed=0):
+        super().__init__(name="moco")
+        self.query_encoder = query_encoder
+        self.key_encoder = key_encoder
+        copy_weights(query_encoder, key_encoder)
+        C = query_encoder.head.output_shape[-1]
+        dtype = tf.float64 if query_encoder.compute_dtype == "float64" else tf.float32
+        self.queue = Queue(K, C, seed=seed, dtype=dtype)
+        self.m = m
+        self.T = T
+        self.symmetric = symmetric
+        self.shuffle = shuffle
+        self.seed = seed
+        self.built = True
+
+    def call(self, images, training=False):
+        """Returns the query encoder's embeddings `[n, C]` of images `[n, H, W, 3]`."""
+        return self.query_encoder(images, training=training)
+
+    def train_step(self, views):
+        """One step on this replica's share `(x_q, x_k)`, each `[n, H, W, 3]`, of the global batch.
+
+        Returns float32 scalars: `loss`, and `acc1`, `acc5`, the (K+1)-way pretext accuracy in
+        percent.
+        """
+        x_q, x_k = views
+        directions = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
+
+        momentum_update(self.key_encoder, self.query_encoder, self.m)
+        keys = [self.encode_keys(x_k, d) for d, (_, x_k) in enumerate(directions)]
+
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        with tf.GradientTape() as tape:
+            loss, ranks = 0.0, []
+            for (x_q, _), (k, _) in zip(directions, keys, strict=True):
+                q = self.query_encoder(x_q, training=True)  # [n, C]
+                loss_d, rank = info_nce(q, k, self.queue.keys, self.T)
+                loss += loss_d
+                ranks.append(rank)
+            # The optimizer sums gradients over replicas; the method takes their mean.
+            scaled_loss = self.optimizer.scale_loss(loss / replicas)
+        theta_q = self.query_encoder.trainable_variables
+        gradients = tape.gradient(scaled_loss, [v.value for v in theta_q])
+        self.optimizer.apply_gradients(zip(gradients, theta_q, strict=True))
+
+        # After the loss: today's keys are no negatives today.
+        self.queue.enqueue(tf.concat([all_k for _, all_k in keys], axis=0))
+
+        rank = tf.concat(ranks, axis=0)
+        return {"loss": tf.cast(loss, tf.float32), "acc1": top(1, rank), "acc5": top(5, rank)}
+
+    def encode_keys(self, x_k, direction=0):
+        """Encodes this replica's key images under shuffled BN, without gradient.
+
+        Args:
+            x_k: `[n, H, W, 3]`.
+            direction: 0, or 1 for the second half of the symmetric loss; each permutes anew.
+
+        Returns:
+            (k, all_k): the keys of `x_k` `[n, C]`, and those of all replicas `[N, C]` in their order.
+        """
+        if not self.shuffle:
+            k = self.key_encoder(x_k, training=True)
+            return k, all_gather(k)
+        everyone = all_gather(x_k)
+        order = permutation(
+            self.seed, self.optimizer.iterations.value, direction, tf.shape(everyone)[0]
+        )
+        k = self.key_encoder(tf.gather(everyone, own_share(order)), training=True)
+        all_k = tf.gather(all_gather(k), tf.argsort(order))
+        return own_share(all_k), all_k
+
+
+def top(j, rank):
+    """Returns the percentage of queries whose key is among the `j` most similar."""
+    return 100 * tf.reduce_mean(tf.cast(rank < j, tf.float32))

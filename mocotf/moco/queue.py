@@ -1,0 +1,39 @@
+"""The dictionary: a ring buffer of keys (arXiv 1911.05722, §3.2)."""
+
+import tensorflow as tf
+
+
+class Queue(tf.Module):
+    """The newest K keys, `[K, C]`, and the row where the next is written.
+
+    Every replica holds the same rows, because every replica enqueues the same keys: so the variables
+    are read and written in place, without a broadcast.
+
+    Args:
+        K: number of keys.
+        C: dimension of a key.
+        seed: of the initial rows, normal and scaled to unit length.
+        dtype: of the keys, float32 or float64.
+    """
+
+    def __init__(self, K, C, *, seed, dtype=tf.float32):
+        super().__init__(name="queue")
+        local = {
+            "trainable": False,
+            "synchronization": tf.VariableSynchronization.ON_READ,
+            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        }
+        noise = tf.random.stateless_normal([K, C], seed=[seed, K], dtype=dtype)
+        self.keys = tf.Variable(tf.math.l2_normalize(noise, axis=1), name="keys", **local)
+        self.pointer = tf.Variable(0, dtype=tf.int64, name="pointer", **local)
+        self.K = K
+
+    def enqueue(self, k):
+        """Overwrites the oldest keys by `k` `[N, C]`, N ≤ K, wrapping at the end of the buffer."""
+        N = tf.shape(k, out_type=tf.int64)[0]
+        rows = (self.pointer + tf.range(N)) % self.K
+        # The method of the same name is not implemented for on-read variables.
+        tf.raw_ops.ResourceScatterNdUpdate(
+            ref=self.keys.handle, indices=rows[:, None], updates=tf.cast(k, self.keys.dtype)
+        )
+        self.pointer.assign((self.pointer + N) % self.K)

@@ -1,0 +1,1 @@
+"""Tensors through: fused batch norm, ResNets, heads."""

@@ -1,0 +1,113 @@
+"""Batch normalisation as PyTorch computes it, on TensorFlow's fused kernel."""
+
+import keras
+import tensorflow as tf
+
+
+class BatchNorm(keras.layers.Layer):
+    """Normalises channels-last images by batch statistics, in `groups` independent slices of the batch.
+
+    Differs from `keras.layers.BatchNormalization` in what MoCo depends on: the kernel is fused; the
+    moving variance takes the unbiased batch variance, as in PyTorch; `trainable = False` does not
+    switch to inference; and every replica keeps its own moving statistics, of which replica 0's are
+    read and saved, as under PyTorch's DDP.
+
+    Args:
+        groups: number of contiguous, equal slices of the batch with statistics of their own
+            (MoCo's shuffled BN on one device). The moving statistics take the mean over groups.
+        momentum: weight of the old moving statistics, in [0, 1].
+        epsilon: added to the variance.
+
+    Call: `x` float `[n, H, W, C]`, float16/bfloat16/float32/float64; returns the same shape and dtype.
+
+    Raises:
+        ValueError: where the batch is statically known not to divide by `groups`.
+    """
+
+    def __init__(self, groups=1, momentum=0.9, epsilon=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.groups = groups
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def build(self, input_shape):
+        self.gamma = self._per_channel("gamma", "ones", input_shape[-1])
+        self.beta = self._per_channel("beta", "zeros", input_shape[-1])
+        # `add_weight` does not know `synchronization`.
+        local = {
+            "trainable": False,
+            "synchronization": "on_read",
+            "aggregation": "only_first_replica",
+        }
+        self.moving_mean = self._per_channel("moving_mean", "zeros", input_shape[-1], **local)
+        self.moving_variance = self._per_channel("moving_variance", "ones", input_shape[-1], **local)
+
+    def _per_channel(self, name, initializer, channels, **kwargs):
+        # Statistics and affine parameters stay float32 where activations are bfloat16.
+        return keras.Variable(
+            initializer,
+            shape=(channels,),
+            dtype=self.variable_dtype,
+            autocast=False,
+            name=name,
+            **kwargs,
+        )
+
+    def call(self, x, training=False):
+        if not training:
+            return self._normalize(x, self.moving_mean.value, self.moving_variance.value)
+        if self.groups == 1:
+            y, mean, variance = self._normalize_by_batch(x)
+        else:
+            if x.shape[0] is not None and x.shape[0] % self.groups:
+                raise ValueError(
+                    f"A batch of {x.shape[0]} does not divide into {self.groups} BN groups."
+                )
+            slices = [self._normalize_by_batch(part) for part in tf.split(x, self.groups)]
+            ys, means, variances = zip(*slices, strict=True)
+            y = tf.concat(ys, axis=0)
+            mean = tf.add_n(means) / self.groups
+            variance = tf.add_n(variances) / self.groups
+        self._follow(self.moving_mean, mean)
+        self._follow(self.moving_variance, variance)
+        return y
+
+    def _follow(self, moving, batch):
+        moving.assign(self.momentum * moving.value + (1 - self.momentum) * batch)
+
+    def _normalize_by_batch(self, x):
+        """Returns `x` normalised by its own statistics, its mean, and its unbiased variance."""
+        if x.dtype != tf.float64:
+            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+                x=x,
+                scale=self.gamma.value,
+                offset=self.beta.value,
+                mean=[],
+                variance=[],
+                epsilon=self.epsilon,
+                is_training=True,
+            )
+            return y, mean, variance
+        mean, biased = tf.nn.moments(x, axes=[0, 1, 2])
+        count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
+        unbiased = biased * count / tf.maximum(count - 1, 1)
+        return self._normalize(x, mean, biased), mean, unbiased
+
+    def _normalize(self, x, mean, variance):
+        if x.dtype != tf.float64:
+            return tf.raw_ops.FusedBatchNormV3(
+                x=x,
+                scale=self.gamma.value,
+                offset=self.beta.value,
+                mean=mean,
+                variance=variance,
+                epsilon=self.epsilon,
+                is_training=False,
+            ).y
+        # The fused kernel takes no float64; the fidelity tests need it.
+        gain = self.gamma.value * tf.math.rsqrt(variance + self.epsilon)
+        return (x - mean) * gain + self.beta.value
+
+    def get_config(self):
+        own = {"groups": self.groups, "momentum": self.momentum, "epsilon": self.epsilon}
+        return super().get_config() | own

@@ -1,0 +1,108 @@
+"""ResNets as torchvision defines them ("v1.5"), with torchvision's layer names.
+
+He et al., arXiv 1512.03385; initialisation arXiv 1502.01852. What differs from `keras.applications`
+and matters for exchanging weights: no convolution bias, the stride sits in the 3×3 convolution,
+strided windows are padded explicitly by (k-1)/2 on every side, BN epsilon is 1e-5.
+"""
+
+import keras
+
+from mocotf.nn.batch_norm import BatchNorm
+
+# arch: (bottleneck?, blocks a stage)
+ARCHITECTURES = {
+    "resnet10": (False, (1, 1, 1, 1)),
+    "resnet18": (False, (2, 2, 2, 2)),
+    "resnet34": (False, (3, 4, 6, 3)),
+    "resnet50": (True, (3, 4, 6, 3)),
+    "resnet101": (True, (3, 4, 23, 3)),
+    "resnet152": (True, (3, 8, 36, 3)),
+}
+# stem: (kernel, stride, max-pool?)
+STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False), "small": (3, 2, False)}
+
+
+def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
+    """Returns a backbone from images `[n, H, W, 3]` to globally pooled features `[n, C]`.
+
+    Args:
+        arch: a key of `ARCHITECTURES`.
+        width: multiplies every channel count (2 and 4 are the MoCo paper's R50w2× and R50w4×).
+        stem: "imagenet" 7×7 stride 2 and 3×3 max-pool, for 224 px; "small" 3×3 stride 2 and
+            "cifar" 3×3 stride 1, both without pooling, for images of 64 and 32 px and less.
+        bn_splits: BN groups in a batch, see `BatchNorm`.
+        name: of the returned `keras.Model`.
+    """
+    bottleneck, stages = ARCHITECTURES[arch]
+    block = _bottleneck_block if bottleneck else _basic_block
+    build = _Builder(bn_splits)
+    kernel, stride, pool = STEMS[stem]
+    planes = round(64 * width)
+
+    images = keras.Input((None, None, 3))
+    x = build.conv(images, planes, kernel, stride, "conv1")
+    x = build.relu(build.norm(x, "bn1"), "relu")
+    if pool:
+        # Zeros pad as well as -inf here: after a ReLU nothing is smaller.
+        x = keras.layers.ZeroPadding2D(1, name="maxpool.pad")(x)
+        x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
+    for stage, blocks in enumerate(stages):
+        for index in range(blocks):
+            stride = 2 if stage > 0 and index == 0 else 1
+            x = block(build, x, planes * 2**stage, stride, f"layer{stage + 1}.{index}")
+    features = keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
+    return keras.Model(images, features, name=name or arch)
+
+
+def _basic_block(build, x, planes, stride, name):
+    y = build.conv(x, planes, 3, stride, f"{name}.conv1")
+    y = build.relu(build.norm(y, f"{name}.bn1"), f"{name}.relu1")
+    y = build.conv(y, planes, 3, 1, f"{name}.conv2")
+    y = build.norm(y, f"{name}.bn2")
+    return build.residual(x, y, stride, name)
+
+
+def _bottleneck_block(build, x, planes, stride, name):
+    y = build.conv(x, planes, 1, 1, f"{name}.conv1")
+    y = build.relu(build.norm(y, f"{name}.bn1"), f"{name}.relu1")
+    y = build.conv(y, planes, 3, stride, f"{name}.conv2")
+    y = build.relu(build.norm(y, f"{name}.bn2"), f"{name}.relu2")
+    y = build.conv(y, 4 * planes, 1, 1, f"{name}.conv3")
+    y = build.norm(y, f"{name}.bn3")
+    return build.residual(x, y, stride, name)
+
+
+class _Builder:
+    """Makes the layers that all blocks share."""
+
+    def __init__(self, bn_splits):
+        self.bn_splits = bn_splits
+
+    def conv(self, x, channels, kernel, stride, name):
+        # "same" pads strided windows on one side only; torchvision pads both by (k-1)/2.
+        if kernel > 1 and stride > 1:
+            x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
+        return keras.layers.Conv2D(
+            channels,
+            kernel,
+            stride,
+            padding="same" if stride == 1 else "valid",
+            use_bias=False,
+            kernel_initializer=keras.initializers.VarianceScaling(
+                2.0, mode="fan_out", distribution="untruncated_normal"
+            ),
+            name=name,
+        )(x)
+
+    def norm(self, x, name):
+        return BatchNorm(self.bn_splits, name=name)(x)
+
+    def relu(self, x, name):
+        return keras.layers.ReLU(name=name)(x)
+
+    def residual(self, shortcut, y, stride, name):
+        if stride > 1 or shortcut.shape[-1] != y.shape[-1]:
+            shortcut = self.conv(shortcut, y.shape[-1], 1, stride, f"{name}.downsample.0")
+            shortcut = self.norm(shortcut, f"{name}.downsample.1")
+        y = keras.layers.Add(name=f"{name}.add")([y, shortcut])
+        return self.relu(y, f"{name}.relu")

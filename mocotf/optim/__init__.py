@@ -1,0 +1,1 @@
+"""SGD as PyTorch defines it, and learning-rate schedules."""

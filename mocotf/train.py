@@ -1,0 +1,277 @@
+r"""Pre-trains an image encoder by Momentum Contrast.
+
+    python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
+    python -m mocotf.train --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --model_dir=runs/v2
+
+The same command again resumes a run that was stopped.
+"""
+
+import contextlib
+import json
+import logging
+import statistics
+
+import keras
+import tensorflow as tf
+from absl import flags
+
+from mocotf.cli import command
+from mocotf.cli import train_flags
+from mocotf.data import recipe
+from mocotf.data.decode import BadImages
+from mocotf.data.folder import Folder
+from mocotf.data.patches import Patches
+from mocotf.data.pipeline import NOTHING_DECODES
+from mocotf.data.pipeline import two_crops
+from mocotf.data.tfds import TFDS
+from mocotf.errors import UserError
+from mocotf.evaluation.monitor import KNNMonitor
+from mocotf.evaluation.monitor import encoder_function
+from mocotf.moco.loss import chance
+from mocotf.moco.model import MoCo
+from mocotf.nn.encoder import build_encoder
+from mocotf.optim import schedules
+from mocotf.optim.sgd import SGD
+from mocotf.training.callback import Overseer
+from mocotf.training.callback import Plan
+from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.fit import fit
+from mocotf.training.records import Records
+from mocotf.training.records import show_views
+from mocotf.training.run_dir import RunDir
+from mocotf.training.run_dir import write_whole
+from mocotf.training.strategy import make_strategy
+
+FLAGS = flags.FLAGS
+log = logging.getLogger(__name__)
+
+
+def main():
+    # ---- What was asked for, checked before anything is written
+    train_flags.check()
+    augmentation = make_augmentation()
+    source = make_source()
+    strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
+    check_sizes(source, strategy.num_replicas_in_sync)
+    steps_per_epoch = source.size // FLAGS.batch_size
+    total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
+    run_dir = RunDir(FLAGS.model_dir, train_flags.computing())
+    bad_images = BadImages(run_dir.file("bad_images.txt"))
+
+    # ---- Model
+    keras.utils.set_random_seed(FLAGS.seed)
+    keras.config.set_dtype_policy(FLAGS.precision)
+    schedule = make_schedule(steps_per_epoch, total_steps)
+    with strategy.scope():
+        model = make_model(schedule)
+
+    # ---- Resume
+    checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
+    step = checkpoints.restore()
+    run_dir.forget_after(step)
+    if run_dir.resuming:
+        print(f"resuming {FLAGS.model_dir} at step {step} of {total_steps}", flush=True)
+
+    # ---- Baselines and the first look at the data
+    def dataset_from(step):
+        return two_crops(
+            source,
+            augmentation,
+            batch_size=FLAGS.batch_size,
+            seed=FLAGS.seed,
+            bad_images=bad_images,
+            first_step=step,
+        )
+
+    monitor = make_monitor(source, augmentation)
+    encode = encoder_function(model.query_encoder, FLAGS.knn_features)
+    records = Records(run_dir)
+    if not run_dir.metrics():
+        with guard_data():
+            show_views(run_dir, *next(iter(dataset_from(0))), augmentation)
+        records.write({"step": 0, "epoch": 0} | baselines(monitor, encode))
+
+    # ---- Train
+    plan = Plan(
+        total_steps=total_steps,
+        steps_per_epoch=steps_per_epoch,
+        batch_size=FLAGS.batch_size,
+        log_every=FLAGS.log_every,
+        checkpoint_every=FLAGS.checkpoint_every,
+        knn_every=FLAGS.knn_every if monitor else 0,
+        schedule=schedule,
+        chance=chance(FLAGS.moco_k, directions=1 + FLAGS.symmetric),
+    )
+    overseer = Overseer(plan, records, checkpoints, lambda: monitor.measure(encode))
+    with guard_data():
+        fit(
+            model,
+            dataset_from,
+            steps_per_epoch=steps_per_epoch,
+            total_steps=total_steps,
+            callbacks=[overseer],
+        )
+    records.close()
+    report(run_dir, bad_images)
+
+
+def make_augmentation():
+    make = recipe.v2 if FLAGS.aug_plus else recipe.v1
+    changes = {"jitter": train_flags.numbers("jitter", 4), "blur_prob": FLAGS.blur_prob}
+    return make(
+        size=FLAGS.image_size,
+        min_area=FLAGS.crop_min,
+        mean=train_flags.numbers("mean", 3),
+        std=train_flags.numbers("std", 3),
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+
+
+def make_source():
+    if FLAGS.dataset == "patches":
+        return Patches()
+    if FLAGS.dataset == "folder":
+        return Folder(FLAGS.data_dir)
+    return TFDS(FLAGS.dataset, FLAGS.data_dir)
+
+
+def check_sizes(source, replicas):
+    """Holds the batch against the data, the devices and the queue."""
+    groups = replicas * FLAGS.bn_splits
+    if FLAGS.batch_size % groups:
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: expected a multiple of {groups} "
+            f"({replicas} replicas x --bn_splits={FLAGS.bn_splits}); "
+            f"try {FLAGS.batch_size // groups * groups or groups}"
+        )
+    if source.size < FLAGS.batch_size:
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; "
+            f"expected at least one batch; try --batch_size={source.size // groups * groups}"
+        )
+    enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
+    if FLAGS.moco_k < enqueued:
+        raise UserError(
+            f"--moco_k={FLAGS.moco_k}: smaller than the {enqueued} keys enqueued a step; "
+            f"expected at least that; try --moco_k={4 * enqueued}"
+        )
+    if FLAGS.moco_k > source.size:
+        log.warning(
+            "--moco_k=%d is larger than the data set (%d images): the queue holds older keys of the "
+            "very images it is compared with; see docs/faq.md",
+            FLAGS.moco_k,
+            source.size,
+        )
+    if groups == 1:
+        log.warning(
+            "one BN group: keys share their batch statistics with their queries, which MoCo's "
+            "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
+        )
+
+
+def make_schedule(steps_per_epoch, total_steps):
+    scale = FLAGS.batch_size / 256
+    lr = FLAGS.lr * {"none": 1, "linear": scale, "sqrt": scale**0.5}[FLAGS.lr_scaling]
+    if FLAGS.cos:
+        hold = steps_per_epoch if FLAGS.cos_unit == "epoch" else 1
+        schedule = schedules.Cosine(lr, total_steps, hold)
+    elif FLAGS.exp_steps:
+        schedule = schedules.Exponential(lr, FLAGS.exp_steps, FLAGS.exp_factor)
+    else:
+        milestones = train_flags.numbers("schedule")
+        schedule = schedules.Milestones(lr, [int(e * steps_per_epoch) for e in milestones])
+    if FLAGS.warmup_epochs:
+        schedule = schedules.WarmUp(schedule, FLAGS.warmup_epochs * steps_per_epoch)
+    return schedule
+
+
+def make_model(schedule):
+    def encoder(name):
+        return build_encoder(
+            FLAGS.arch,
+            dim=FLAGS.moco_dim,
+            mlp=FLAGS.mlp,
+            width=FLAGS.width,
+            stem=FLAGS.stem,
+            bn_splits=FLAGS.bn_splits,
+            name=name,
+        )
+
+    model = MoCo(
+        encoder("query_encoder"),
+        encoder("key_encoder"),
+        K=FLAGS.moco_k,
+        m=FLAGS.moco_m,
+        T=FLAGS.moco_t,
+        symmetric=FLAGS.symmetric,
+        shuffle=FLAGS.shuffle_bn,
+        seed=FLAGS.seed,
+    )
+    sgd = SGD(schedule, momentum=FLAGS.momentum, weight_decay=FLAGS.weight_decay)
+    model.compile(optimizer=sgd, steps_per_execution=FLAGS.steps_per_execution, jit_compile=False)
+    model.optimizer.build(model.query_encoder.trainable_variables)
+    return model
+
+
+def make_monitor(source, augmentation):
+    if not FLAGS.knn_every:
+        return None
+    if not all(source.evaluation_sizes):
+        log.warning("no kNN: %s has no labels to measure it with", source.name)
+        return None
+    return KNNMonitor(source, augmentation, k=FLAGS.knn_k, T=FLAGS.knn_t)
+
+
+def baselines(monitor, encode):
+    """Returns what kNN gives before training: on raw pixels, and with the untrained encoder."""
+    if monitor is None:
+        return {}
+    return {"knn_top1": monitor.measure(encode), "knn_top1_pixels": monitor.measure_pixels()}
+
+
+@contextlib.contextmanager
+def guard_data():
+    """Turns the graph's message that no image is left into the user's."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        if NOTHING_DECODES not in str(error):
+            raise
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir}: {NOTHING_DECODES}; expected JPEG, PNG, BMP or GIF files; "
+            f"their names are in {FLAGS.model_dir}/bad_images.txt"
+        ) from error
+
+
+def report(run_dir, bad_images):
+    """Writes results.json and prints the final table."""
+    metrics = run_dir.metrics()
+    first, last = metrics[0], metrics[-1]
+    speeds = [m["images_per_second"] for m in metrics if "images_per_second" in m]
+    results = {
+        "steps": last["step"],
+        "loss": last["loss"],
+        "chance": last["chance"],
+        "acc1": last["acc1"],
+        "acc5": last["acc5"],
+        "images_per_second": statistics.median(speeds),
+        "bad_images": len(bad_images.names),
+    }
+    if "knn_top1" in last:
+        results |= {
+            "knn_top1": last["knn_top1"],
+            "knn_top1_untrained": first["knn_top1"],
+            "knn_top1_pixels": first["knn_top1_pixels"],
+        }
+        print(f"\n{'kNN top-1, %':<24}")
+        print(f"{'  raw pixels':<24}{first['knn_top1_pixels']:6.1f}")
+        print(f"{'  untrained encoder':<24}{first['knn_top1']:6.1f}")
+        print(f"{'  MoCo':<24}{last['knn_top1']:6.1f}")
+    if bad_images.names:
+        print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
+    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    command.print_json(results)
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,1 @@
+"""Strategies, run directory, checkpoints, logging, the fit loop."""

@@ -1,0 +1,30 @@
+"""Keras `fit` over a whole run, from any step of it."""
+
+
+def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):
+    """Trains `model` from its current step to `total_steps`.
+
+    Keras counts whole epochs only: so the rest of an epoch that a stopped run left, and an incomplete
+    last epoch, are fits of their own.
+
+    Args:
+        model: a compiled `Trainer`.
+        dataset_from: step → endless dataset whose first batch is that step's.
+        steps_per_epoch, total_steps: of the whole run.
+        callbacks: Keras callbacks.
+    """
+    model.steps_per_epoch = steps_per_epoch
+    model.total_steps = total_steps
+    while model.step < total_steps:
+        epoch, done = divmod(model.step, steps_per_epoch)
+        left = total_steps - model.step
+        whole_epochs = 0 if done else left // steps_per_epoch
+        model.fit(
+            dataset_from(model.step),
+            initial_epoch=epoch,
+            epochs=epoch + max(1, whole_epochs),
+            steps_per_epoch=steps_per_epoch if whole_epochs else min(steps_per_epoch - done, left),
+            callbacks=callbacks,
+            shuffle=False,
+            verbose=0,
+        )

@@ -1,0 +1,110 @@
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, and a line on the terminal."""
+
+import glob
+import json
+import os
+import time
+
+import tensorflow as tf
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+TAGS = {
+    "loss": "pretext/loss",
+    "acc1": "pretext/acc1",
+    "acc5": "pretext/acc5",
+    "lr": "schedule/lr",
+    "m": "schedule/m",
+    "images_per_second": "speed/images_per_second",
+    "data_wait": "speed/data_wait",
+    "knn_top1": "evaluation/knn_top1",
+}
+
+
+class Records:
+    """Appends records to metrics.jsonl, and shows the same numbers in TensorBoard.
+
+    metrics.jsonl is the truth: TensorBoard's files are written anew from it when a run is resumed, so
+    that neither has a step twice. The chance level of the loss is a TensorBoard run of its own with
+    the same tag, which draws it as a line in the loss chart.
+
+    Args:
+        run_dir: a `RunDir`, its metrics already cut to what the run has reached.
+    """
+
+    def __init__(self, run_dir):
+        self._chance_dir = run_dir.file("chance")
+        for old in glob.glob(run_dir.file("events.*")) + glob.glob(f"{self._chance_dir}/events.*"):
+            os.remove(old)
+        self._events = EventFileWriter(run_dir.path)
+        self._chance = EventFileWriter(self._chance_dir)
+        for record in run_dir.metrics():
+            self._show(record)
+        self._lines = open(run_dir.file("metrics.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
+
+    def write(self, record):
+        """Writes one record, a dictionary with `step`; its wall-clock `time` is added."""
+        record = record | {"time": round(time.time(), 3)}
+        self._lines.write(json.dumps(record) + "\n")
+        self._lines.flush()
+        self._show(record)
+
+    def close(self):
+        """Completes the files."""
+        for file in (self._lines, self._events, self._chance):
+            file.close()
+
+    def _show(self, record):
+        tags = {tag: record[name] for name, tag in TAGS.items() if record.get(name) is not None}
+        self._add(self._events, record, tags)
+        if "chance" in record:
+            self._add(self._chance, record, {TAGS["loss"]: record["chance"]})
+
+    def _add(self, writer, record, scalars):
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items()]
+        event = Event(wall_time=record["time"], step=record["step"], summary=Summary(value=values))
+        writer.add_event(event)
+        writer.flush()
+
+
+def show_views(run_dir, x_q, x_k, augmentation, pairs=16):
+    """Writes a grid of view pairs as the encoder sees them to TensorBoard: x_q above x_k.
+
+    Args:
+        x_q, x_k: normalised views `[n, S, S, 3]`.
+    """
+    pairs = min(pairs, len(x_q))
+    rows = [tf.concat(tf.unstack(x[:pairs]), axis=1) for x in (x_q, x_k)]
+    grid = tf.concat(rows, axis=0) * augmentation.std + augmentation.mean
+    with tf.summary.create_file_writer(run_dir.file("views")).as_default():
+        tf.summary.image(
+            "views", tf.clip_by_value(grid, 0, 1)[None], step=0, description="x_q above x_k"
+        )
+
+
+def progress_line(record, plan, seconds_left):
+    """Returns the line a user watches."""
+    epochs = -(-plan.total_steps // plan.steps_per_epoch)
+    epoch = (record["step"] - 1) // plan.steps_per_epoch + 1
+    parts = [
+        f"epoch {epoch}/{epochs}",
+        f"step {record['step']}/{plan.total_steps}",
+        f"loss {record['loss']:.3f} (chance {record['chance']:.3f})",
+        f"acc1 {record['acc1']:.1f}",
+        f"acc5 {record['acc5']:.1f}",
+        f"lr {record['lr']:.4g}",
+        f"{record['images_per_second']:.4g} images/s",
+        f"data wait {record['data_wait']:.0%}",
+        f"ETA {duration(seconds_left)}",
+    ]
+    if "knn_top1" in record:
+        parts.append(f"kNN {record['knn_top1']:.1f}")
+    return "  ".join(parts)
+
+
+def duration(seconds):
+    """Returns "2d 03:04:05" for a number of seconds."""
+    days, seconds = divmod(round(seconds), 86400)
+    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+    return f"{days}d {clock}" if days else clock

@@ -1,0 +1,136 @@
+"""Sanity of the oracle: MoCo's step."""
+
+import copy
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import torch.nn.functional as F  # noqa: E402
+
+from tests.oracles.small import assert_same_state, images, tiny  # noqa: E402
+from tests.oracles.torch_moco import MoCoOracle, info_nce, unit_rows  # noqa: E402
+
+DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+
+
+def test_info_nce_by_hand():
+    q, k, queue = unit_rows(3, 4, 0), unit_rows(3, 4, 1), unit_rows(5, 4, 2)
+    loss, logits = info_nce(q, k, queue, T=0.2)
+    expected = 0.0
+    for i in range(3):
+        row = [q[i] @ k[i] / 0.2, *(q[i] @ queue[j] / 0.2 for j in range(5))]
+        torch.testing.assert_close(logits[i], torch.stack(row))
+        expected = expected - torch.log_softmax(torch.stack(row), 0)[0] / 3
+    torch.testing.assert_close(loss, expected)
+
+
+@DTYPES
+def test_two_steps_by_hand(dtype):
+    """EMA, then keys, queries, the loss against the old queue, coupled SGD, then enqueue."""
+    m, T, lr, wd, K = 0.9, 0.2, 0.5, 0.01, 7
+    start = tiny(dtype=dtype, bn_groups=2, mlp=True)
+    oracle = MoCoOracle(copy.deepcopy(start), unit_rows(K, 6, 3, dtype), m=m, T=T, weight_decay=wd)
+    f_q, f_k = copy.deepcopy(start), copy.deepcopy(start)
+    queue, velocity = unit_rows(K, 6, 3, dtype), [0.0] * len(list(f_q.parameters()))
+    for step in range(2):
+        x_q, x_k = images(4, 10 + step, dtype), images(4, 20 + step, dtype)
+        permutation = torch.tensor([2, 0, 3, 1])
+        for p_k, p_q in zip(f_k.parameters(), f_q.parameters(), strict=True):
+            p_k.data = m * p_k.data + (1 - m) * p_q.data
+        shuffled = F.normalize(f_k(x_k[permutation]).detach(), dim=1)
+        k = torch.empty_like(shuffled)
+        for place, image in enumerate(permutation):
+            k[image] = shuffled[place]
+        q = F.normalize(f_q(x_q), dim=1)
+        expected_logits = torch.cat([(q * k).sum(1, keepdim=True), q @ queue.T], 1) / T
+        expected = -torch.log_softmax(expected_logits, 1)[:, 0].mean()
+        gradients = torch.autograd.grad(expected, list(f_q.parameters()))
+        for i, (p, g) in enumerate(zip(f_q.parameters(), gradients, strict=True)):
+            velocity[i] = 0.9 * velocity[i] + g + wd * p.data
+            p.data = p.data - lr * velocity[i]
+        for i in range(4):
+            queue[(4 * step + i) % K] = k[i]
+
+        loss, logits = oracle.step(x_q, x_k, lr, permutation)
+        tolerance = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {}
+        torch.testing.assert_close(loss, expected.detach(), **tolerance)
+        torch.testing.assert_close(logits, expected_logits.detach(), **tolerance)
+        torch.testing.assert_close(oracle.queue, queue, **tolerance)
+    assert loss.dtype == logits.dtype == oracle.queue.dtype == dtype
+    assert oracle.queue_ptr == 8 % K == 1
+    assert_same_state(oracle.encoder_q, f_q, **tolerance)
+    assert_same_state(oracle.encoder_k, f_k, **tolerance)
+
+
+def test_shuffling_matters_across_groups_only():
+    x_q, x_k = images(4, 0), images(4, 1)
+    for groups, same in ((1, True), (2, False)):
+        losses = [
+            MoCoOracle(tiny(bn_groups=groups), unit_rows(8, 6, 0, torch.float64)).step(
+                x_q, x_k, 0.1, permutation
+            )[0]
+            for permutation in ([0, 1, 2, 3], [0, 2, 1, 3])
+        ]
+        assert torch.isclose(*losses, rtol=1e-9) == same
+
+
+def test_symmetric_step():
+    x_1, x_2, queue = images(4, 0), images(4, 1), unit_rows(10, 6, 0, torch.float64)
+    permutations = torch.tensor([[1, 3, 0, 2], [3, 2, 0, 1]])
+    both = MoCoOracle(tiny(bn_groups=2), queue, m=0.5, symmetric=True)
+    one = MoCoOracle(tiny(bn_groups=2), queue, m=0.5)
+    two = MoCoOracle(tiny(bn_groups=2), queue, m=0.5)
+    theta = [p.detach().clone() for p in both.encoder_q.parameters()]
+    loss, logits = both.step(x_1, x_2, 0.1, permutations)
+    loss_1, logits_1 = one.step(x_1, x_2, 0.1, permutations[0])
+    loss_2, logits_2 = two.step(x_2, x_1, 0.1, permutations[1])
+    torch.testing.assert_close(loss, loss_1 + loss_2)
+    torch.testing.assert_close(logits, torch.stack([logits_1, logits_2]))
+    torch.testing.assert_close(both.queue[:4], one.queue[:4])  # keys of x_2
+    torch.testing.assert_close(both.queue[4:8], two.queue[:4])  # keys of x_1
+    assert both.queue_ptr == 8 and torch.equal(both.queue[8:], queue[8:])
+    triples = zip(*(o.encoder_q.parameters() for o in (both, one, two)), theta, strict=True)
+    for p, p_1, p_2, p_0 in triples:  # first step: p = p_0 − lr (g_1 + g_2 + wd p_0)
+        torch.testing.assert_close(p, p_1 + p_2 - p_0 + 0.1 * 1e-4 * p_0)
+
+
+def test_queue_wraps_and_refuses_too_many_keys():
+    oracle = MoCoOracle(tiny(), torch.zeros(5, 6, dtype=torch.float64))
+    for value in (1, 2, 3):
+        oracle.enqueue(torch.full((3, 6), float(value), dtype=torch.float64))
+    assert oracle.queue[:, 0].tolist() == [2, 3, 3, 3, 2] and oracle.queue_ptr == 4
+    with pytest.raises(ValueError, match="6 keys a step do not fit a queue of 5"):
+        oracle.enqueue(torch.zeros(6, 6))
+
+
+def test_groups_are_replicas():
+    """Two processes with plain batch norm, averaged gradients and gathered keys: the same step."""
+    oracle = MoCoOracle(tiny(bn_groups=2, running="first"), unit_rows(8, 6, 0, torch.float64))
+    replicas = [tiny(bn_groups=None) for _ in range(2)]
+    keys_by = [copy.deepcopy(replica) for replica in replicas]
+    queue, optimizers = oracle.queue.clone(), []
+    for replica in replicas:
+        optimizers.append(torch.optim.SGD(replica.parameters(), 0.1, 0.9, weight_decay=1e-4))
+    x_q, x_k, permutation = images(6, 0), images(6, 1), torch.tensor([4, 1, 5, 0, 2, 3])
+    shares = permutation.chunk(2)
+    gathered = [
+        F.normalize(f(x_k[share]).detach(), dim=1) for f, share in zip(keys_by, shares, strict=True)
+    ]
+    k = torch.cat(gathered)[torch.argsort(permutation)]
+    losses = []
+    for r, replica in enumerate(replicas):
+        mine = slice(3 * r, 3 * r + 3)
+        loss, _ = info_nce(F.normalize(replica(x_q[mine]), dim=1), k[mine], queue, 0.07)
+        loss.backward()
+        losses.append(loss.detach())
+    for pair in zip(*(replica.parameters() for replica in replicas), strict=True):
+        mean = (pair[0].grad + pair[1].grad) / 2
+        pair[0].grad, pair[1].grad = mean, mean.clone()
+    for optimizer in optimizers:
+        optimizer.step()
+    loss, _ = oracle.step(x_q, x_k, 0.1, permutation)
+    torch.testing.assert_close(loss, sum(losses) / 2)
+    torch.testing.assert_close(oracle.queue[:6], k)
+    assert_same_state(oracle.encoder_q, replicas[0])  # running statistics too: replica 0's
+    assert_same_state(oracle.encoder_k, keys_by[0])
