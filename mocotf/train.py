@@ -6,6 +6,9 @@ r"""Pre-trains an image encoder by Momentum Contrast.
 The same command again resumes a run that was stopped.
 """
 
+from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
+
+# isort: split
 import contextlib
 import json
 import logging
@@ -15,7 +18,6 @@ import keras
 import tensorflow as tf
 from absl import flags
 
-from mocotf.cli import command
 from mocotf.cli import train_flags
 from mocotf.data import recipe
 from mocotf.data.decode import BadImages
@@ -50,8 +52,8 @@ def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
     augmentation = make_augmentation()
-    source = make_source()
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
+    source = make_source()
     check_sizes(source, strategy.num_replicas_in_sync)
     steps_per_epoch = source.size // FLAGS.batch_size
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
@@ -117,12 +119,12 @@ def main():
 
 def make_augmentation():
     make = recipe.v2 if FLAGS.aug_plus else recipe.v1
-    changes = {"jitter": train_flags.numbers("jitter", 4), "blur_prob": FLAGS.blur_prob}
+    changes = {"jitter": train_flags.numbers("jitter"), "blur_prob": FLAGS.blur_prob}
     return make(
         size=FLAGS.image_size,
         min_area=FLAGS.crop_min,
-        mean=train_flags.numbers("mean", 3),
-        std=train_flags.numbers("std", 3),
+        mean=train_flags.numbers("mean"),
+        std=train_flags.numbers("std"),
         **{name: value for name, value in changes.items() if value is not None},
     )
 

@@ -1,6 +1,31 @@
 """What commands are made of: flags, one-line errors, the JSON line."""
 
 import os
+import sys
+import tempfile
 
-# Before TensorFlow is imported: its start-up notices are not about the user's run.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+def _import_tensorflow_quietly():
+    """Imports TensorFlow without its notices on stderr, which no log level of its own silences.
+
+    They are shown where they may matter: if the import fails, or the machine has an NVIDIA driver.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    stderr = os.dup(2)
+    wanted = True
+    with tempfile.TemporaryFile() as notices:
+        os.dup2(notices.fileno(), 2)
+        try:
+            import tensorflow as tf
+
+            tf.config.list_physical_devices()
+            wanted = os.path.exists("/proc/driver/nvidia/version")
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if wanted:
+                notices.seek(0)
+                sys.stderr.write(notices.read().decode(errors="replace"))
+
+
+_import_tensorflow_quietly()

@@ -58,7 +58,7 @@ flags.DEFINE_bool("shuffle_bn", True, "Permute key images over replicas and BN g
 flags.DEFINE_bool("symmetric", False, "Sum the loss of both directions; enqueues 2 keys an image.")
 # Optimisation
 flags.DEFINE_integer("epochs", 200, "Passes over the data.", lower_bound=1)
-flags.DEFINE_integer("steps", None, "Optimizer steps, instead of --epochs.", lower_bound=1)
+flags.DEFINE_integer("steps", None, "Optimizer steps in all; overrides --epochs.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 256, "Images a step, over all replicas.", lower_bound=1)
 flags.DEFINE_float("lr", 0.03, "Learning rate.", lower_bound=0)
 flags.DEFINE_enum(
@@ -135,13 +135,20 @@ flags.mark_flag_as_required("model_dir")
 
 # Flags that change what is shown or kept, not what is computed.
 NEUTRAL = {"model_dir", "log_every", "checkpoint_every"}
+# Flags that are lists of numbers, and how many; None for any.
+LISTS = {"jitter": 4, "mean": 3, "std": 3, "schedule": None}
 
 
 def computing():
     """Returns name → text of every flag that decides what the run computes, defaults included."""
     own = FLAGS.get_flags_for_module(__name__)
-    serialized = {f.name: f.serialize() for f in own if f.name not in NEUTRAL and f.value is not None}
-    return {name: text.partition("=")[2] or "true" for name, text in serialized.items() if text}
+    return {f.name: _text(f) for f in own if f.name not in NEUTRAL and f.value is not None}
+
+
+def _text(flag):
+    if isinstance(flag.value, bool):  # which absl would write --name or --noname
+        return str(flag.value).lower()
+    return flag.serialize().partition("=")[2]
 
 
 def check():
@@ -150,21 +157,14 @@ def check():
     Raises:
         UserError: flags contradict each other, or a list is not of the numbers expected.
     """
-    for one, other in (
-        ("cos", "schedule"),
-        ("cos", "exp_steps"),
-        ("exp_steps", "schedule"),
-        ("steps", "epochs"),
-    ):
-        if FLAGS[one].value and FLAGS[other].present:
+    for one, other in (("cos", "schedule"), ("cos", "exp_steps"), ("exp_steps", "schedule")):
+        if FLAGS[one].value and _changed(other):
             raise UserError(f"--{one} and --{other} contradict each other: give one of them")
-    for flag, needed in (
-        ("cos_unit", "cos"),
-        ("exp_factor", "exp_steps"),
-        ("blur_prob", "aug_plus"),
-    ):
-        if FLAGS[flag].present and not FLAGS[needed].value:
+    for flag, needed in (("cos_unit", "cos"), ("exp_factor", "exp_steps"), ("blur_prob", "aug_plus")):
+        if _changed(flag) and not FLAGS[needed].value:
             raise UserError(f"--{flag} does nothing without --{needed}: add it, or drop --{flag}")
+    for name in LISTS:
+        numbers(name)
     if FLAGS.num_logical_devices > 1 and FLAGS.strategy == "one_device":
         raise UserError(
             f"--num_logical_devices={FLAGS.num_logical_devices} and --strategy=one_device contradict "
@@ -179,12 +179,18 @@ def check():
         )
 
 
-def numbers(name, count=None):
+def _changed(name):
+    # Not `present`: a saved flags.cfg names every flag.
+    return FLAGS[name].value != FLAGS[name].default
+
+
+def numbers(name):
     """Returns the numbers of list flag `name`; None where it is not set.
 
     Raises:
-        UserError: not numbers, or not `count` of them.
+        UserError: not numbers, or not as many as expected.
     """
+    count = LISTS[name]
     texts = FLAGS[name].value
     if texts is None:
         return None

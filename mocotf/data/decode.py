@@ -10,10 +10,16 @@ from mocotf.data import crop
 
 log = logging.getLogger(__name__)
 
+DCT = "INTEGER_ACCURATE"  # as Pillow's; the default, the fast one, is several grey levels off
+
 
 def decode(encoded):
     """Returns uint8 RGB `[h, w, 3]` of a JPEG, PNG, BMP or GIF (its first frame)."""
-    image = tf.io.decode_image(encoded, channels=3, expand_animations=False)
+    image = tf.cond(
+        tf.io.is_jpeg(encoded),
+        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
+        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
+    )
     return tf.ensure_shape(image, [None, None, 3])
 
 
@@ -32,10 +38,9 @@ def random_crops(encoded, draws, size, min_area):
     def jpeg():
         shape = tf.io.extract_jpeg_shape(encoded)
         windows = crop.sample_window(draws, shape[0], shape[1], min_area)
-        # The fast integer DCT would differ from Pillow's by several grey levels.
         cuts = [
-            tf.image.decode_and_crop_jpeg(encoded, window, channels=3, dct_method="INTEGER_ACCURATE")
-            for window in tf.unstack(tf.stack(windows, axis=1), num=len(draws))
+            tf.image.decode_and_crop_jpeg(encoded, window, channels=3, dct_method=DCT)
+            for window in tf.unstack(tf.stack(windows, axis=1), num=draws.shape[0])
         ]
         return tf.stack([crop.resize(cut, size) for cut in cuts])
 
@@ -44,12 +49,13 @@ def random_crops(encoded, draws, size, min_area):
         shape = tf.shape(image)
         windows = tf.stack(crop.sample_window(draws, shape[0], shape[1], min_area), axis=1)
         cuts = [
-            image[w[0] : w[0] + w[2], w[1] : w[1] + w[3]] for w in tf.unstack(windows, num=len(draws))
+            image[w[0] : w[0] + w[2], w[1] : w[1] + w[3]]
+            for w in tf.unstack(windows, num=draws.shape[0])
         ]
         return tf.stack([crop.resize(cut, size) for cut in cuts])
 
     crops = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
-    return tf.ensure_shape(crops, [len(draws), size, size, 3]) / 255
+    return tf.ensure_shape(crops, [draws.shape[0], size, size, 3]) / 255
 
 
 class BadImages:

@@ -47,7 +47,7 @@ class Folder(RandomAccessSource):
             query = np.arange(len(paths)) >= self.size
         else:
             query = np.arange(len(paths)) % QUERY_EVERY == 0
-        self._paths = tf.constant(paths)
+        self._paths = tf.constant([os.fsencode(path) for path in paths])  # any bytes, as Unix has it
         self._parts = _evaluation_parts(labels, query)
         self.evaluation_sizes = tuple(len(self._parts[p][0]) for p in ("bank", "queries"))
 

@@ -68,6 +68,8 @@ class RandomAccessSource(Source):
 def shuffled(seed, epoch, position, size):
     """Returns the image index at `position` of the random order of `epoch`; a bijection."""
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
+    # Of its key, index_shuffle reads the lowest byte for small sets: epochs 0 and 256 would agree.
+    key = tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)
     return tf.random.experimental.index_shuffle(position, key, tf.cast(size - 1, tf.int64))
 
 

@@ -32,6 +32,12 @@ class TFDS(Source):
             raise UserError(
                 f"--dataset={name}: has features {', '.join(features)}; expected one named 'image'"
             )
+        file_format = self._builder.info.file_format.value
+        if file_format != "tfrecord":
+            raise UserError(
+                f"--dataset={name}: is kept as {file_format} in {self._builder.data_dir}; expected "
+                "tfrecord; try another --data_dir, in which it is prepared anew"
+            )
         splits = self._builder.info.splits
         self._train = "train" if "train" in splits else next(iter(splits))
         self._queries = next((s for s in ("validation", "test") if s in splits), None)
@@ -43,16 +49,15 @@ class TFDS(Source):
         files = tf.constant(self._files(self._train))
 
         def epoch(number):
-            order = tf.random.experimental.stateless_shuffle(files, tf.stack([seed, number]))
+            key = tf.stack([tf.cast(seed, tf.int64), number])
+            order = tf.random.experimental.stateless_shuffle(files, key)
             records = tf.data.Dataset.from_tensor_slices(order).interleave(
                 tf.data.TFRecordDataset,
                 cycle_length=READERS,
                 num_parallel_calls=tf.data.AUTOTUNE,
                 deterministic=True,
             )
-            return records.shuffle(
-                min(self.size, SHUFFLE_BUFFER), seed=seed + number, reshuffle_each_iteration=False
-            )
+            return _shuffle(records, min(self.size, SHUFFLE_BUFFER), key)
 
         return epochs_of(epoch, first, per_epoch)
 
@@ -81,6 +86,22 @@ class TFDS(Source):
         return self._builder.info.features.deserialize_example(
             record, decoders={"image": tfds.decode.SkipDecoding()}
         )
+
+
+def _shuffle(records, buffer, key):
+    """`records.shuffle`, whose seed may be no tensor in a graph, and which mixes in the global one."""
+    # Two zeros would mean no seed.
+    seeds = tf.random.stateless_uniform([2], key, minval=1, maxval=2**62, dtype=tf.int64)
+    shuffled = tf.raw_ops.ShuffleDataset(
+        input_dataset=tf.data.experimental.to_variant(records),
+        buffer_size=tf.constant(buffer, tf.int64),
+        seed=seeds[0],
+        seed2=seeds[1],
+        output_types=[tf.string],
+        output_shapes=[tf.TensorShape([])],
+        reshuffle_each_iteration=False,
+    )
+    return tf.data.experimental.from_variant(shuffled, records.element_spec)
 
 
 def _prepared(name, data_dir):

@@ -36,7 +36,9 @@ def augment(images, draws, augmentation):
 
 def normalize(images, augmentation):
     """Returns (images - mean) / std per channel, for images in [0, 1]."""
-    return (images - tf.constant(augmentation.mean)) / tf.constant(augmentation.std)
+    return (images - tf.constant(augmentation.mean, tf.float32)) / tf.constant(
+        augmentation.std, tf.float32
+    )
 
 
 def jitter_factors(draws, augmentation):
@@ -45,7 +47,7 @@ def jitter_factors(draws, augmentation):
     Factors are U(1 - s, 1 + s), the hue shift U(-s, s); images not drawn for jitter get those that
     change nothing.
     """
-    strengths = tf.constant(augmentation.jitter)
+    strengths = tf.constant(augmentation.jitter, tf.float32)
     neutral = tf.constant([1.0, 1.0, 1.0, 0.0])
     factors = neutral + (2 * draws[:, recipe.FACTORS] - 1) * strengths
     return tf.where(draws[:, recipe.JITTER, None] < augmentation.jitter_prob, factors, neutral)

@@ -5,13 +5,13 @@ import keras
 
 def linear_head(features, dim):
     """Returns MoCo v1's head, `features` → `dim` (arXiv 1911.05722, §3.3)."""
-    return keras.Sequential([keras.Input((features,)), linear(features, dim, "fc")], name="head")
+    return keras.Sequential([_input(features), linear(features, dim, "fc")], name="head")
 
 
 def mlp_head(features, dim):
     """Returns MoCo v2's head, `features` → `features` → ReLU → `dim` (arXiv 2003.04297, §3)."""
     layers = [
-        keras.Input((features,)),
+        _input(features),
         linear(features, features, "fc.0"),
         keras.layers.ReLU(name="fc.1"),
         linear(features, dim, "fc.2"),
@@ -28,3 +28,8 @@ def linear(inputs, outputs, name):
         bias_initializer=keras.initializers.RandomUniform(-bound, bound),
         name=name,
     )
+
+
+def _input(features):
+    # Keras would cast to float32 on the way in, also under a float64 policy.
+    return keras.Input((features,), dtype=keras.config.dtype_policy().compute_dtype)

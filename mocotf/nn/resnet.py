@@ -39,7 +39,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
     kernel, stride, pool = STEMS[stem]
     planes = round(64 * width)
 
-    images = keras.Input((None, None, 3))
+    images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
     x = build.conv(images, planes, kernel, stride, "conv1")
     x = build.relu(build.norm(x, "bn1"), "relu")
     if pool:

@@ -43,7 +43,7 @@ class Checkpoints:
             try:
                 self._checkpoint.restore(path).assert_consumed()
                 return self._model.step
-            except (tf.errors.OpError, AssertionError, ValueError) as error:
+            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 log.error("cannot read checkpoint %s (%s); trying the one before it", path, reason)
         if candidates:

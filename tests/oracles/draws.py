@@ -32,9 +32,9 @@ def crop(rng, H, W, scale=SCALE, ratio=RATIO, tries=TRIES):
 
 def fallback(H, W, ratio=RATIO):
     """The largest central crop with width / height inside `ratio`: (top, left, h, w)."""
-    if W / H < ratio[0]:
+    if ratio[0] > W / H:
         h, w = int(round(W / ratio[0])), W
-    elif W / H > ratio[1]:
+    elif ratio[1] < W / H:
         h, w = H, int(round(H * ratio[1]))
     else:
         h, w = H, W
@@ -67,7 +67,7 @@ def accepted(H, W, scale=SCALE, ratio=RATIO, points=1000):
     log_aspect = (low + (high - low) * middle)[None]
     w = np.rint(np.sqrt(H * W * area * np.exp(log_aspect)))
     h = np.rint(np.sqrt(H * W * area / np.exp(log_aspect)))
-    return area, log_aspect, (0 < w) & (w <= W) & (0 < h) & (h <= H)
+    return area, log_aspect, (w > 0) & (w <= W) & (h > 0) & (h <= H)
 
 
 def expected_fallback_rate(H, W, scale=SCALE, ratio=RATIO, tries=TRIES):

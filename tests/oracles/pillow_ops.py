@@ -5,7 +5,9 @@ and return uint8 arrays [H, W, 3], rounded after every operation as the original
 """
 
 import numpy as np
-from PIL import Image, ImageEnhance, ImageFilter
+from PIL import Image
+from PIL import ImageEnhance
+from PIL import ImageFilter
 from scipy import ndimage
 
 GRAY = np.array([0.299, 0.587, 0.114])

@@ -2,7 +2,8 @@
 
 import torch
 
-from tests.oracles.torch_resnet import BasicBlock, ResNet
+from tests.oracles.torch_resnet import BasicBlock
+from tests.oracles.torch_resnet import ResNet
 
 
 def tiny(seed=0, dtype=torch.float64, **options):

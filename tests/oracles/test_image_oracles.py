@@ -6,8 +6,9 @@ import math
 import numpy as np
 import pytest
 
-from tests.oracles import draws, schedules
+from tests.oracles import draws
 from tests.oracles import pillow_ops as ops
+from tests.oracles import schedules
 
 RNG = np.random.default_rng(0)
 BYTES = np.concatenate(  # noise, and a smooth ramp with gray, black and white

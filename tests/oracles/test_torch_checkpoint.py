@@ -7,8 +7,11 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.oracles import torch_checkpoint as checkpoint  # noqa: E402
-from tests.oracles.small import assert_same_state, images, tiny  # noqa: E402
-from tests.oracles.torch_moco import MoCoOracle, unit_rows  # noqa: E402
+from tests.oracles.small import assert_same_state  # noqa: E402
+from tests.oracles.small import images  # noqa: E402
+from tests.oracles.small import tiny  # noqa: E402
+from tests.oracles.torch_moco import MoCoOracle  # noqa: E402
+from tests.oracles.torch_moco import unit_rows  # noqa: E402
 
 
 @pytest.mark.parametrize("prefix", ["module.", ""])

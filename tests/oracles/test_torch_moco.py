@@ -8,8 +8,12 @@ torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 
-from tests.oracles.small import assert_same_state, images, tiny  # noqa: E402
-from tests.oracles.torch_moco import MoCoOracle, info_nce, unit_rows  # noqa: E402
+from tests.oracles.small import assert_same_state  # noqa: E402
+from tests.oracles.small import images  # noqa: E402
+from tests.oracles.small import tiny  # noqa: E402
+from tests.oracles.torch_moco import MoCoOracle  # noqa: E402
+from tests.oracles.torch_moco import info_nce  # noqa: E402
+from tests.oracles.torch_moco import unit_rows  # noqa: E402
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 

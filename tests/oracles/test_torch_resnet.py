@@ -6,8 +6,11 @@ torch = pytest.importorskip("torch")
 
 from torch import nn  # noqa: E402
 
-from tests.oracles.small import assert_same_state, images, tiny  # noqa: E402
-from tests.oracles.torch_resnet import GroupBatchNorm2d, resnet  # noqa: E402
+from tests.oracles.small import assert_same_state  # noqa: E402
+from tests.oracles.small import images  # noqa: E402
+from tests.oracles.small import tiny  # noqa: E402
+from tests.oracles.torch_resnet import GroupBatchNorm2d  # noqa: E402
+from tests.oracles.torch_resnet import resnet  # noqa: E402
 
 DTYPES = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 

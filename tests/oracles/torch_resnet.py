@@ -37,9 +37,7 @@ class GroupBatchNorm2d(nn.BatchNorm2d):
             mean = torch.zeros_like(self.running_mean)  # [C]
             var = torch.zeros_like(self.running_var)  # [C]
             # With momentum 1 torch writes the group's mean and unbiased variance into these two.
-            outputs.append(
-                F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps)
-            )
+            outputs.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
             variances.append(var)
         with torch.no_grad():
@@ -146,9 +144,7 @@ class ResNet(nn.Module):
             setattr(self, name, nn.Sequential(*blocks))
         self.channels = channels  # width of the pooled features
         if mlp:
-            self.fc = nn.Sequential(
-                nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, dim)
-            )
+            self.fc = nn.Sequential(nn.Linear(channels, channels), nn.ReLU(), nn.Linear(channels, dim))
         else:
             self.fc = nn.Linear(channels, dim)
         self.reset_parameters()

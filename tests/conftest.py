@@ -1,0 +1,44 @@
+"""Four logical CPU devices for tests of several replicas; the float32 policy before each test."""
+
+import functools
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+
+import keras
+import pytest
+import tensorflow as tf
+
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
+)
+
+
+@pytest.fixture(autouse=True)
+def fresh_keras():
+    keras.config.set_dtype_policy("float32")
+    keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
+    keras.utils.clear_session()
+
+
+@pytest.fixture(scope="session")
+def replicas():
+    """Returns a function from a number of replicas to the strategy on so many logical CPU devices.
+
+    One strategy a number for the whole session, with collective keys of its own: TensorFlow numbers
+    the collective operations of every strategy object from the same start, and those of a second
+    one in a process run into the first's.
+    """
+
+    @functools.cache
+    def make(count):
+        devices = [f"CPU:{i}" for i in range(count)]
+        if count == 1:
+            return tf.distribute.OneDeviceStrategy(devices[0])
+        tf.distribute.MirroredStrategy._collective_key_base = 1000 * count
+        return tf.distribute.MirroredStrategy(devices)
+
+    return make

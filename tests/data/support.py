@@ -1,0 +1,126 @@
+"""What the data tests share: photographs, draws, tests of distributions, a small data set on disk."""
+
+import functools
+import os
+
+import numpy as np
+import skimage
+import tensorflow as tf
+from PIL import Image
+from scipy import stats
+
+from mocotf.data.views import view_draws
+
+P_VALUE = 1e-3  # samples have fixed seeds: a test that passes once passes always
+
+
+def photograph(name, height, width):
+    """Returns a photograph of scikit-image's wheel, uint8 `[height, width, 3]`."""
+    with Image.open(os.path.join(os.path.dirname(skimage.__file__), "data", name)) as image:
+        return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
+
+
+def assert_close_levels(ours, theirs, mean, most=255):
+    """Compares images in 0…255: their mean and largest absolute difference, in grey levels."""
+    assert np.shape(ours) == np.shape(theirs)
+    difference = np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))
+    assert difference.mean() <= mean, f"{difference.mean():.3f} levels on average"
+    assert difference.max() <= most, f"{difference.max():.3f} levels at most"
+
+
+@functools.cache
+def many_draws(images=10_000, seed=0):
+    """Returns the draws of a run's first images, float32 `[images, 2, DRAWS]`."""
+    numbers = tf.range(images, dtype=tf.int64)
+    return tf.vectorized_map(lambda number: view_draws(seed, number), numbers).numpy()
+
+
+def once_per_batch(draws, batch=256):
+    """Returns what `draws` `[n, …]` would be if all images of a batch shared theirs."""
+    return np.repeat(draws[::batch], batch, axis=0)[: len(draws)]
+
+
+def assert_same_distribution(sample, reference_cdf):
+    """Kolmogorov-Smirnov; discrete values make it lenient, shared ones strict."""
+    p = stats.kstest(np.ravel(sample), reference_cdf).pvalue
+    assert p > P_VALUE, f"Kolmogorov-Smirnov p {p:.1e}"
+
+
+def uniform(low, high):
+    """Returns the cumulative distribution function of U(low, high)."""
+    return stats.uniform(low, high - low).cdf
+
+
+def assert_share(hits, probability):
+    """Binomial test of independent yes-or-no draws."""
+    p = stats.binomtest(int(np.sum(hits)), np.size(hits), probability).pvalue
+    assert p > P_VALUE, f"share {np.mean(hits):.4f}, expected {probability:.4f}, p {p:.1e}"
+
+
+def assert_equally_likely(values, kinds):
+    """Chi-square test of values 0 … kinds - 1."""
+    p = stats.chisquare(np.bincount(values, minlength=kinds)).pvalue
+    assert p > P_VALUE, f"chi-square p {p:.1e}"
+
+
+def write_colours(
+    folder, count, sizes=((40, 50), (70, 45), (33, 90)), suffixes=("png", "jpg", "bmp", "gif")
+):
+    """Writes `count` images of different sizes and formats; image i has red and green of its own."""
+    os.makedirs(folder, exist_ok=True)
+    for i in range(count):
+        height, width = sizes[i % len(sizes)]
+        image = np.zeros((height, width, 3), np.uint8)
+        image[..., 0], image[..., 1] = colour(i)
+        image[..., 2] = np.linspace(0, 255, width)
+        suffix = suffixes[i % len(suffixes)]
+        Image.fromarray(image).save(os.path.join(folder, f"{i:03}.{suffix}"))
+
+
+def colour(i):
+    """Returns red and green of image i, 25 levels from any other's."""
+    return 25 * (i % 9), 25 * (i // 9)
+
+
+def colour_number(images):
+    """Returns which image of `write_colours` each of `images` in [0, 1] shows."""
+    red, green = np.moveaxis(np.rint(np.mean(images, (1, 2)) * 255 / 25).astype(int), -1, 0)[:2]
+    return red + 9 * green
+
+
+def prepare_tiny_images(data_dir, shards=4, file_format="tfrecord", image="image"):
+    """Prepares the TFDS data set tiny_images under `data_dir`; no download, name not registered.
+
+    It has 60 training and 12 test images, each of one grey level of its own, as is its label.
+    """
+    import tensorflow_datasets as tfds
+    from etils import epath
+
+    features = {
+        image: tfds.features.Image(shape=(None, None, 3)),
+        "label": tfds.features.ClassLabel(num_classes=256),
+    }
+
+    with tfds.core.registered.skip_registration():
+
+        class TinyImages(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+            pkg_dir_path = epath.Path(data_dir)
+            __module__ = "tiny_images"  # as if written in a notebook: TFDS looks for no files beside it
+
+            def _info(self):
+                return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, manager):
+                return {
+                    "train": self._generate_examples(0, 60),
+                    "test": self._generate_examples(100, 112),
+                }
+
+            def _generate_examples(self, first, last):
+                for level in range(first, last):
+                    pixels = np.full((30 + level % 7, 40, 3), level, np.uint8)
+                    yield level, {image: pixels, "label": level}
+
+    config = tfds.download.DownloadConfig(num_shards=shards)
+    TinyImages(data_dir=data_dir).download_and_prepare(download_config=config, file_format=file_format)

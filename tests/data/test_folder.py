@@ -1,0 +1,159 @@
+"""Folders of images: what is found, which parts evaluation reads, what a mistake is told."""
+
+import os
+
+import numpy as np
+import pytest
+
+from mocotf.data.folder import Folder
+from mocotf.data.folder import list_images
+from mocotf.errors import UserError
+
+
+def touch(root, *names):
+    """Makes files that hold their own names."""
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(name)
+
+
+def found(root):
+    return [os.path.relpath(path, root) for path in list_images(root)]
+
+
+def part(source, name, root):
+    """Returns {file: label} of an evaluation part."""
+    return {
+        os.path.relpath(source.describe(handle).numpy().decode(), root): int(label)
+        for handle, label in source.evaluation(name)
+    }
+
+
+def test_images_of_all_formats_are_found_in_subfolders(tmp_path):
+    touch(tmp_path, "b.jpg", "a.JPEG", "x/y/z/c.Png", "x/d.bmp", "x/e.gif")
+    touch(tmp_path, "notes.txt", "jpg", "x/f.jpg.bak", "x/g.webp")
+    assert found(tmp_path) == ["a.JPEG", "b.jpg", "x/d.bmp", "x/e.gif", "x/y/z/c.Png"]
+
+
+def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
+    touch(tmp_path, *(f"{folder}/{i}.png" for folder in "dbca" for i in (3, 1, 2)))
+    expected = [f"{folder}/{i}.png" for folder in "abcd" for i in (1, 2, 3)]
+    assert found(tmp_path) == expected
+    scandir = os.scandir
+
+    class Backwards:
+        def __init__(self, path):
+            self.entries = iter(list(scandir(path))[::-1])
+
+        def __iter__(self):
+            return self.entries
+
+        def __next__(self):
+            return next(self.entries)
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        close = __exit__
+
+    monkeypatch.setattr(os, "scandir", Backwards)
+    assert found(tmp_path) == expected
+
+
+def test_symlinked_folders_are_followed_once_and_loops_end(tmp_path):
+    touch(tmp_path, "photos/a.png", "photos/sub/b.png", "elsewhere/c.png")
+    photos = tmp_path / "photos"
+    (photos / "loop").symlink_to(photos, target_is_directory=True)
+    (photos / "sub" / "up").symlink_to(photos, target_is_directory=True)
+    (photos / "away").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (photos / "away_again").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    assert sorted(found(photos)) == ["a.png", "away/c.png", "sub/b.png"]
+
+
+def test_unlabelled_images_are_trained_on_and_not_evaluated(tmp_path):
+    touch(tmp_path, *(f"{i}.png" for i in range(7)))
+    source = Folder(str(tmp_path))
+    assert source.size == 7 and source.shape is None
+    assert source.evaluation_sizes == (0, 0)
+    assert part(source, "bank", tmp_path) == part(source, "queries", tmp_path) == {}
+    assert source.load(3).numpy() == b"3.png"
+    assert source.describe(3).numpy() == os.fsencode(tmp_path / "3.png")
+
+
+def test_one_class_is_as_good_as_none(tmp_path):
+    touch(tmp_path, *(f"only/{i}.png" for i in range(20)))
+    assert Folder(str(tmp_path)).evaluation_sizes == (0, 0)
+
+
+def test_every_tenth_image_is_a_query_where_there_is_no_split(tmp_path):
+    names = [f"{label}/{sub}/{i}.png" for label in ("cat", "dog") for sub in "uv" for i in range(9)]
+    touch(tmp_path, *names)
+    source = Folder(str(tmp_path))
+    assert source.size == 36  # all are trained on
+    assert source.evaluation_sizes == (32, 4)
+    queries = part(source, "queries", tmp_path)
+    bank = part(source, "bank", tmp_path)
+    assert list(queries) == names[::10]
+    assert sorted([*queries, *bank]) == names
+    for name, label in [*queries.items(), *bank.items()]:
+        assert label == ["cat", "dog"].index(name.split("/")[0])
+
+
+def test_images_beside_the_class_folders_have_no_label(tmp_path):
+    touch(tmp_path, *(f"{i}.png" for i in range(5)), *(f"{c}/{i}.png" for c in "ab" for i in range(10)))
+    source = Folder(str(tmp_path))
+    assert source.size == 25
+    both = part(source, "bank", tmp_path) | part(source, "queries", tmp_path)
+    assert sorted(both) == [f"{c}/{i}.png" for c in "ab" for i in range(10)]
+
+
+@pytest.mark.parametrize("held_out", ["val", "test"])
+def test_train_and_held_out_folders_are_the_parts(tmp_path, held_out):
+    train = [f"train/{label}/{i}.png" for label in "ab" for i in range(11)]
+    queries = [f"{held_out}/{label}/{i}.png" for label in "ab" for i in range(3)]
+    touch(tmp_path, *train, *queries, "other/c/0.png")
+    source = Folder(str(tmp_path))
+    assert source.size == 22 and source.evaluation_sizes == (22, 6)
+    for name, files in (("bank", train), ("queries", queries)):
+        assert part(source, name, tmp_path) == {f: "ab".index(f.split("/")[1]) for f in files}
+    drawn = [int(handle) for _, handle in source.draw(0, 0, 22).take(22)]
+    assert sorted(drawn) == list(range(22))  # no query is trained on
+
+
+def test_a_train_folder_alone_is_a_class(tmp_path):
+    touch(tmp_path, *(f"{label}/{i}.png" for label in ("train", "bus") for i in range(10)))
+    assert set(part(Folder(str(tmp_path)), "bank", tmp_path).values()) == {0, 1}
+
+
+def test_names_may_hold_any_byte(tmp_path):
+    name = os.fsencode(tmp_path) + b"/\xff\xe9.jpg"
+    with open(name, "wb") as file:
+        file.write(b"pixels")
+    source = Folder(str(tmp_path))
+    assert source.load(0).numpy() == b"pixels" and source.describe(0).numpy() == name
+
+
+def test_a_missing_folder_is_told(tmp_path):
+    with pytest.raises(UserError, match=r"--data_dir=.*nowhere: no such folder; expected a folder"):
+        Folder(str(tmp_path / "nowhere"))
+    touch(tmp_path, "file.png")
+    with pytest.raises(UserError, match="no such folder"):
+        Folder(str(tmp_path / "file.png"))
+
+
+def test_a_folder_without_images_is_told(tmp_path):
+    touch(tmp_path, "notes.txt", "sub/page.html")
+    with pytest.raises(UserError, match=r"no images found; expected files ending in \.jpg") as error:
+        Folder(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
+def test_labels_are_int64_and_parts_keep_their_order(tmp_path):
+    touch(tmp_path, *(f"{label}/{i}.png" for label in "ab" for i in range(20)))
+    first, again = ([int(h) for h, _ in Folder(str(tmp_path)).evaluation("bank")] for _ in range(2))
+    assert first == again == sorted(first)
+    assert next(iter(Folder(str(tmp_path)).evaluation("bank")))[1].dtype == np.int64

@@ -1,0 +1,199 @@
+"""Pairs of views as a function of (seed, position); files that do not decode; evaluation views."""
+
+import dataclasses
+import io
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from mocotf.data import pipeline
+from mocotf.data import recipe
+from mocotf.data.decode import BadImages
+from mocotf.data.folder import Folder
+from mocotf.data.patches import Patches
+from mocotf.data.tfds import TFDS
+from tests.data.support import assert_close_levels
+from tests.data.support import colour_number
+from tests.data.support import photograph
+from tests.data.support import prepare_tiny_images
+from tests.data.support import write_colours
+
+PLAIN = recipe.Augmentation(
+    size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, mean=(0, 0, 0), std=(1, 1, 1)
+)
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    data_dir = str(tmp_path_factory.mktemp("data"))
+    write_colours(f"{data_dir}/photos", 27)
+    prepare_tiny_images(data_dir)
+    return {
+        "patches": Patches(),
+        "folder": Folder(f"{data_dir}/photos"),
+        "tfds": TFDS("tiny_images", data_dir),
+    }
+
+
+def steps(source, count, augmentation=PLAIN, batch_size=8, seed=0, first_step=0, threads=2, bad=None):
+    """Returns float `[count, 2, batch_size, S, S, 3]`."""
+    pairs = pipeline.two_crops(
+        source,
+        augmentation,
+        batch_size=batch_size,
+        seed=seed,
+        bad_images=bad or BadImages(),
+        first_step=first_step,
+    )
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = threads
+    return np.array([np.stack(pair) for pair in pairs.with_options(options).take(count)])
+
+
+def shown(batches):
+    """Returns which image of `write_colours` each view shows, `[steps, 2, batch]`."""
+    return np.reshape(colour_number(batches.reshape(-1, *batches.shape[3:])), batches.shape[:3])
+
+
+# ---- A pure function of (seed, position)
+
+LARGE = pipeline.BATCHED_UP_TO + 8  # views of this size are augmented one by one
+
+
+@pytest.mark.parametrize(
+    ("name", "batch_size", "size", "per_epoch"),
+    [("patches", 1600, 16, 4), ("folder", 8, 16, 3), ("folder", 8, LARGE, 3), ("tfds", 20, 16, 3)],
+)
+def test_a_run_may_start_at_any_step_on_any_number_of_threads(
+    sources, name, batch_size, size, per_epoch
+):
+    source, augmentation = sources[name], recipe.v2(size=size)
+    run = steps(source, per_epoch + 2, augmentation, batch_size, threads=1)
+    assert run.shape == (per_epoch + 2, 2, batch_size, size, size, 3)
+    rest = steps(source, 3, augmentation, batch_size, first_step=per_epoch - 1, threads=7)
+    np.testing.assert_array_equal(rest, run[-3:])
+
+
+class OneImage:
+    """A source whose every image is the first of another's."""
+
+    def __init__(self, source):
+        self.size, self.shape, self._source = source.size, source.shape, source
+        self.draw, self.describe = source.draw, source.describe
+
+    def load(self, handle):
+        return self._source.load(0 * handle)
+
+
+@pytest.mark.parametrize("name", ["patches", "folder"])
+def test_each_view_of_each_image_and_seed_has_draws_of_its_own(sources, name):
+    one = OneImage(sources[name])
+    views = [steps(one, 2, seed=seed).reshape(32, -1) for seed in (0, 1)]
+    assert len({view.tobytes() for view in np.concatenate(views)}) == 64
+
+
+# ---- Epochs
+
+
+def test_both_views_show_one_image_and_no_image_comes_twice_in_an_epoch(sources):
+    for name, size in (("folder", 16), ("folder", LARGE)):
+        images = shown(steps(sources[name], 9, dataclasses.replace(PLAIN, size=size)))
+        np.testing.assert_array_equal(images[:, 0], images[:, 1])
+        epochs = images[:, 0].reshape(3, 24)
+        for epoch in epochs:
+            assert len(set(epoch)) == 24 and set(epoch) <= set(range(27))
+        assert len({tuple(epoch) for epoch in epochs}) == 3
+        assert len(set(epochs.ravel())) == 27  # what one epoch drops, another uses
+
+
+@pytest.mark.parametrize("size", [27, 6400])
+def test_orders_differ_over_many_epochs_and_seeds(sources, size):
+    source = {27: sources["folder"], 6400: sources["patches"]}[size]
+    orders = []
+    for seed, epoch in [(0, e) for e in range(0, 1025, 256)] + [(s, 0) for s in (1, 256, 512)]:
+        _, handles = next(iter(source.draw(seed, epoch * size, size).batch(27)))
+        orders.append(tuple(handles.numpy()))
+    assert len(set(orders)) == len(orders)
+
+
+# ---- Files that do not decode
+
+
+def spoil(folder, numbers):
+    """Puts a truncated JPEG, an empty file, a text file in the place of images `numbers`."""
+    file = io.BytesIO()
+    Image.fromarray(photograph("coffee.png", 60, 80)).save(file, "JPEG")
+    contents = file.getvalue()[: len(file.getvalue()) // 2], b"", b"not an image"
+    for number, content in zip(numbers, contents, strict=False):
+        (old,) = [name for name in os.listdir(folder) if name.startswith(f"{number:03}.")]
+        os.remove(f"{folder}/{old}")
+        with open(f"{folder}/{number:03}.jpg", "wb") as bad:
+            bad.write(content)
+
+
+@pytest.mark.parametrize("size", [16, LARGE])
+def test_bad_files_are_replaced_by_the_next_of_the_batch_and_named_once(tmp_path, size):
+    folder, names = str(tmp_path / "photos"), tmp_path / "bad_images.txt"
+    write_colours(folder, 12)
+    spoil(folder, (2, 5, 9))
+    source, bad = Folder(folder), BadImages(str(names))
+    images = shown(steps(source, 9, dataclasses.replace(PLAIN, size=size), batch_size=4, bad=bad))
+    drawn = np.array([int(handle) for _, handle in source.draw(0, 0, 12).take(36)]).reshape(9, 4)
+    assert np.isin(drawn, (2, 5, 9)).sum() == 9
+    for batch, both_views in zip(drawn, images, strict=True):
+        good = [next(i for i in np.roll(batch, -place) if i not in (2, 5, 9)) for place in range(4)]
+        np.testing.assert_array_equal(both_views, [good, good])
+    assert sorted(bad.names) == [f"{folder}/{i:03}.jpg" for i in (2, 5, 9)]
+    assert sorted(names.read_text().splitlines()) == sorted(bad.names)
+
+
+def test_a_batch_of_bad_files_only_is_an_error(tmp_path):
+    folder = str(tmp_path / "photos")
+    write_colours(folder, 3)
+    spoil(folder, (0, 1, 2))
+    with pytest.raises(tf.errors.InvalidArgumentError, match=pipeline.NOTHING_DECODES):
+        steps(Folder(folder), 1, batch_size=3)
+
+
+# ---- Evaluation views
+
+
+@pytest.mark.parametrize("suffix", ["PNG", "JPEG"])
+@pytest.mark.parametrize("shape", [(375, 500), (500, 333), (301, 299), (97, 420), (256, 256)])
+def test_evaluation_view_is_short_side_256_then_centre_224(shape, suffix):
+    file = io.BytesIO()
+    Image.fromarray(photograph("coffee.png", *shape)).save(file, suffix)
+    image = Image.open(file).convert("RGB")
+    short = min(image.size)
+    width, height = (int(256 * side / short) for side in image.size)
+    left, top = round((width - 224) / 2), round((height - 224) / 2)
+    resized = image.resize((width, height), Image.Resampling.BILINEAR)
+    pillow = np.asarray(resized.crop((left, top, left + 224, top + 224)))
+    view = pipeline.prepare(file.getvalue(), recipe.v2()).numpy()
+    assert_close_levels((view * recipe.IMAGENET_STD + recipe.IMAGENET_MEAN) * 255, pillow, 0.5, most=2)
+
+
+def test_images_of_the_views_size_are_used_whole(sources):
+    patches, labels = next(iter(pipeline.centre_views(sources["patches"], "queries", PLAIN, 840)))
+    assert patches.shape == (840, 16, 16, 3) and len(set(labels.numpy())) == 14
+    whole, _ = next(
+        iter(
+            pipeline.centre_views(sources["patches"], "queries", dataclasses.replace(PLAIN, size=32), 9)
+        )
+    )
+    np.testing.assert_allclose(whole[0] * 255, sources["patches"].load(6400), atol=1e-4)
+
+
+def test_evaluation_leaves_out_what_does_not_decode(tmp_path):
+    for i, label in enumerate("ab"):
+        write_colours(str(tmp_path / label), 10 + i)
+        spoil(str(tmp_path / label), (3, 4))
+    labels = [
+        int(label)
+        for _, batch in pipeline.centre_views(Folder(str(tmp_path)), "bank", PLAIN, 4)
+        for label in batch
+    ]
+    assert labels == [0] * 7 + [1] * 7  # of 9 each

@@ -1,0 +1,196 @@
+"""What is drawn for a view and with what chance, and how the operators make one."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from mocotf.data import color
+from mocotf.data import recipe
+from mocotf.data import views
+from tests.data.support import assert_same_distribution
+from tests.data.support import assert_share
+from tests.data.support import many_draws
+from tests.data.support import once_per_batch
+from tests.data.support import photograph
+from tests.data.support import uniform
+from tests.oracles import pillow_ops
+
+NOT_THE_SAME = pytest.raises(AssertionError, match=r"Kolmogorov|share|chi-square")
+PLAIN = recipe.Augmentation(
+    jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, mean=(0, 0, 0), std=(1, 1, 1)
+)
+COFFEE = (photograph("coffee.png", 24, 36) / 255).astype(np.float32)
+
+
+def all_draws(images=10_000):
+    return many_draws(images).reshape(-1, recipe.DRAWS)
+
+
+def changed(augmentation, image, draws):
+    """Returns the views that `augmentation`, next to PLAIN, makes of one image."""
+    return views.augment(np.repeat(image[None], len(draws), axis=0), draws, augmentation).numpy()
+
+
+# ---- Recipes
+
+
+def test_recipes_are_the_papers():
+    mean, std = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+    papers = {"size": 224, "min_area": 0.2, "gray_prob": 0.2, "mean": mean, "std": std}
+    assert recipe.v1() == recipe.Augmentation(
+        **papers, jitter=(0.4, 0.4, 0.4, 0.4), jitter_prob=1, gray_first=True, blur_prob=0
+    )
+    assert recipe.v2() == recipe.Augmentation(
+        **papers, jitter=(0.4, 0.4, 0.4, 0.1), jitter_prob=0.8, gray_first=False, blur_prob=0.5
+    )
+    assert recipe.v1(size=32, blur_prob=0.1).blur_prob == 0.1 and recipe.v2(size=32).size == 32
+
+
+def oracle_view(image, draw, augmentation):
+    """One view by the NumPy definitions: grayscale first or last, blur, flip, normalise."""
+
+    def gray(image):
+        return pillow_ops.grayscale(image) if draw[recipe.GRAY] < augmentation.gray_prob else image
+
+    names = np.array(["brightness", "contrast", "saturation", "hue"])
+    u = 2 * draw[recipe.FACTORS] - 1
+    factors = dict(zip(names, np.array([1, 1, 1, 0]) + u * augmentation.jitter, strict=True))
+    order = list(itertools.permutations(range(4)))[int(draw[recipe.ORDER] * 24)]
+    if augmentation.gray_first:
+        image = gray(image)
+    if draw[recipe.JITTER] < augmentation.jitter_prob:
+        image = pillow_ops.jitter(image, names[list(order)], factors)
+    if not augmentation.gray_first:
+        image = gray(image)
+    if draw[recipe.BLUR] < augmentation.blur_prob:
+        image = pillow_ops.blur(image, 0.1 + 1.9 * draw[recipe.SIGMA])
+    if draw[recipe.FLIP] < 0.5:
+        image = pillow_ops.flip(image)
+    return pillow_ops.normalise(image, augmentation.mean, augmentation.std)
+
+
+@pytest.mark.parametrize("augmentation", [recipe.v1(), recipe.v2()], ids=["v1", "v2"])
+def test_views_are_the_operators_in_the_papers_order(augmentation):
+    draws = all_draws()[:60]
+    ours = changed(augmentation, COFFEE, draws)
+    exact = np.stack([oracle_view(COFFEE, draw, augmentation) for draw in draws])
+    np.testing.assert_allclose(ours, exact, atol=1e-3)  # 2e-4 of 1, over the standard deviation
+
+    swapped = dataclasses.replace(augmentation, gray_first=not augmentation.gray_first)
+    other = np.stack([oracle_view(COFFEE, draw, swapped) for draw in draws])
+    is_gray = draws[:, recipe.GRAY] < 0.2
+    differ = np.abs(ours - other).max((1, 2, 3)) > 0.01
+    assert differ[is_gray].mean() > 0.5 and not differ[~is_gray].any()
+
+
+# ---- Draws
+
+
+def test_every_random_number_has_a_slot_of_its_own():
+    slots = [recipe.AREA, recipe.ASPECT, recipe.TOP, recipe.LEFT, recipe.FLIP, recipe.JITTER]
+    slots += [recipe.ORDER, recipe.FACTORS, recipe.GRAY, recipe.BLUR, recipe.SIGMA]
+    taken = np.concatenate([np.atleast_1d(np.arange(recipe.DRAWS)[slot]) for slot in slots])
+    assert sorted(taken) == list(range(recipe.DRAWS))
+
+
+def test_draws_are_uniform_and_independent():
+    draws = many_draws()
+    for slot in range(recipe.DRAWS):
+        assert_same_distribution(draws[..., slot], uniform(0, 1))
+    # Slots, views, and an image and the next: no correlation beyond 4.5 of its standard deviations.
+    together = np.concatenate([draws[:-1, 0], draws[:-1, 1], draws[1:, 0]], axis=1)
+    correlation = np.corrcoef(together.T) - np.eye(3 * recipe.DRAWS)
+    assert np.abs(correlation).max() < 4.5 / np.sqrt(len(together))
+
+
+def test_draws_are_a_function_of_seed_and_number():
+    one = views.view_draws(3, 77).numpy()
+    np.testing.assert_array_equal(one, many_draws(100, seed=3)[77])
+    for other in (views.view_draws(4, 77), views.view_draws(3, 78), views.view_draws(77, 3)):
+        assert not np.any(one == other)
+    assert not np.any(one[0] == one[1])
+    assert not np.any(views.view_draws(3, 77 + 2**32) == one)
+
+
+# ---- Strength and chance of each operator
+
+V1, V2 = recipe.v1(), recipe.v2()
+
+
+@pytest.mark.parametrize(("augmentation", "hue"), [(V1, 0.4), (V2, 0.1)], ids=["v1", "v2"])
+def test_jitter_factors_are_uniform(augmentation, hue):
+    factors = views.jitter_factors(all_draws(), augmentation).numpy()
+    drawn = np.any(factors != [1, 1, 1, 0], axis=1)
+    assert_share(drawn, augmentation.jitter_prob)
+    for operator in range(3):
+        assert_same_distribution(factors[drawn, operator], uniform(0.6, 1.4))
+    assert_same_distribution(factors[drawn, color.HUE], uniform(-hue, hue))
+
+
+def test_other_factors_would_be_told():
+    factors = views.jitter_factors(all_draws(), V1).numpy()
+    with NOT_THE_SAME:  # U(1, 1.4) or its inverse, as some have it
+        inverse = np.where(factors[:, 0] < 1, 1 / (2 - factors[:, 0]), factors[:, 0])
+        assert_same_distribution(inverse, uniform(0.6, 1.4))
+    with NOT_THE_SAME:
+        assert_same_distribution(once_per_batch(factors[:, 0]), uniform(0.6, 1.4))
+    with NOT_THE_SAME:
+        assert_same_distribution(factors[:, color.HUE], uniform(-0.1, 0.1))
+
+
+def events(draws):
+    """Returns bool `[n, 4]`: jittered, gray, blurred, flipped; told from what became of an image."""
+    image = COFFEE[::5, ::6]
+    with_one = {"jitter": (0.4, 0, 0, 0)}, {"gray_prob": 0.2}, {"blur_prob": 0.5}, {}
+    neutral = draws.copy()
+    neutral[:, recipe.FLIP] = 0.9
+    seen = []
+    for change, drawn in zip(with_one, (neutral, neutral, neutral, draws), strict=True):
+        result = changed(dataclasses.replace(PLAIN, **change), image, drawn)
+        seen.append(np.any(np.abs(result - image) > 1e-7, axis=(1, 2, 3)))
+    return np.stack(seen, axis=1)
+
+
+def test_each_operator_is_applied_with_its_chance_for_each_view():
+    seen = events(np.where(all_draws() < 0.11, 0.11, all_draws()))  # σ < .3 hardly shows
+    for hits, chance in zip(seen.T, (0.8, 0.2, 0.5, 0.5), strict=True):
+        assert_share(hits, chance)
+    chances = [np.prod(c) for c in itertools.product((0.2, 0.8), (0.8, 0.2), (0.5, 0.5), (0.5, 0.5))]
+    found = np.bincount(seen @ [8, 4, 2, 1], minlength=16)
+    assert stats.chisquare(found, np.array(chances) * len(seen)).pvalue > 1e-3  # independent
+    with NOT_THE_SAME:
+        assert_share(once_per_batch(seen[:, 1], 1024), 0.2)
+    for column in range(4):  # an image's two views
+        pairs = seen[:, column].reshape(-1, 2) @ [2, 1]
+        table = np.bincount(pairs, minlength=4).reshape(2, 2)
+        assert stats.chi2_contingency(table).pvalue > 1e-3
+
+
+def test_sigma_of_the_blur_is_uniform():
+    impulse = np.zeros([17, 17, 3], np.float32)
+    impulse[8, 8] = 1
+    grid = np.linspace(0.3, 2, 500)
+    peaks = [pillow_ops.blur(impulse, sigma)[8, 8, 0] for sigma in grid]
+    draws = all_draws()[:4000]
+    blurred = changed(dataclasses.replace(PLAIN, blur_prob=1), impulse, draws)
+    peak = blurred[:, 8, 8, 0]
+    wide = peak < peaks[0]  # where the peak still tells σ
+    assert_share(wide, 1.7 / 1.9)
+    sigma = np.interp(-peak[wide], -np.array(peaks), grid)
+    assert_same_distribution(sigma, uniform(0.3, 2))
+    with NOT_THE_SAME:
+        assert_same_distribution(np.sqrt(sigma), uniform(np.sqrt(0.3), np.sqrt(2)))
+    with NOT_THE_SAME:
+        assert_same_distribution(once_per_batch(sigma), uniform(0.3, 2))
+
+
+def test_flip_mirrors_left_and_right_and_views_are_normalised():
+    draws = np.full([2, recipe.DRAWS], 0.9, np.float32)
+    draws[1, recipe.FLIP] = 0.1
+    normalised = dataclasses.replace(PLAIN, mean=V2.mean, std=V2.std)
+    kept, flipped = changed(normalised, COFFEE, draws)
+    np.testing.assert_allclose(kept, pillow_ops.normalise(COFFEE), atol=1e-5)
+    np.testing.assert_array_equal(flipped, kept[:, ::-1])

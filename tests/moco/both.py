@@ -1,0 +1,157 @@
+"""A mocotf model and the PyTorch oracle with the same weights, queue and permutations."""
+
+import threading
+
+import numpy as np
+import tensorflow as tf
+import torch
+
+from mocotf.interop.torch_names import read_state
+from mocotf.interop.torch_names import write_state
+from mocotf.moco import model
+from mocotf.moco.loss import logits
+from mocotf.moco.shuffle import permutation
+from mocotf.nn.encoder import build_encoder
+from mocotf.optim.sgd import SGD
+from tests.oracles.torch_moco import MoCoOracle
+from tests.oracles.torch_resnet import BasicBlock
+from tests.oracles.torch_resnet import ResNet
+
+SEED = 3
+SIDE = 16  # at 8 the last stage would normalise over 4 values a channel, and rounding grow
+K, DIM, BATCH = 72, 6, 32  # K is no multiple of the batch: the pointer wraps within an enqueue
+T, M, WEIGHT_DECAY = 0.2, 0.9, 1e-2  # small m and large decay, so that neither can hide
+
+
+class Both:
+    """Steps a model on one strategy and its oracle side by side.
+
+    Args:
+        strategy: of the mocotf side.
+        schedule: step → learning rate, float64.
+        dtype: "float32" or "float64"; the Keras policy must be set to it.
+        mlp, bn_splits, symmetric: of the model.
+    """
+
+    def __init__(self, strategy, schedule, *, dtype, mlp=True, bn_splits=1, symmetric=False):
+        self.symmetric = symmetric
+        self.schedule = schedule
+        self.strategy = strategy
+        self.dtype = dtype
+        replicas = strategy.num_replicas_in_sync
+        with strategy.scope():
+            encoders = [
+                build_encoder(
+                    "resnet10", width=1 / 16, stem="cifar", dim=DIM, mlp=mlp, bn_splits=bn_splits
+                )
+                for _ in range(2)
+            ]
+            self.model = model.MoCo(*encoders, K=K, m=M, T=T, symmetric=symmetric, seed=SEED)
+            self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
+            self.model.optimizer.build(self.model.query_encoder.trainable_variables)
+        torch.manual_seed(SEED)
+        network = ResNet(
+            BasicBlock,
+            (1, 1, 1, 1),
+            stem="cifar",
+            dim=DIM,
+            base=4,
+            mlp=mlp,
+            bn_groups=replicas * bn_splits,
+            running=bn_splits,
+        ).to(getattr(torch, dtype))
+        for encoder in encoders:
+            write_state(encoder, to_numpy(network.state_dict()), "the oracle")
+        queue = torch.from_numpy(self.model.queue.keys.numpy())
+        self.oracle = MoCoOracle(
+            network, queue, m=M, T=T, weight_decay=WEIGHT_DECAY, symmetric=symmetric
+        )
+        self._step = tf.function(self._distributed_step)
+
+    def step(self, step):
+        """Takes a step on both sides; returns ((loss, logits), (loss, logits)), mocotf's first."""
+        rng = np.random.default_rng(step)
+        x_q, x_k = rng.normal(size=(2, BATCH, SIDE, SIDE, 3)).astype(self.dtype)
+        replicas = self.strategy.num_replicas_in_sync
+        share = BATCH // replicas
+
+        def own(context):
+            rows = slice(
+                context.replica_id_in_sync_group * share,
+                (context.replica_id_in_sync_group + 1) * share,
+            )
+            return tf.constant(x_q[rows]), tf.constant(x_k[rows])
+
+        views = self.strategy.experimental_distribute_values_from_function(own)
+        mine = [value.numpy() for value in self._step(views)]
+        orders = [permutation(SEED, step, d, BATCH).numpy() for d in range(2)]
+        theirs = self.oracle.step(
+            *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (x_q, x_k)),
+            float(self.schedule(step)),
+            orders if self.symmetric else orders[0],
+        )
+        return mine, [value.numpy() for value in theirs]
+
+    def _distributed_step(self, views):
+        with LogitsRecorder() as recorder:
+
+            def run(views):
+                self.model.train_step(views)
+                return recorder.own()
+
+            loss, logits = self.strategy.run(run, args=(views,))
+        everywhere = self.strategy.experimental_local_results(logits)
+        return self.strategy.reduce("MEAN", loss, axis=None), tf.concat(everywhere, axis=-2)
+
+
+class LogitsRecorder:
+    """Keeps what `info_nce` sees on each replica while a step is traced, in the step's precision."""
+
+    def __enter__(self):
+        self._original = model.info_nce
+        self._replica = threading.local()  # replicas are traced in threads of their own
+
+        def recording(q, k, queue, T):
+            positive, negatives = logits(q, k, queue, T)
+            loss, rank = self._original(q, k, queue, T)
+            joined = tf.concat([positive[:, None], negatives], axis=1)
+            seen = self._replica.__dict__.setdefault("seen", [])
+            seen.append((loss, joined))
+            return loss, rank
+
+        model.info_nce = recording
+        return self
+
+    def __exit__(self, *_):
+        model.info_nce = self._original
+
+    def own(self):
+        """Returns this replica's loss and logits, those of two directions stacked."""
+        losses, joined = zip(*self._replica.seen, strict=True)
+        return tf.add_n(losses), tf.stack(joined) if len(joined) > 1 else joined[0]
+
+
+def to_numpy(state):
+    """Returns a PyTorch state as arrays."""
+    return {name: value.detach().numpy() for name, value in state.items()}
+
+
+def differences(both):
+    """Returns quantity → largest relative difference of a tensor after a run of steps."""
+    ours, oracle = both.model, both.oracle
+    found = {"queue": relative(ours.queue.keys.numpy(), oracle.queue.numpy())}
+    for name, encoder, network in (
+        ("θq", ours.query_encoder, oracle.encoder_q),
+        ("θk", ours.key_encoder, oracle.encoder_k),
+    ):
+        mine, theirs = read_state(encoder), to_numpy(network.state_dict())
+        for key, value in mine.items():
+            statistic = key.endswith(("running_mean", "running_var"))
+            quantity = f"BN statistics of {name}" if statistic else name
+            found[quantity] = max(found.get(quantity, 0), relative(value, theirs[key]))
+    return found
+
+
+def relative(a, b):
+    """Returns max|a - b| / max|b|."""
+    return float(np.max(np.abs(a - b)) / max(np.max(np.abs(b)), 1e-30))

@@ -1,0 +1,57 @@
+"""The ring buffer."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.moco.queue import Queue
+
+
+def keys(value, n=4, C=3):
+    return tf.fill([n, C], float(value))
+
+
+def test_starts_as_unit_rows_decided_by_the_seed():
+    a, b, c = (Queue(50, 8, seed=seed).keys.numpy() for seed in (1, 1, 2))
+    np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-6)
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - c).max() > 0.1
+    # Normal rows have no preferred direction: the mean of 50 is near the centre.
+    assert np.linalg.norm(a.mean(axis=0)) < 0.5
+
+
+def test_overwrites_the_oldest_rows_and_wraps_where_k_is_no_multiple_of_the_batch():
+    queue = Queue(10, 3, seed=0)
+    for step in range(4):
+        queue.enqueue(keys(step))
+    # 16 keys went into 10 rows: 12..15 are those of step 3, at rows 2..5.
+    np.testing.assert_array_equal(queue.keys.numpy()[:, 0], [2, 2, 3, 3, 3, 3, 1, 1, 2, 2])
+    assert queue.pointer.numpy() == 6
+
+
+def test_a_queue_of_one_batch_is_replaced_whole():
+    queue = Queue(4, 3, seed=0)
+    queue.enqueue(keys(1))
+    queue.enqueue(keys(2))
+    np.testing.assert_array_equal(queue.keys.numpy(), np.full((4, 3), 2))
+    assert queue.pointer.numpy() == 0
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_every_replica_holds_the_same_rows_and_pointer(replicas, count):
+    strategy = replicas(count)
+    with strategy.scope():
+        queue = Queue(10, 3, seed=0)
+
+    @tf.function
+    def enqueue(value):
+        strategy.run(lambda: queue.enqueue(tf.fill([4, 3], value)))
+
+    for value in (1.0, 2.0, 3.0):
+        enqueue(tf.constant(value))
+    for variable in (queue.keys, queue.pointer):
+        copies = [copy.numpy() for copy in strategy.experimental_local_results(variable)]
+        assert len(copies) == count
+        for copy in copies:
+            np.testing.assert_array_equal(copy, copies[0])
+    assert queue.pointer.numpy() == 2

@@ -1,0 +1,44 @@
+"""The permutation of shuffled batch norm, and what it is for."""
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.moco.shuffle import all_gather
+from mocotf.moco.shuffle import own_share
+from mocotf.moco.shuffle import permutation
+
+
+def test_is_a_permutation_and_a_pure_function_of_its_arguments():
+    a = permutation(1, 2, 0, 64).numpy()
+    np.testing.assert_array_equal(np.sort(a), np.arange(64))
+    np.testing.assert_array_equal(a, permutation(1, 2, 0, 64))
+    for other in ((2, 2, 0), (1, 3, 0), (1, 2, 1)):
+        assert (a != permutation(*other, 64).numpy()).mean() > 0.8
+
+
+def test_sends_every_place_to_every_place():
+    counts = np.zeros((4, 4))
+    for step in range(400):
+        counts[np.arange(4), permutation(0, step, 0, 4).numpy()] += 1
+    chi_square = np.sum((counts - 100) ** 2 / 100)
+    assert chi_square < 27.9  # 9 degrees of freedom, p = .001; never permuting gives 1200
+
+
+def test_gathers_in_replica_order_and_takes_the_own_share_back(replicas):
+    strategy = replicas(2)
+
+    @tf.function
+    def step():
+        def run():
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            own = tf.range(3) + 10 * tf.cast(replica, tf.int32)
+            everyone = all_gather(own)
+            return everyone, own_share(everyone)
+
+        return strategy.run(run)
+
+    everyone, share = step()
+    for copy in strategy.experimental_local_results(everyone):
+        np.testing.assert_array_equal(copy, [0, 1, 2, 10, 11, 12])
+    np.testing.assert_array_equal(strategy.experimental_local_results(share)[0], [0, 1, 2])
+    np.testing.assert_array_equal(strategy.experimental_local_results(share)[1], [10, 11, 12])

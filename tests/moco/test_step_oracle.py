@@ -1,0 +1,55 @@
+"""Thirty steps of mocotf and of the PyTorch oracle agree."""
+
+import keras
+import pytest
+
+from mocotf.optim.schedules import Cosine
+from mocotf.optim.schedules import Milestones
+from tests.moco.both import BATCH
+from tests.moco.both import Both
+from tests.moco.both import K
+from tests.moco.both import differences
+from tests.moco.both import relative
+
+STEPS = 30
+STEP_LR = Milestones(0.02, [10, 20])
+COSINE_LR = Cosine(0.02, 40, hold=10)
+CASES = {
+    "v1 head": {"mlp": False, "schedule": STEP_LR},
+    "v2 head": {"mlp": True, "schedule": COSINE_LR},
+    "bn_splits": {"bn_splits": 4, "schedule": COSINE_LR},
+    "symmetric": {"bn_splits": 2, "symmetric": True, "schedule": STEP_LR},
+    "2 replicas": {"replicas": 2, "schedule": STEP_LR},
+    "2 replicas, bn_splits, symmetric": {
+        "replicas": 2,
+        "bn_splits": 2,
+        "symmetric": True,
+        "schedule": COSINE_LR,
+    },
+    "4 replicas": {"replicas": 4, "schedule": COSINE_LR},
+}
+EACH_STEP = {"float32": 1e-4, "float64": 1e-9}
+AT_THE_END = {"float32": 1e-3, "float64": 1e-9}
+
+
+def run(replicas, dtype, case):
+    """Returns (largest difference of a step by quantity, differences after the last step)."""
+    options = dict(CASES[case])
+    strategy = replicas(options.pop("replicas", 1))
+    keras.config.set_dtype_policy(dtype)
+    both = Both(strategy, options.pop("schedule"), dtype=dtype, **options)
+    steps = {"loss": 0.0, "logits": 0.0}
+    for step in range(STEPS):
+        for quantity, mine, theirs in zip(steps, *both.step(step), strict=True):
+            steps[quantity] = max(steps[quantity], relative(mine, theirs))
+    enqueued = STEPS * BATCH * (1 + both.symmetric)
+    assert both.model.queue.pointer.numpy() == both.oracle.queue_ptr == enqueued % K
+    return steps, differences(both)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_thirty_steps_agree_with_the_oracle(replicas, dtype, case):
+    steps, end = run(replicas, dtype, case)
+    assert max(steps.values()) < EACH_STEP[dtype], steps
+    assert max(end.values()) < AT_THE_END[dtype], end

@@ -1,0 +1,93 @@
+"""The fused batch norm against PyTorch's, in groups."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from mocotf.nn.batch_norm import BatchNorm
+from tests.oracles.torch_resnet import GroupBatchNorm2d
+
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+
+
+def pair(dtype, groups):
+    """Returns our layer and the oracle's, with the same γ and β, neither of them trivial."""
+    keras.config.set_dtype_policy(dtype)
+    ours = BatchNorm(groups)
+    ours.build((None, None, None, 5))
+    theirs = GroupBatchNorm2d(5, groups).to(getattr(torch, dtype))
+    rng = np.random.default_rng(1)
+    gamma, beta = rng.normal(1, 0.3, (2, 5)).astype(dtype)
+    ours.gamma.assign(gamma)
+    ours.beta.assign(beta)
+    theirs.weight.data = torch.from_numpy(gamma)
+    theirs.bias.data = torch.from_numpy(beta)
+    return ours, theirs
+
+
+def to_torch(x):
+    return torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+
+
+def from_torch(x):
+    return x.detach().numpy().transpose(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("groups", [1, 2, 4])
+def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
+    ours, theirs = pair(dtype, groups)
+    tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x = rng.normal(2, 3, (8, 3, 4, 5)).astype(dtype)
+        upstream = rng.normal(size=x.shape).astype(dtype)
+        tensor = tf.constant(x)
+        with tf.GradientTape() as tape:
+            tape.watch(tensor)
+            y = ours(tensor, training=True)
+            loss = tf.reduce_sum(y * upstream)
+        sources = [tensor, ours.gamma.value, ours.beta.value]
+        gradients = [g.numpy() for g in tape.gradient(loss, sources)]
+
+        x_torch = to_torch(x).requires_grad_()
+        theirs.zero_grad()
+        y_torch = theirs(x_torch)
+        (y_torch * to_torch(upstream)).sum().backward()
+        np.testing.assert_allclose(y, from_torch(y_torch), **tolerance)
+        np.testing.assert_allclose(gradients[0], from_torch(x_torch.grad), **tolerance)
+        scale = {"rtol": tolerance["rtol"], "atol": 20 * tolerance["atol"]}  # sums of 96 products
+        np.testing.assert_allclose(gradients[1], theirs.weight.grad.numpy(), **scale)
+        np.testing.assert_allclose(gradients[2], theirs.bias.grad.numpy(), **scale)
+    np.testing.assert_allclose(ours.moving_mean.numpy(), theirs.running_mean.numpy(), **tolerance)
+    np.testing.assert_allclose(ours.moving_variance.numpy(), theirs.running_var.numpy(), **tolerance)
+
+    theirs.eval()
+    inference = ours(tensor, training=False)
+    np.testing.assert_allclose(inference, from_torch(theirs(x_torch)), **tolerance)
+
+
+def test_not_trainable_does_not_mean_inference():
+    layer = BatchNorm()
+    layer.trainable = False
+    x = tf.random.stateless_normal([16, 2, 2, 3], [0, 1]) * 5 + 7
+    y = layer(x, training=True)
+    np.testing.assert_allclose(tf.reduce_mean(y, [0, 1, 2]), 0, atol=1e-5)
+    assert np.all(layer.moving_mean.numpy() > 0)
+
+
+def test_bfloat16_activations_keep_float32_statistics():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    layer = BatchNorm()
+    x = tf.random.stateless_normal([64, 4, 4, 3], [0, 1]) * 5 + 7
+    assert layer(x, training=True).dtype == tf.bfloat16
+    assert {v.dtype for v in layer.variables} == {"float32"}
+    expected = 0.1 * tf.reduce_mean(tf.cast(tf.cast(x, tf.bfloat16), tf.float32), [0, 1, 2])
+    np.testing.assert_allclose(layer.moving_mean.numpy(), expected, rtol=1e-3)
+
+
+def test_says_when_a_batch_does_not_divide_into_groups():
+    with pytest.raises(ValueError, match="batch of 6 does not divide into 4 BN groups"):
+        BatchNorm(4)(tf.zeros([6, 2, 2, 3]), training=True)

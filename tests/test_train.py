@@ -1,0 +1,194 @@
+"""`python -m mocotf.train` as a user types it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+
+from mocotf import train
+from mocotf.cli import train_flags
+from mocotf.errors import UserError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+SMALL = [
+    "--flagfile=flags/demo.cfg", "--width=0.125", "--batch_size=64", "--moco_k=256", "--log_every=2"
+]  # fmt: skip
+
+
+def command(*arguments, **kwargs):
+    return subprocess.Popen(
+        [sys.executable, "-m", "mocotf.train", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **kwargs,
+    )
+
+
+def run(*arguments):
+    process = command(*arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def results(folder):
+    return json.loads((folder / "results.json").read_text())
+
+
+def comparable(records):
+    timed = {"time", "images_per_second", "data_wait"}
+    return [{k: v for k, v in record.items() if k not in timed} for record in records]
+
+
+def checkpoint(folder, step):
+    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"ckpt-{step}"))
+    names = [n for n in reader.get_variable_to_shape_map() if "OBJECT_GRAPH" not in n]
+    # How long the step waited for data is the one thing saved that is measured.
+    return {n: reader.get_tensor(n) for n in names if "data_wait" not in n and "save_counter" not in n}
+
+
+def test_a_killed_run_resumed_by_the_same_command_ends_as_one_never_killed(tmp_path):
+    flags_ = [*SMALL, "--steps=24", "--checkpoint_every=5", "--knn_every=0"]
+    code, out, _ = run(*flags_, f"--model_dir={tmp_path / 'whole'}", "--json")
+    assert code == 0
+    printed = json.loads(out.splitlines()[-1])
+    assert printed["steps"] == 24 and printed == results(tmp_path / "whole")
+
+    killed = command(*flags_, f"--model_dir={tmp_path / 'killed'}")
+    deadline = time.time() + 120
+    while not (tmp_path / "killed" / "checkpoints" / "ckpt-10.index").exists():
+        assert time.time() < deadline and killed.poll() is None
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    code, out, _ = run(*flags_, f"--model_dir={tmp_path / 'killed'}")
+    assert code == 0
+    resumed_at = int(re.search(r"resuming .* at step (\d+) of 24", out)[1])
+    assert 10 <= resumed_at < 24
+
+    assert comparable(metrics(tmp_path / "whole")) == comparable(metrics(tmp_path / "killed"))
+    whole, killed = checkpoint(tmp_path / "whole", 24), checkpoint(tmp_path / "killed", 24)
+    assert whole.keys() == killed.keys()
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, killed[name], err_msg=name)
+
+
+def test_two_replicas_train_and_the_results_name_what_knn_gave(tmp_path):
+    code, out, err = run(
+        *SMALL,
+        "--strategy=mirrored",
+        "--num_logical_devices=2",
+        "--steps=20",
+        f"--model_dir={tmp_path}",
+    )
+    assert code == 0, err
+    found = results(tmp_path)
+    assert {"knn_top1", "knn_top1_untrained", "knn_top1_pixels"} <= found.keys()
+    assert "raw pixels" in out and "step 20/20" in out
+    assert metrics(tmp_path)[-1]["knn_top1"] == found["knn_top1"]
+
+
+def test_the_saved_flags_start_the_same_run_elsewhere(tmp_path):
+    small = [*SMALL, "--steps=2", "--knn_every=0"]
+    assert run(*small, f"--model_dir={tmp_path / 'a'}")[0] == 0
+    again = f"--flagfile={tmp_path / 'a' / 'flags.cfg'}"
+    assert run(again, f"--model_dir={tmp_path / 'b'}")[0] == 0
+    assert comparable(metrics(tmp_path / "a")) == comparable(metrics(tmp_path / "b"))
+    assert (tmp_path / "a" / "flags.cfg").read_text() == (tmp_path / "b" / "flags.cfg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("argument", "code", "message"),
+    [
+        ("--arch=resnet51", 2, "value should be one of <resnet10|resnet18"),
+        ("--moco_kk=1", 2, "Unknown command line flag 'moco_kk'. Did you mean: moco_k"),
+        ("--dataset=folder", 1, "--data_dir is missing; expected a folder of images"),
+    ],
+)
+def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, argument, code, message):
+    found, out, err = run(argument, f"--model_dir={tmp_path / 'new'}")
+    assert found == code
+    assert err.startswith("error: ") and message in err and len(err.splitlines()) == 1
+    assert out == "" and not (tmp_path / "new").exists()
+
+
+@pytest.fixture
+def try_flags(tmp_path):
+    """Returns a function that runs `main` in this process, for mistakes found before training."""
+
+    def attempt(*arguments):
+        flags.FLAGS.unparse_flags()
+        for name in train_flags.FLAGS.get_flags_for_module("mocotf.cli.train_flags"):
+            name.unparse()
+        flags.FLAGS(["train", "--strategy=one_device", f"--model_dir={tmp_path / 'new'}", *arguments])
+        train.main()
+
+    return attempt
+
+
+MISTAKES = [
+    (["--data_dir=photos"], "for your own images: --dataset=folder"),
+    (["--dataset=folder", "--data_dir=/nowhere"], "/nowhere: no such folder"),
+    (["--dataset=no_such_set"], "neither patches, folder nor a data set of tensorflow-datasets"),
+    (["--moco_k=100"], "smaller than the 256 keys enqueued a step; expected at least that; try"),
+    (["--moco_k=300", "--symmetric"], "smaller than the 512 keys enqueued a step"),
+    (["--batch_size=6401"], "has only 6400 images; expected at least one batch; try"),
+    (["--batch_size=100", "--bn_splits=8"], r"multiple of 8 \(1 replicas x --bn_splits=8\); try 96"),
+    (["--cos", "--schedule=10"], "--cos and --schedule contradict each other"),
+    (["--exp_steps=5", "--cos"], "--cos and --exp_steps contradict each other"),
+    (["--blur_prob=.5"], "--blur_prob does nothing without --aug_plus"),
+    (["--num_logical_devices=2"], "--strategy=one_device contradict each other"),
+    (["--jitter=.4,.4"], "--jitter=.4,.4: expected 4 numbers separated by commas"),
+    (["--schedule=a"], "--schedule=a: expected some numbers"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[m[0][0] for m in MISTAKES])
+def test_every_mistake_says_what_to_do_and_writes_nothing(tmp_path, try_flags, arguments, message):
+    with pytest.raises(UserError, match=message) as error:
+        try_flags(*arguments)
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_empty_folder_and_another_run_are_refused(tmp_path, try_flags):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="no images found"):
+        try_flags("--dataset=folder", f"--data_dir={tmp_path / 'empty'}")
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "flags.cfg").write_text("--arch=resnet18\n")
+    with pytest.raises(UserError, match="holds another run"):
+        try_flags()
+
+
+def test_every_flag_has_help_of_its_own():
+    own = train_flags.FLAGS.get_flags_for_module("mocotf.cli.train_flags")
+    texts = [flag.help for flag in own]
+    assert len(own) > 40 and len(set(texts)) == len(texts) and min(map(len, texts)) > 8
+    assert "theta_k <- m theta_k + (1 - m) theta_q" in train_flags.FLAGS["moco_m"].help
+
+
+@pytest.mark.parametrize("name", sorted(os.listdir(os.path.join(ROOT, "flags"))))
+def test_recipes_parse_and_say_command_time_and_accuracy(name, tmp_path):
+    path = os.path.join(ROOT, "flags", name)
+    with open(path, encoding="utf-8") as lines:
+        text = "".join(line for line in lines if line.startswith("#"))
+    assert f"--flagfile=flags/{name}" in text and "Time" in text and "Accuracy" in text
+    flags.FLAGS.unparse_flags()
+    flags.FLAGS(["train", f"--flagfile={path}", f"--model_dir={tmp_path}", "--data_dir=photos"])
+    if flags.FLAGS.dataset == "patches":
+        flags.FLAGS["data_dir"].unparse()
+    train_flags.check()

@@ -1,0 +1,57 @@
+"""metrics.jsonl and TensorBoard show the same numbers, each step once."""
+
+import json
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mocotf.data.recipe import v2
+from mocotf.training.records import Records
+from mocotf.training.records import duration
+from mocotf.training.records import show_views
+from mocotf.training.run_dir import RunDir
+
+
+def record(step):
+    return {"step": step, "epoch": 0, "loss": 9.0 - step, "chance": 6.9, "acc1": 1.0, "lr": 0.1}
+
+
+def scalars(path, tag):
+    events = EventAccumulator(str(path))
+    events.Reload()
+    return [(event.step, round(event.value, 4)) for event in events.Scalars(tag)]
+
+
+def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
+    run_dir = RunDir(str(tmp_path), {})
+    records = Records(run_dir)
+    for step in (1, 2, 3):
+        records.write(record(step))
+    records.close()
+
+    run_dir.forget_after(2)  # the newest checkpoint was of step 2
+    records = Records(run_dir)
+    for step in (3, 4):
+        records.write(record(step))
+    records.close()
+    assert [r["step"] for r in run_dir.metrics()] == [1, 2, 3, 4]
+    assert scalars(tmp_path, "pretext/loss") == [(s, 9.0 - s) for s in (1, 2, 3, 4)]
+    assert scalars(tmp_path / "chance", "pretext/loss") == [(s, 6.9) for s in (1, 2, 3, 4)]
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["time"] > 1e9 for line in lines)
+
+
+def test_views_are_shown_as_pairs(tmp_path):
+    run_dir = RunDir(str(tmp_path), {})
+    views = np.zeros((3, 32, 32, 3), np.float32)
+    show_views(run_dir, views, views + 1, v2(size=32))
+    events = EventAccumulator(str(tmp_path / "views"))
+    events.Reload()
+    (image,) = events.Tensors("views")
+    width, height = image.tensor_proto.string_val[:2]
+    assert (int(width), int(height)) == (3 * 32, 2 * 32)
+
+
+def test_durations_are_readable():
+    assert duration(59.6) == "00:01:00"
+    assert duration(2 * 86400 + 3 * 3600 + 4 * 60 + 5) == "2d 03:04:05"
