@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-slow lint clean
+.PHONY: demo test test-slow fidelity lint clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -13,6 +13,9 @@ test: .venv/installed-dev
 
 test-slow: .venv/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+fidelity: .venv/installed-dev
+	$(BIN)/python -m pytest -m "not slow" --fidelity=docs/fidelity.md
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

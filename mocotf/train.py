@@ -29,11 +29,9 @@ from mocotf.data.tfds import TFDS
 from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
+from mocotf.moco.config import Config
 from mocotf.moco.loss import chance
-from mocotf.moco.model import MoCo
-from mocotf.nn.encoder import build_encoder
 from mocotf.optim import schedules
-from mocotf.optim.sgd import SGD
 from mocotf.training.callback import Overseer
 from mocotf.training.callback import Plan
 from mocotf.training.checkpoints import Checkpoints
@@ -65,7 +63,8 @@ def main():
     keras.config.set_dtype_policy(FLAGS.precision)
     schedule = make_schedule(steps_per_epoch, total_steps)
     with strategy.scope():
-        model = make_model(schedule)
+        config = Config.from_flags(FLAGS.flag_values_dict())
+        model = config.build_model(schedule, steps_per_execution=FLAGS.steps_per_execution)
 
     # ---- Resume
     checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
@@ -88,7 +87,7 @@ def main():
     monitor = make_monitor(source, augmentation)
     encode = encoder_function(model.query_encoder, FLAGS.knn_features)
     records = Records(run_dir)
-    if not run_dir.metrics():
+    if step == 0 and not run_dir.metrics():
         with guard_data():
             show_views(run_dir, *next(iter(dataset_from(0))), augmentation)
         records.write({"step": 0, "epoch": 0} | baselines(monitor, encode))
@@ -187,34 +186,6 @@ def make_schedule(steps_per_epoch, total_steps):
     return schedule
 
 
-def make_model(schedule):
-    def encoder(name):
-        return build_encoder(
-            FLAGS.arch,
-            dim=FLAGS.moco_dim,
-            mlp=FLAGS.mlp,
-            width=FLAGS.width,
-            stem=FLAGS.stem,
-            bn_splits=FLAGS.bn_splits,
-            name=name,
-        )
-
-    model = MoCo(
-        encoder("query_encoder"),
-        encoder("key_encoder"),
-        K=FLAGS.moco_k,
-        m=FLAGS.moco_m,
-        T=FLAGS.moco_t,
-        symmetric=FLAGS.symmetric,
-        shuffle=FLAGS.shuffle_bn,
-        seed=FLAGS.seed,
-    )
-    sgd = SGD(schedule, momentum=FLAGS.momentum, weight_decay=FLAGS.weight_decay)
-    model.compile(optimizer=sgd, steps_per_execution=FLAGS.steps_per_execution, jit_compile=False)
-    model.optimizer.build(model.query_encoder.trainable_variables)
-    return model
-
-
 def make_monitor(source, augmentation):
     if not FLAGS.knn_every:
         return None
@@ -259,7 +230,7 @@ def report(run_dir, bad_images):
         "images_per_second": statistics.median(speeds),
         "bad_images": len(bad_images.names),
     }
-    if "knn_top1" in last:
+    if "knn_top1" in last and first["step"] == 0:
         results |= {
             "knn_top1": last["knn_top1"],
             "knn_top1_untrained": first["knn_top1"],
@@ -276,4 +247,5 @@ def report(run_dir, bad_images):
 
 
 if __name__ == "__main__":
+    flags.mark_flag_as_required("model_dir")
     command.run(main)

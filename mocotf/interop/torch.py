@@ -1,0 +1,188 @@
+"""Checkpoints in the `.pth.tar` layout of the original MoCo; needs the extra `torch`.
+
+Top level: epoch, arch, state_dict, optimizer. The state holds `encoder_q.*`, `encoder_k.*`, `queue`
+`[C, K]` and `queue_ptr` `[1]`, each behind `module.`; released files hold `encoder_q.*` only.
+"""
+
+import os
+
+import numpy as np
+
+from mocotf.errors import UserError
+from mocotf.interop.torch_names import parameters
+from mocotf.interop.torch_names import read_state
+from mocotf.interop.torch_names import write_state
+from mocotf.moco.key_encoder import copy_weights
+
+
+def read_file(path):
+    """Returns the content of a checkpoint file, tensors as arrays and names without `module.`.
+
+    Raises:
+        UserError: no such file, not a checkpoint, or without the entries of a MoCo.
+    """
+    torch = _torch()
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is no checkpoint fails in many ways
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise UserError(f"{path}: cannot be read as a PyTorch checkpoint: {reason}") from error
+    missing = [key for key in ("state_dict", "arch", "epoch") if key not in content]
+    if missing:
+        raise UserError(
+            f"{path}: has no {', '.join(missing)}; expected a checkpoint of the original MoCo, with "
+            "epoch, arch and state_dict"
+        )
+    content["state_dict"] = {
+        name.removeprefix("module."): value.numpy() for name, value in content["state_dict"].items()
+    }
+    return content
+
+
+def describe(content):
+    """Returns the flags of `mocotf.train` that the file decides: arch, head, queue, stem, width."""
+    state = content["state_dict"]
+    head = [n for n in state if n.startswith("encoder_q.fc") and n.endswith("weight")]
+    stem = state.get("encoder_q.conv1.weight")
+    if not head or stem is None:
+        raise UserError(
+            "the checkpoint has no encoder_q.conv1.weight or no encoder_q.fc: it is no MoCo's; names "
+            f"begin {', '.join(list(state)[:3])}"
+        )
+    found = {
+        "arch": content["arch"],
+        "mlp": len(head) == 2,
+        "moco_dim": state[max(head)].shape[0],
+        "stem": "imagenet" if stem.shape[-1] == 7 else "cifar",
+        "width": stem.shape[0] / 64,
+    }
+    if "queue" in state:
+        found["moco_k"] = state["queue"].shape[1]
+    return found
+
+
+def load(model, content, source):
+    """Fills a compiled `MoCo` from a checkpoint.
+
+    Args:
+        model: its optimizer is built.
+        content: as `read_file` returns.
+        source: what messages call it.
+
+    Returns:
+        True if the file held a whole training state; False if only the query encoder, which the key
+        encoder then copies.
+
+    Raises:
+        UserError: missing, unexpected or misshapen names, all of them in the message.
+    """
+    state = dict(content["state_dict"])
+    query, key = (_take(state, f"encoder_{letter}.") for letter in "qk")
+    write_state(model.query_encoder, query, f"{source}, encoder_q,")
+    if not key and not state and "optimizer" not in content:
+        copy_weights(model.query_encoder, model.key_encoder)
+        return False
+    write_state(model.key_encoder, key, f"{source}, encoder_k,")
+    _load_queue(model.queue, state, source)
+    _load_velocities(model, content, source)
+    return True
+
+
+def dump(model, arch, epoch):
+    """Returns the content of a checkpoint of the original's layout, with the step beside the epoch.
+
+    Args:
+        model: a compiled `MoCo`.
+        arch: torchvision's name of the backbone.
+        epoch: epochs done.
+    """
+    torch = _torch()
+    state = {
+        "module.queue": torch.from_numpy(np.ascontiguousarray(model.queue.keys.numpy().T)),
+        "module.queue_ptr": torch.tensor([int(model.queue.pointer.numpy())]),
+    }
+    for letter, encoder in (("q", model.query_encoder), ("k", model.key_encoder)):
+        for name, value in read_state(encoder).items():
+            state[f"module.encoder_{letter}.{name}"] = torch.from_numpy(value.copy())
+            if name.endswith("running_var"):
+                tracked = name.replace("running_var", "num_batches_tracked")
+                state[f"module.encoder_{letter}.{tracked}"] = torch.tensor(model.step)
+    sgd = model.optimizer
+    velocities = _velocities(model)
+    group = {
+        "lr": float(sgd.learning_rate),
+        "momentum": sgd.momentum,
+        "dampening": 0,
+        "weight_decay": sgd.coupled_weight_decay,
+        "nesterov": False,
+        # The original lists the key encoder's parameters too, which get no gradient.
+        "params": list(range(2 * len(velocities))),
+    }
+    buffers = {
+        i: {"momentum_buffer": torch.from_numpy(velocity.read().copy())}
+        for i, velocity in enumerate(velocities)
+    }
+    optimizer = {"state": buffers, "param_groups": [group]}
+    content = {"epoch": epoch, "arch": arch, "state_dict": state, "optimizer": optimizer}
+    return content | {"step": model.step}
+
+
+def write_file(content, path):
+    """Writes a checkpoint file, so that no reader ever sees a part of it."""
+    partial = f"{path}.partial"
+    _torch().save(content, partial)
+    os.replace(partial, path)
+
+
+def _take(state, prefix):
+    names = [name for name in state if name.startswith(prefix)]
+    return {name.removeprefix(prefix): state.pop(name) for name in names}
+
+
+def _load_queue(queue, state, source):
+    problems = [f"missing {name}" for name in ("queue", "queue_ptr") if name not in state]
+    problems += [f"unexpected {name}" for name in state if name not in ("queue", "queue_ptr")]
+    expected = tuple(queue.keys.shape[::-1])
+    if "queue" in state and state["queue"].shape != expected:
+        problems.append(f"queue has shape {list(state['queue'].shape)}, expected {list(expected)}")
+    if problems:
+        raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
+    queue.keys.assign(state["queue"].T)
+    queue.pointer.assign(int(state["queue_ptr"].reshape(-1)[0]))
+
+
+def _load_velocities(model, content, source):
+    velocities = _velocities(model)
+    if "optimizer" not in content:
+        raise UserError(f"{source} does not fit the model: missing optimizer")
+    buffers = content["optimizer"]["state"]
+    expected = set(range(len(velocities))) if buffers else set()  # none before the first step
+    if set(buffers) != expected:
+        raise UserError(
+            f"{source}: the optimizer holds the momentum of {len(buffers)} parameters; "
+            f"expected {len(velocities)}, those of encoder_q in order"
+        )
+    for i, buffer in buffers.items():
+        value, shape = buffer["momentum_buffer"].numpy(), velocities[i].shape
+        if value.shape != shape:
+            raise UserError(
+                f"{source}: momentum_buffer {i} has shape {list(value.shape)}, expected {list(shape)}"
+            )
+        velocities[i].write(value)
+
+
+def _velocities(model):
+    """Returns the entries of SGD's velocities in the order of PyTorch's `parameters`."""
+    sgd = model.optimizer
+    return [
+        entry._replace(variable=sgd.velocity_of(entry.variable))
+        for entry in parameters(model.query_encoder).values()
+    ]
+
+
+def _torch():
+    try:
+        import torch
+    except ImportError as error:
+        raise UserError("PyTorch is not installed; try: pip install torch==2.13.0") from error
+    return torch

@@ -1,0 +1,68 @@
+"""What a MoCo model is made of, as flags and a saved run name it."""
+
+import dataclasses
+
+from mocotf.moco.model import MoCo
+from mocotf.nn.encoder import build_encoder
+from mocotf.optim.sgd import SGD
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The flags of `python -m mocotf.train` that decide the model; meanings are in its help."""
+
+    arch: str
+    width: float
+    stem: str
+    mlp: bool
+    moco_dim: int
+    moco_k: int
+    moco_m: float
+    moco_t: float
+    bn_splits: int
+    shuffle_bn: bool
+    symmetric: bool
+    momentum: float
+    weight_decay: float
+    seed: int
+
+    @classmethod
+    def from_flags(cls, values):
+        """Returns the config of a name → value mapping; texts, as in flags.cfg, are converted."""
+
+        def convert(field):
+            value = values[field.name]
+            if field.type is bool and isinstance(value, str):
+                return value == "true"
+            return field.type(value)
+
+        return cls(**{field.name: convert(field) for field in dataclasses.fields(cls)})
+
+    def build_encoder(self, name=None):
+        """Returns a new encoder."""
+        return build_encoder(
+            self.arch,
+            dim=self.moco_dim,
+            mlp=self.mlp,
+            width=self.width,
+            stem=self.stem,
+            bn_splits=self.bn_splits,
+            name=name,
+        )
+
+    def build_model(self, schedule, **compile_options):
+        """Returns a compiled model whose optimizer is built; call it in the strategy's scope."""
+        model = MoCo(
+            self.build_encoder("query_encoder"),
+            self.build_encoder("key_encoder"),
+            K=self.moco_k,
+            m=self.moco_m,
+            T=self.moco_t,
+            symmetric=self.symmetric,
+            shuffle=self.shuffle_bn,
+            seed=self.seed,
+        )
+        sgd = SGD(schedule, momentum=self.momentum, weight_decay=self.weight_decay)
+        model.compile(optimizer=sgd, jit_compile=False, **compile_options)
+        model.optimizer.build(model.query_encoder.trainable_variables)
+        return model

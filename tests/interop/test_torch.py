@@ -1,0 +1,173 @@
+"""Checkpoints of the original's layout, built by the oracle: in, out, and what is refused."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from mocotf.errors import UserError
+from mocotf.interop import torch as interop
+from mocotf.interop.torch_names import parameters
+from mocotf.interop.torch_names import read_state
+from mocotf.moco.config import Config
+from tests.moco.both import relative
+from tests.moco.both import to_numpy
+from tests.oracles.torch_checkpoint import cleaned_file
+from tests.oracles.torch_checkpoint import load_training_file
+from tests.oracles.torch_checkpoint import randomise
+from tests.oracles.torch_checkpoint import training_file
+from tests.oracles.torch_moco import MoCoOracle
+from tests.oracles.torch_moco import unit_rows
+from tests.oracles.torch_resnet import resnet as torch_resnet
+
+K, DIM = 32, 16
+
+
+def trained_oracle(mlp, steps=2):
+    """A ResNet-18 MoCo of a quarter of the width after some steps, statistics not trivial."""
+    torch.manual_seed(0)
+    encoder = randomise(torch_resnet("resnet18", base=16, dim=DIM, mlp=mlp), seed=1)
+    oracle = MoCoOracle(encoder, unit_rows(K, DIM, seed=2), m=0.9, T=0.2)
+    for step in range(steps):
+        x = torch.randn(2, 12, 3, 32, 32)
+        oracle.step(x[0], x[1], lr=0.01, permutation=torch.randperm(12))
+        assert oracle.queue_ptr == (step + 1) * 12 % K
+    return oracle
+
+
+def model_for(content):
+    flags = {
+        "moco_k": K, "moco_m": 0.9, "moco_t": 0.2, "bn_splits": 1, "shuffle_bn": True,
+        "symmetric": False, "momentum": 0.9, "weight_decay": 1e-4, "seed": 0,
+    }  # fmt: skip
+    return Config.from_flags(flags | interop.describe(content)).build_model(0.01)
+
+
+def saved(content, tmp_path):
+    path = str(tmp_path / "file.pth.tar")
+    torch.save(content, path)
+    return interop.read_file(path)
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+@pytest.mark.parametrize("mlp", [False, True])
+def test_a_training_file_is_read_whole(tmp_path, mlp, prefix):
+    oracle = trained_oracle(mlp)
+    content = saved(training_file(oracle, "resnet18", 2, prefix=prefix), tmp_path)
+    found = {"arch": "resnet18", "mlp": mlp, "moco_dim": DIM, "moco_k": K, "width": 0.25}
+    assert interop.describe(content).items() >= found.items()
+    model = model_for(content)
+    assert interop.load(model, content, "file")
+    for encoder, network in (
+        (model.query_encoder, oracle.encoder_q),
+        (model.key_encoder, oracle.encoder_k),
+    ):
+        state = to_numpy(network.state_dict())
+        for name, value in read_state(encoder).items():
+            np.testing.assert_array_equal(value, state[name], err_msg=name)
+    np.testing.assert_array_equal(model.queue.keys.numpy(), oracle.queue.numpy())
+    assert model.queue.pointer.numpy() == oracle.queue_ptr
+    names = [name for name, _ in oracle.encoder_q.named_parameters()]
+    assert list(parameters(model.query_encoder)) == names
+    x = torch.randn(2, 3, 32, 32)
+    features = model.query_encoder.backbone(x.permute(0, 2, 3, 1).numpy()).numpy()
+    with torch.no_grad():
+        expected = oracle.encoder_q.eval().features(x).numpy()
+    assert relative(features, expected) < 1e-5
+
+
+def test_a_run_moves_to_pytorch_and_back_bit_equal(tmp_path):
+    oracle = trained_oracle(mlp=True)
+    model = model_for(content := saved(training_file(oracle, "resnet18", 2), tmp_path))
+    interop.load(model, content, "file")
+    model.optimizer.iterations.assign(77)
+
+    path = str(tmp_path / "out.pth.tar")
+    dumped = interop.dump(model, "resnet18", 2)
+    interop.write_file(dumped, path)
+    original = training_file(oracle, "resnet18", 2)
+    assert dumped["state_dict"].keys() == original["state_dict"].keys()
+    there = trained_oracle(mlp=True, steps=1)
+    load_training_file(there, dumped)  # the oracle's own loader: strict names, optimizer too
+    x = torch.randn(2, 12, 3, 32, 32)
+    a, b = (o.step(x[0], x[1], 0.01, torch.arange(12))[0] for o in (there, oracle))
+    assert torch.equal(a, b), "PyTorch goes on as if it had never been away"
+
+    back = model_for(content := interop.read_file(path))
+    assert interop.load(back, content, "file") and content["step"] == 77
+    back.optimizer.iterations.assign(content["step"])
+    mine, theirs = (m.variables + m.optimizer.variables for m in (model, back))
+    for a, b in zip(mine, theirs, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+    np.testing.assert_array_equal(model.queue.keys.numpy(), back.queue.keys.numpy())
+
+
+@pytest.mark.parametrize("prefix", ["module.", ""])
+def test_a_released_file_gives_the_query_encoder_and_a_key_encoder_equal_to_it(tmp_path, prefix):
+    encoder = trained_oracle(mlp=True).encoder_q
+    content = saved(cleaned_file(encoder, "resnet18", 200, prefix=prefix), tmp_path)
+    assert "moco_k" not in interop.describe(content)
+    model = model_for(content)
+    assert not interop.load(model, content, "file")
+    query, key = read_state(model.query_encoder), read_state(model.key_encoder)
+    for name, value in to_numpy(encoder.state_dict()).items():
+        if not name.endswith("num_batches_tracked"):
+            np.testing.assert_array_equal(query[name], value)
+            np.testing.assert_array_equal(key[name], value)
+
+
+def broken(change):
+    content = training_file(trained_oracle(mlp=True, steps=1), "resnet18", 1)
+    change(content["state_dict"], content)
+    return content
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s, c: s.pop("module.encoder_q.bn1.bias"), "missing bn1.bias"),
+        (
+            lambda s, c: s.update({"module.encoder_q.bn9.bias": s["module.queue"]}),
+            "unexpected bn9.bias",
+        ),
+        (
+            lambda s, c: s.update({"module.encoder_k.bn1.bias": torch.zeros(3)}),
+            r"encoder_k, does not fit the encoder: bn1.bias has shape \[3\], expected \[16\]",
+        ),
+        (lambda s, c: s.pop("module.queue_ptr"), "missing queue_ptr"),
+        (lambda s, c: s.update({"module.extra": torch.zeros(1)}), "unexpected extra"),
+        (lambda s, c: c.pop("optimizer"), "missing optimizer"),
+        (lambda s, c: c["optimizer"]["state"].pop(3), "momentum of 63 parameters; expected 64"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_name(tmp_path, change, message):
+    content = saved(broken(change), tmp_path)
+    with pytest.raises(UserError, match=message):
+        interop.load(model_for(content), content, "file")
+
+
+def test_several_problems_are_named_at_once(tmp_path):
+    content = broken(lambda s, c: [s.pop(f"module.encoder_q.bn1.{n}") for n in ("bias", "weight")])
+    content = saved(content, tmp_path)
+    with pytest.raises(UserError, match=r"missing bn1.weight; missing bn1.bias"):
+        interop.load(model_for(content), content, "file")
+
+
+def test_files_that_are_no_checkpoints_are_refused(tmp_path):
+    (tmp_path / "text").write_text("hello")
+    for path in (tmp_path / "text", tmp_path / "absent"):
+        with pytest.raises(UserError, match="cannot be read as a PyTorch checkpoint"):
+            interop.read_file(str(path))
+    with pytest.raises(UserError, match="has no state_dict, arch"):
+        saved({"epoch": 1}, tmp_path)
+
+
+def test_code_in_a_file_is_not_run(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (os.mkdir, (str(tmp_path / "ran"),))
+
+    with pytest.raises(UserError, match="cannot be read"):
+        saved({"epoch": 1, "arch": "resnet18", "state_dict": {"a": Evil()}}, tmp_path)
+    assert not (tmp_path / "ran").exists()
