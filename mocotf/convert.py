@@ -20,6 +20,7 @@ from mocotf.errors import UserError
 from mocotf.interop import torch as interop
 from mocotf.moco.config import Config
 from mocotf.nn.resnet import ARCHITECTURES
+from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import read_flags
@@ -55,7 +56,7 @@ def from_torch(source, target):
         raise UserError(f"{source}: arch {decided['arch']}; expected one of {', '.join(ARCHITECTURES)}")
     for name, value in decided.items():
         FLAGS[name].value = value
-    model = Config.from_flags(FLAGS.flag_values_dict()).build_model(FLAGS.lr)
+    model = Config.from_flags(FLAGS.flag_values_dict()).build_model(Milestones(FLAGS.lr, []))
     whole = interop.load(model, content, source)
     if whole:
         step = content.get("step", content["epoch"] * FLAGS.steps_per_epoch)
@@ -73,7 +74,7 @@ def to_torch(source, target):
     if not os.path.exists(flags_file):
         raise UserError(f"{source}: no flags.cfg; expected the --model_dir of a run")
     saved = read_flags(flags_file)
-    model = Config.from_flags(saved).build_model(float(saved["lr"]))
+    model = Config.from_flags(saved).build_model(Milestones(float(saved["lr"]), []))
     step = Checkpoints(os.path.join(source, "checkpoints"), model).restore()
     if not step:
         raise UserError(f"{source}: no checkpoint yet; expected a run that has saved one")

@@ -1,0 +1,96 @@
+"""`python -m mocotf.convert` as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tests.interop.test_torch import trained_oracle
+from tests.oracles.torch_checkpoint import cleaned_file
+from tests.oracles.torch_checkpoint import training_file
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# What the file does not decide, so that the run can be resumed on the embedded data.
+RUN = [
+    "--image_size=32",
+    "--batch_size=16",
+    "--bn_splits=2",
+    "--knn_every=0",
+    "--steps=15",
+    "--lr=0.01",
+]
+
+
+def run(module, *arguments):
+    process = subprocess.run(
+        [sys.executable, "-m", f"mocotf.{module}", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    return process.returncode, process.stdout, process.stderr
+
+
+@pytest.fixture(scope="module")
+def oracle():
+    return trained_oracle(mlp=True)
+
+
+def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(tmp_path, oracle):
+    there, back = tmp_path / "fair.pth.tar", tmp_path / "back.pth.tar"
+    torch.save(content := training_file(oracle, "resnet18", 2), there)
+    to = ["--from=torch", "--to=mocotf", "--steps_per_epoch=5", *RUN, "--json"]
+    code, out, err = run("convert", *to, str(there), str(tmp_path / "run"))
+    assert code == 0, err
+    assert json.loads(out.splitlines()[-1]) == {"step": 10, "training_state": True}
+
+    code, _, err = run(
+        "convert",
+        "--from=mocotf",
+        "--to=torch",
+        "--steps_per_epoch=5",
+        str(tmp_path / "run"),
+        str(back),
+    )
+    assert code == 0, err
+    returned = torch.load(back, weights_only=True)
+    assert (returned["epoch"], returned["arch"], returned["step"]) == (2, "resnet18", 10)
+    for name, value in content["state_dict"].items():
+        if not name.endswith("num_batches_tracked"):
+            assert torch.equal(returned["state_dict"][name], value), name
+    for i, state in content["optimizer"]["state"].items():
+        found = returned["optimizer"]["state"][i]["momentum_buffer"]
+        assert torch.equal(found, state["momentum_buffer"]), i
+
+    code, out, err = run(
+        "train", f"--flagfile={tmp_path / 'run' / 'flags.cfg'}", f"--model_dir={tmp_path / 'run'}"
+    )
+    assert code == 0, err
+    assert "at step 10 of 15" in out and "step 15/15" in out
+
+
+def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
+    torch.save(cleaned_file(oracle.encoder_q, "resnet18", 200), tmp_path / "released.pth.tar")
+    code, out, err = run("convert", *RUN, str(tmp_path / "released.pth.tar"), str(tmp_path / "run"))
+    assert code == 0, err
+    assert "'step': 0, 'training_state': False" in out
+
+
+def test_mistakes_are_one_line(tmp_path, oracle):
+    (tmp_path / "text.pth.tar").write_text("hello")
+    for arguments, code, message in (
+        ([str(tmp_path / "text.pth.tar"), str(tmp_path / "run")], 1, "cannot be read as a PyTorch"),
+        (
+            ["--from=mocotf", "--to=torch", str(tmp_path), "x"],
+            1,
+            "no flags.cfg; expected the --model_dir",
+        ),
+        (["one"], 2, "1 arguments ['one']: expected INPUT OUTPUT"),
+    ):
+        found, out, err = run("convert", *arguments)
+        assert found == code and message in err and len(err.splitlines()) == 1 and out == ""
+    assert not (tmp_path / "run").exists()
