@@ -83,4 +83,5 @@ def to_torch(source, target):
 
 
 if __name__ == "__main__":
+    flags.adopt_module_key_flags(train_flags)
     command.run(main, positional=("INPUT", "OUTPUT"))

@@ -70,6 +70,11 @@ def main():
     checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
     step = checkpoints.restore()
     run_dir.forget_after(step)
+    if step >= total_steps and not run_dir.metrics():
+        raise UserError(
+            f"--model_dir={FLAGS.model_dir}: its checkpoint is of step {step}; expected a step before "
+            f"the last, {total_steps}; try a larger --epochs when converting"
+        )
     if run_dir.resuming:
         print(f"resuming {FLAGS.model_dir} at step {step} of {total_steps}", flush=True)
 
@@ -146,9 +151,10 @@ def check_sizes(source, replicas):
             f"try {FLAGS.batch_size // groups * groups or groups}"
         )
     if source.size < FLAGS.batch_size:
+        fitting = source.size // groups * groups
         raise UserError(
-            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; "
-            f"expected at least one batch; try --batch_size={source.size // groups * groups}"
+            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
+            f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
         )
     enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
     if FLAGS.moco_k < enqueued:
@@ -247,5 +253,6 @@ def report(run_dir, bad_images):
 
 
 if __name__ == "__main__":
-    flags.mark_flag_as_required("model_dir")
+    flags.adopt_module_key_flags(train_flags)  # so that --help shows them
+    flags.register_validator("model_dir", bool, "expected a folder, such as --model_dir=runs/mine")
     command.run(main)

@@ -174,6 +174,12 @@ def test_an_empty_folder_and_another_run_are_refused(tmp_path, try_flags):
         try_flags()
 
 
+def test_help_explains_the_flags():
+    code, out, _ = run("--help")
+    assert code == 0
+    assert "--moco_m: Momentum m of the key encoder: theta_k <- m theta_k" in " ".join(out.split())
+
+
 def test_every_flag_has_help_of_its_own():
     own = train_flags.FLAGS.get_flags_for_module("mocotf.cli.train_flags")
     texts = [flag.help for flag in own]

@@ -11,6 +11,7 @@ from absl import flags
 from mocotf.errors import UserError
 
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
+flags.declare_key_flag("json")
 
 
 def run(main, positional=()):
@@ -47,6 +48,8 @@ def _parse(argv):
         return flags.FLAGS(argv)
     except (flags.Error, OSError) as error:
         _stop(" ".join(str(error).split()), 2)
+    except SystemExit:
+        sys.exit(0)  # where absl has answered --help, with 1
 
 
 def _stop(message, code):

@@ -68,15 +68,20 @@ class Records:
         writer.flush()
 
 
-def show_views(run_dir, x_q, x_k, augmentation, pairs=16):
-    """Writes a grid of view pairs as the encoder sees them to TensorBoard: x_q above x_k.
+def show_views(run_dir, x_q, x_k, augmentation, columns=8, rows=4):
+    """Writes a grid of view pairs as the encoder sees them to TensorBoard: x_q above its x_k.
 
     Args:
         x_q, x_k: normalised views `[n, S, S, 3]`.
+        columns, rows: of pairs in the grid; fewer where the batch is smaller.
     """
-    pairs = min(pairs, len(x_q))
-    rows = [tf.concat(tf.unstack(x[:pairs]), axis=1) for x in (x_q, x_k)]
-    grid = tf.concat(rows, axis=0) * augmentation.std + augmentation.mean
+    columns = min(columns, len(x_q))
+    rows = min(rows, len(x_q) // columns)
+    pairs = tf.concat([x_q, x_k], axis=1)[: rows * columns]  # [n, 2S, S, 3]
+    grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(pairs, rows)], axis=0)
+    grid = grid * augmentation.std + augmentation.mean
+    enlarge = max(1, 64 // x_q.shape[1])  # small views would be stamps
+    grid = tf.repeat(tf.repeat(grid, enlarge, axis=0), enlarge, axis=1)
     with tf.summary.create_file_writer(run_dir.file("views")).as_default():
         tf.summary.image(
             "views", tf.clip_by_value(grid, 0, 1)[None], step=0, description="x_q above x_k"

@@ -43,13 +43,13 @@ def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
 
 def test_views_are_shown_as_pairs(tmp_path):
     run_dir = RunDir(str(tmp_path), {})
-    views = np.zeros((3, 32, 32, 3), np.float32)
+    views = np.zeros((20, 32, 32, 3), np.float32)
     show_views(run_dir, views, views + 1, v2(size=32))
     events = EventAccumulator(str(tmp_path / "views"))
     events.Reload()
     (image,) = events.Tensors("views")
     width, height = image.tensor_proto.string_val[:2]
-    assert (int(width), int(height)) == (3 * 32, 2 * 32)
+    assert (int(width), int(height)) == (8 * 64, 2 * 2 * 64)  # two rows of eight pairs, enlarged
 
 
 def test_durations_are_readable():
