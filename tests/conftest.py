@@ -48,39 +48,8 @@ def pytest_addoption(parser):
     parser.addoption("--fidelity", metavar="FILE", help="write the table of measured differences")
 
 
-MEASURED = {}  # quantity: (tolerance, largest difference)
-
-
-@pytest.fixture(scope="session")
-def agree():
-    """Returns the check `agree(quantity, difference, tolerance)`, which keeps what it measured."""
-
-    def check(quantity, difference, tolerance):
-        _, largest = MEASURED.get(quantity, (tolerance, 0.0))
-        MEASURED[quantity] = (tolerance, max(largest, float(difference)))
-        assert difference <= tolerance, f"{quantity}: {difference:.3g} apart, more than {tolerance:g}"
-
-    return check
-
-
 def pytest_sessionfinish(session, exitstatus):
     path = session.config.getoption("--fidelity")
-    if not path or exitstatus:
-        return
-    with open(path, "w", encoding="utf-8") as file:
-        file.write(FIDELITY_HEAD)
-        for quantity, (tolerance, largest) in sorted(MEASURED.items()):
-            measured = "equal" if largest == 0 else f"{largest:.1e}"
-            file.write(f"| {quantity} | {f'{tolerance:g}' if tolerance else 'equal'} | {measured} |\n")
-
-
-FIDELITY_HEAD = """# Fidelity: mocotf against independent oracles
-
-Written by `make fidelity`, from the tests that assert it. The oracles (tests/oracles) are plain
-PyTorch and NumPy/Pillow, written from the papers without sight of mocotf's code. Unless a unit is
-given, a difference is max|a - b| / max|b| of a tensor, the largest over all tensors and steps.
-Image operators are compared on photographs, in units of the 255 grey levels where it says levels.
-
-| quantity | tolerance | largest difference |
-|---|---|---|
-"""
+    if path and not exitstatus:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(table())

@@ -10,6 +10,7 @@ from PIL import Image
 from scipy import stats
 
 from mocotf.data.views import view_draws
+from tests.measured import agree
 
 P_VALUE = 1e-3  # samples have fixed seeds: a test that passes once passes always
 
@@ -20,10 +21,15 @@ def photograph(name, height, width):
         return np.asarray(image.convert("RGB").resize((width, height), Image.Resampling.LANCZOS))
 
 
-def assert_close_levels(ours, theirs, mean, most=255):
-    """Compares images in 0…255: their mean and largest absolute difference, in grey levels."""
+def assert_close_levels(ours, theirs, mean, most=255, quantity=None):
+    """Compares images in 0…255: their mean and largest absolute difference, in grey levels.
+
+    A `quantity` puts the mean difference in the table of docs/fidelity.md.
+    """
     assert np.shape(ours) == np.shape(theirs)
     difference = np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))
+    if quantity:
+        agree(f"image: {quantity}, grey levels", difference.mean(), mean)
     assert difference.mean() <= mean, f"{difference.mean():.3f} levels on average"
     assert difference.max() <= most, f"{difference.max():.3f} levels at most"
 

@@ -14,6 +14,7 @@ from tests.data.support import assert_equally_likely
 from tests.data.support import many_draws
 from tests.data.support import once_per_batch
 from tests.data.support import photograph
+from tests.measured import agree
 from tests.oracles import pillow_ops
 
 BYTES = np.stack(
@@ -35,9 +36,9 @@ def test_blends_have_a_factor_for_each_image(name, roll):
     ours = getattr(color, name)(IMAGES, factors)
     for i in range(len(IMAGES)):
         exact = getattr(pillow_ops, name)(IMAGES[i], factors[i])
-        np.testing.assert_allclose(ours[i], exact, atol=1e-5)
+        agree(f"image: {name}, NumPy's definition", np.abs(ours[i] - exact).max(), 1e-5)
         pillow = pillow_ops.pillow_enhance(BYTES[i], name, factors[i])
-        assert_close_levels(ours[i] * 255, pillow, mean=LEVELS, most=2)
+        assert_close_levels(ours[i] * 255, pillow, LEVELS, most=2, quantity=f"{name}, Pillow's")
 
 
 @pytest.mark.parametrize("name", NAMES[:3])
@@ -53,8 +54,10 @@ def test_hue_has_a_shift_for_each_image(roll):
     shifts = np.roll(SHIFTS, roll)
     ours = color.hue(IMAGES, shifts)
     for i in range(len(IMAGES)):
-        np.testing.assert_allclose(ours[i], pillow_ops.hue(IMAGES[i], shifts[i]), atol=1e-5)
-        assert_close_levels(ours[i] * 255, pillow_ops.pillow_hue(BYTES[i], shifts[i]), mean=LEVELS)
+        exact = pillow_ops.hue(IMAGES[i], shifts[i])
+        agree("image: hue, NumPy's definition", np.abs(ours[i] - exact).max(), 1e-5)
+        pillow = pillow_ops.pillow_hue(BYTES[i], shifts[i])
+        assert_close_levels(ours[i] * 255, pillow, LEVELS, quantity="hue, Pillow's")
 
 
 def test_hue_is_colorsys_with_wrap():
@@ -71,8 +74,10 @@ def test_hue_is_colorsys_with_wrap():
 def test_gray_is_luma():
     ours = np.repeat(color.gray(IMAGES), 3, axis=-1)
     for i in range(len(IMAGES)):
-        np.testing.assert_allclose(ours[i], pillow_ops.grayscale(IMAGES[i]), atol=1e-6)
-        assert_close_levels(ours[i] * 255, pillow_ops.pillow_grayscale(BYTES[i]), mean=0.5, most=1)
+        exact = pillow_ops.grayscale(IMAGES[i])
+        agree("image: gray, NumPy's definition", np.abs(ours[i] - exact).max(), 1e-6)
+        pillow = pillow_ops.pillow_grayscale(BYTES[i])
+        assert_close_levels(ours[i] * 255, pillow, 0.5, most=1, quantity="gray, Pillow's")
 
 
 def test_tensorflows_brightness_and_contrast_would_be_told():

@@ -35,17 +35,16 @@ def test_resize_is_antialiased_bilinear_as_pillow_has_it(box, size):
     for photo in PHOTOS:
         ours = crop.resize(pixels(photo, box), size).numpy()
         exact = pillow_ops.pillow_crop_resize(photo.astype(np.float32), box, size, size)
-        np.testing.assert_allclose(ours, exact, atol=3e-3)
+        np.testing.assert_allclose(ours, exact, atol=5e-3)
         # On bytes, Pillow rounds after each of its two passes.
-        assert_close_levels(
-            ours, pillow_ops.pillow_crop_resize(photo, box, size, size), mean=0.5, most=2
-        )
+        pillow = pillow_ops.pillow_crop_resize(photo, box, size, size)
+        assert_close_levels(ours, pillow, 0.5, most=2, quantity="antialiased resize, Pillow's")
 
 
 def test_resize_is_the_triangle_filter():
     box, size = BOXES[2], 24
     ours = crop.resize(pixels(PHOTOS[0], box), size).numpy()
-    np.testing.assert_allclose(ours, pillow_ops.crop_resize(PHOTOS[0], box, size, size), atol=3e-3)
+    np.testing.assert_allclose(ours, pillow_ops.crop_resize(PHOTOS[0], box, size, size), atol=5e-3)
 
 
 def test_resize_without_antialias_would_be_told():
@@ -62,8 +61,8 @@ def test_batched_crops_each_have_their_window(size):
     ours = crop.crop_and_resize(images, tf.unstack(tf.constant(boxes), axis=1), size).numpy()
     for image, box, result in zip(images, boxes, ours, strict=True):
         exact = pillow_ops.pillow_crop_resize(image.astype(np.float32), box, size, size)
-        np.testing.assert_allclose(result, exact, atol=3e-3)
-        np.testing.assert_allclose(result, crop.resize(pixels(image, box), size), atol=3e-3)
+        np.testing.assert_allclose(result, exact, atol=5e-3)
+        np.testing.assert_allclose(result, crop.resize(pixels(image, box), size), atol=5e-3)
 
 
 def windows(height, width, draws, min_area=0.2):

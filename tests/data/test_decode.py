@@ -56,7 +56,7 @@ BAD = {
 def test_files_decode_as_in_pillow(kind):
     pixels = decode(FILES[kind])
     assert pixels.dtype == tf.uint8
-    assert_close_levels(pixels, as_pillow(FILES[kind]), mean=0.01, most=1)
+    assert_close_levels(pixels, as_pillow(FILES[kind]), 0.01, most=1, quantity="decoding, Pillow's")
 
 
 def test_the_fast_cosine_transform_would_be_told():

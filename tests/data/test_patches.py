@@ -60,10 +60,9 @@ def numbered_tiles(name):
     return np.stack([rows, columns, np.full_like(rows, label)], axis=-1).astype(np.uint8)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_training_and_test_tiles_are_disjoint(monkeypatch, seed):
+def test_training_and_test_tiles_are_disjoint(monkeypatch):
     monkeypatch.setattr(patches, "_photograph", numbered_tiles)
-    source = Patches(seed)
+    source = Patches(seed=5)
     tiles = {}
     for name in ("bank", "queries"):
         images, labels = part(source, name)

@@ -107,11 +107,6 @@ def test_a_data_set_kept_in_another_format_is_told(tmp_path):
         TFDS("tiny_images", str(tmp_path))
 
 
-@pytest.mark.xfail(
-    strict=True,
-    raises=ModuleNotFoundError,
-    reason="tensorflow-datasets 4.9.10 needs importlib_resources, which requirements.txt lacks",
-)
 def test_tensorflow_datasets_own_data_sets_can_be_prepared(tmp_path):
     import tensorflow_datasets as tfds
 

@@ -5,6 +5,7 @@ import pytest
 
 from mocotf.optim.schedules import Cosine
 from mocotf.optim.schedules import Milestones
+from tests.measured import agree
 from tests.moco.both import BATCH
 from tests.moco.both import Both
 from tests.moco.both import K
@@ -49,7 +50,7 @@ def run(replicas, dtype, case):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("case", CASES)
-def test_thirty_steps_agree_with_the_oracle(replicas, agree, dtype, case):
+def test_thirty_steps_agree_with_the_oracle(replicas, dtype, case):
     steps, end = run(replicas, dtype, case)
     for quantity, difference in steps.items():
         agree(f"step: {quantity}, each of 30 steps, {dtype}, {case}", difference, EACH_STEP[dtype])

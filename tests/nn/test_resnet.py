@@ -9,6 +9,7 @@ import torch
 from mocotf.interop.torch_names import write_state
 from mocotf.nn.encoder import build_encoder
 from mocotf.nn.resnet import resnet
+from tests.measured import agree
 from tests.moco.both import to_numpy
 from tests.oracles.torch_checkpoint import randomise
 from tests.oracles.torch_resnet import resnet as torch_resnet
@@ -52,7 +53,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("arch", "stem", "size", "dtype"), CASES)
-def test_features_are_torchvisions_in_training_and_inference(agree, arch, stem, size, dtype):
+def test_features_are_torchvisions_in_training_and_inference(arch, stem, size, dtype):
     keras.config.set_dtype_policy(dtype)
     theirs = torch_resnet(arch, stem=stem, mlp=True).to(getattr(torch, dtype))
     randomise(theirs, seed=1)
@@ -74,7 +75,7 @@ def test_features_are_torchvisions_in_training_and_inference(agree, arch, stem, 
         )
 
 
-def test_resnet101_features_in_float32_inference(agree):
+def test_resnet101_features_in_float32_inference():
     theirs = torch_resnet("resnet101").eval()
     randomise(theirs, seed=1)
     ours = build_encoder("resnet101")
