@@ -10,6 +10,8 @@ import keras
 import pytest
 import tensorflow as tf
 
+from tests.measured import table
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
