@@ -68,12 +68,23 @@ class Records:
         writer.flush()
 
 
-def show_views(run_dir, x_q, x_k, augmentation, columns=8, rows=4):
-    """Writes a grid of view pairs as the encoder sees them to TensorBoard: x_q above its x_k.
+def show_views(run_dir, x_q, x_k, augmentation):
+    """Writes the grid of view pairs to TensorBoard; arguments as in `view_grid`."""
+    grid = view_grid(x_q, x_k, augmentation)
+    with tf.summary.create_file_writer(run_dir.file("views")).as_default():
+        tf.summary.image("views", grid[None], step=0, description="x_q above x_k")
+
+
+def view_grid(x_q, x_k, augmentation, columns=8, rows=4):
+    """Returns a picture of view pairs as the encoder sees them, each x_q above its x_k.
 
     Args:
         x_q, x_k: normalised views `[n, S, S, 3]`.
+        augmentation: gives mean and std.
         columns, rows: of pairs in the grid; fewer where the batch is smaller.
+
+    Returns:
+        float32 `[height, width, 3]` in [0, 1].
     """
     columns = min(columns, len(x_q))
     rows = min(rows, len(x_q) // columns)
@@ -82,10 +93,7 @@ def show_views(run_dir, x_q, x_k, augmentation, columns=8, rows=4):
     grid = grid * augmentation.std + augmentation.mean
     enlarge = max(1, 64 // x_q.shape[1])  # small views would be stamps
     grid = tf.repeat(tf.repeat(grid, enlarge, axis=0), enlarge, axis=1)
-    with tf.summary.create_file_writer(run_dir.file("views")).as_default():
-        tf.summary.image(
-            "views", tf.clip_by_value(grid, 0, 1)[None], step=0, description="x_q above x_k"
-        )
+    return tf.clip_by_value(grid, 0, 1)
 
 
 def progress_line(record, plan, seconds_left):

@@ -1,0 +1,58 @@
+"""Draws view pairs as the encoder sees them, before a run is started.
+
+    python tools/preview_views.py --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --out=a.png
+
+Takes the flags of `python -m mocotf.train`; each x_q stands above its x_k.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
+
+import tensorflow as tf
+from absl import flags
+
+from mocotf import train
+from mocotf.cli import train_flags
+from mocotf.data.decode import BadImages
+from mocotf.data.pipeline import two_crops
+from mocotf.errors import UserError
+from mocotf.training.records import view_grid
+
+PAIRS = 32
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("out", "views.png", "PNG file to write.")
+
+
+def main():
+    train_flags.check()
+    augmentation = train.make_augmentation()
+    source = train.make_source()
+    views = two_crops(
+        source,
+        augmentation,
+        batch_size=min(PAIRS, source.size),
+        seed=FLAGS.seed,
+        bad_images=BadImages(),
+    )
+    with train.guard_data():
+        x_q, x_k = next(iter(views))
+    grid = tf.image.convert_image_dtype(view_grid(x_q, x_k, augmentation), tf.uint8)
+    try:
+        tf.io.write_file(FLAGS.out, tf.io.encode_png(grid))
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"--out={FLAGS.out}: cannot be written; expected a path to a new PNG"
+        ) from error
+    results = {"out": FLAGS.out, "pairs": len(x_q), "size": augmentation.size}
+    print(f"{len(x_q)} pairs of {augmentation.size} px: {FLAGS.out}")
+    command.print_json(results)
+
+
+if __name__ == "__main__":
+    flags.adopt_module_key_flags(train_flags)
+    command.run(main)
