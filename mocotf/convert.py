@@ -11,7 +11,9 @@ which holds only the query encoder, becomes a run at step 0 that starts from it.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
+import json
 import os
+import shutil
 
 from absl import flags
 
@@ -50,6 +52,9 @@ def main(source, target):
 
 def from_torch(source, target):
     """Writes a run directory from a PyTorch checkpoint."""
+    if os.path.exists(target):
+        raise UserError(f"{target}: exists; expected the name of a new folder")
+    train_flags.check()
     content = interop.read_file(source)
     decided = interop.describe(content)
     if decided["arch"] not in ARCHITECTURES:
@@ -61,10 +66,12 @@ def from_torch(source, target):
     if whole:
         step = content.get("step", content["epoch"] * FLAGS.steps_per_epoch)
         model.optimizer.iterations.assign(step)
-    run_dir = RunDir(target, train_flags.computing())
-    if run_dir.resuming:
-        raise UserError(f"{target}: holds a run already; expected a new folder")
+    # Written beside its place and renamed: half a run would be trained on from random weights.
+    partial = f"{target}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    run_dir = RunDir(partial, train_flags.resolved())
     Checkpoints(run_dir.file("checkpoints"), model).save()
+    os.rename(partial, target)
     return {"step": model.step, "training_state": whole}
 
 
@@ -74,12 +81,31 @@ def to_torch(source, target):
     if not os.path.exists(flags_file):
         raise UserError(f"{source}: no flags.cfg; expected the --model_dir of a run")
     saved = read_flags(flags_file)
-    model = Config.from_flags(saved).build_model(Milestones(float(saved["lr"]), []))
+    config = Config.from_flags(saved)
+    model = config.build_model(Milestones(float(saved["lr"]), []))
     step = Checkpoints(os.path.join(source, "checkpoints"), model).restore()
-    if not step:
+    if step is None:
         raise UserError(f"{source}: no checkpoint yet; expected a run that has saved one")
-    interop.write_file(interop.dump(model, saved["arch"], step // FLAGS.steps_per_epoch), target)
+    content = interop.dump(
+        model,
+        config.arch,
+        step // _steps_per_epoch(source, saved),
+        stem=config.stem,
+        width=config.width,
+    )
+    interop.write_file(content, target)
     return {"step": step, "training_state": True}
+
+
+def _steps_per_epoch(run, saved):
+    """Returns what the run's data and batch give; the flag's where no training has noted its data."""
+    path = os.path.join(run, "facts.json")
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            images = json.load(file).get("images")
+        if images:
+            return images // int(saved["batch_size"])
+    return FLAGS.steps_per_epoch
 
 
 if __name__ == "__main__":

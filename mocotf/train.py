@@ -51,11 +51,13 @@ def main():
     train_flags.check()
     augmentation = make_augmentation()
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
+    check_batch(strategy.num_replicas_in_sync)
     source = make_source()
-    check_sizes(source, strategy.num_replicas_in_sync)
+    check_source(source)
     steps_per_epoch = source.size // FLAGS.batch_size
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
-    run_dir = RunDir(FLAGS.model_dir, train_flags.computing())
+    facts = {"replicas": strategy.num_replicas_in_sync, "images": source.size}
+    run_dir = RunDir(FLAGS.model_dir, train_flags.resolved(), facts, train_flags.NEUTRAL)
     bad_images = BadImages(run_dir.file("bad_images.txt"))
 
     # ---- Model
@@ -68,7 +70,7 @@ def main():
 
     # ---- Resume
     checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
-    step = checkpoints.restore()
+    step = checkpoints.restore() or 0
     run_dir.forget_after(step)
     if step >= total_steps and not run_dir.metrics():
         raise UserError(
@@ -89,7 +91,7 @@ def main():
             first_step=step,
         )
 
-    monitor = make_monitor(source, augmentation)
+    monitor = make_monitor(source, augmentation, bad_images)
     encode = encoder_function(model.query_encoder, FLAGS.knn_features)
     records = Records(run_dir)
     if step == 0 and not run_dir.metrics():
@@ -141,8 +143,8 @@ def make_source():
     return TFDS(FLAGS.dataset, FLAGS.data_dir)
 
 
-def check_sizes(source, replicas):
-    """Holds the batch against the data, the devices and the queue."""
+def check_batch(replicas):
+    """Holds the batch against the devices and the queue."""
     groups = replicas * FLAGS.bn_splits
     if FLAGS.batch_size % groups:
         raise UserError(
@@ -150,17 +152,26 @@ def check_sizes(source, replicas):
             f"({replicas} replicas x --bn_splits={FLAGS.bn_splits}); "
             f"try {FLAGS.batch_size // groups * groups or groups}"
         )
-    if source.size < FLAGS.batch_size:
-        fitting = source.size // groups * groups
-        raise UserError(
-            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
-            f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
-        )
     enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
     if FLAGS.moco_k < enqueued:
         raise UserError(
             f"--moco_k={FLAGS.moco_k}: smaller than the {enqueued} keys enqueued a step; "
             f"expected at least that; try --moco_k={4 * enqueued}"
+        )
+    if groups == 1:
+        log.warning(
+            "one BN group: keys share their batch statistics with their queries, which MoCo's "
+            "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
+        )
+
+
+def check_source(source):
+    """Holds the batch and the queue against the data."""
+    if source.size < FLAGS.batch_size:
+        fitting = source.size // FLAGS.bn_splits * FLAGS.bn_splits
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
+            f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
         )
     if FLAGS.moco_k > source.size:
         log.warning(
@@ -168,11 +179,6 @@ def check_sizes(source, replicas):
             "very images it is compared with; see docs/faq.md",
             FLAGS.moco_k,
             source.size,
-        )
-    if groups == 1:
-        log.warning(
-            "one BN group: keys share their batch statistics with their queries, which MoCo's "
-            "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
         )
 
 
@@ -192,13 +198,14 @@ def make_schedule(steps_per_epoch, total_steps):
     return schedule
 
 
-def make_monitor(source, augmentation):
+def make_monitor(source, augmentation, bad_images):
     if not FLAGS.knn_every:
         return None
     if not all(source.evaluation_sizes):
-        log.warning("no kNN: %s has no labels to measure it with", source.name)
+        log.warning("no kNN: %s has no labels, or no split to ask about", source.name)
         return None
-    return KNNMonitor(source, augmentation, k=FLAGS.knn_k, T=FLAGS.knn_t)
+    vote = {"k": FLAGS.knn_k, "T": FLAGS.knn_t}
+    return KNNMonitor(source, augmentation, bad_images, most=FLAGS.knn_bank, **vote)
 
 
 def baselines(monitor, encode):
@@ -210,9 +217,14 @@ def baselines(monitor, encode):
 
 @contextlib.contextmanager
 def guard_data():
-    """Turns the graph's message that no image is left into the user's."""
+    """Turns what the graph says of no image left, or no memory, into the user's language."""
     try:
         yield
+    except tf.errors.ResourceExhaustedError as error:
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: does not fit the device's memory; try a smaller one, or "
+            "--precision=mixed_bfloat16"
+        ) from error
     except tf.errors.InvalidArgumentError as error:
         if NOTHING_DECODES not in str(error):
             raise
@@ -244,7 +256,7 @@ def report(run_dir, bad_images):
         }
         print(f"\n{'kNN top-1, %':<24}")
         print(f"{'  raw pixels':<24}{first['knn_top1_pixels']:6.1f}")
-        print(f"{'  untrained encoder':<24}{first['knn_top1']:6.1f}")
+        print(f"{'  encoder at the start':<24}{first['knn_top1']:6.1f}")
         print(f"{'  MoCo':<24}{last['knn_top1']:6.1f}")
     if bad_images.names:
         print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")

@@ -89,6 +89,11 @@ def test_mistakes_are_one_line(tmp_path, oracle):
             1,
             "no flags.cfg; expected the --model_dir",
         ),
+        (
+            [str(tmp_path / "text.pth.tar"), str(tmp_path)],
+            1,
+            "expected the name of a new folder",
+        ),
         (["one"], 2, "1 arguments ['one']: expected INPUT OUTPUT"),
     ):
         found, out, err = run("convert", *arguments)

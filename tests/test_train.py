@@ -152,6 +152,9 @@ MISTAKES = [
     (["--blur_prob=.5"], "--blur_prob does nothing without --aug_plus"),
     (["--num_logical_devices=2"], "--strategy=one_device contradict each other"),
     (["--jitter=.4,.4"], "--jitter=.4,.4: expected 4 numbers separated by commas"),
+    (["--std=0,1,1"], "--std=0,1,1: expected three numbers above 0"),
+    (["--jitter=.4,.4,.4,3"], "that of hue up to .5"),
+    (["--moco_t=nan"], "--moco_t=nan: expected a finite number"),
     (["--schedule=a"], "--schedule=a: expected some numbers"),
 ]
 
@@ -172,6 +175,13 @@ def test_an_empty_folder_and_another_run_are_refused(tmp_path, try_flags):
     (tmp_path / "new" / "flags.cfg").write_text("--arch=resnet18\n")
     with pytest.raises(UserError, match="holds another run"):
         try_flags()
+
+
+def test_a_run_that_diverges_stops_and_saves_nothing(tmp_path):
+    code, _, err = run(*SMALL, "--lr=1e30", "--knn_every=0", "--steps=8", f"--model_dir={tmp_path}")
+    assert code == 1 and len(err.splitlines()) == 1
+    assert re.search(r"the loss of step \d is nan: the run has diverged; nothing was saved", err)
+    assert not list(tmp_path.glob("checkpoints/*.index"))
 
 
 def test_help_explains_the_flags():

@@ -15,7 +15,8 @@ flags.declare_key_flag("json")
 
 
 def run(main, positional=()):
-    """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags.
+    """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags; 130
+    when interrupted.
 
     Args:
         main: called with the positional arguments.
@@ -33,6 +34,8 @@ def run(main, positional=()):
             main(*arguments)
         except UserError as error:
             _stop(str(error), 1)
+        except KeyboardInterrupt:
+            _stop("interrupted; a run goes on from its last checkpoint by the same command", 130)
 
     app.run(guarded, flags_parser=_parse)
 
@@ -40,13 +43,13 @@ def run(main, positional=()):
 def print_json(results):
     """Prints the results as the last line if --json is given."""
     if flags.FLAGS.json:
-        print(json.dumps(results), flush=True)
+        print(json.dumps(results, allow_nan=False), flush=True)
 
 
 def _parse(argv):
     try:
         return flags.FLAGS(argv)
-    except (flags.Error, OSError) as error:
+    except (flags.Error, OSError, UnicodeDecodeError) as error:
         _stop(" ".join(str(error).split()), 2)
     except SystemExit:
         sys.exit(0)  # where absl has answered --help, with 1

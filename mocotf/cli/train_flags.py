@@ -1,5 +1,7 @@
 """The flags of `python -m mocotf.train`, named after the original's."""
 
+import math
+
 from absl import flags
 
 from mocotf.data import recipe
@@ -88,7 +90,7 @@ flags.DEFINE_string(
     None,
     "Run directory: checkpoints, metrics, TensorBoard. A stopped run in it is resumed.",
 )
-flags.DEFINE_integer("seed", 0, "Of every random draw.", lower_bound=0)
+flags.DEFINE_integer("seed", 0, "Of the run's random draws.", 0, 2**32 - 1)
 flags.DEFINE_enum(
     "strategy",
     "auto",
@@ -114,7 +116,7 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "checkpoint_every",
     1000,
-    "Steps between checkpoints; each epoch's end is one too.",
+    "Steps between checkpoints; the last step is one too.",
     lower_bound=1,
 )
 flags.DEFINE_integer(
@@ -122,6 +124,9 @@ flags.DEFINE_integer(
     1,
     "Epochs between kNN measurements, where there are labels; 0 for none.",
     lower_bound=0,
+)
+flags.DEFINE_integer(
+    "knn_bank", 50000, "At most so many labelled images to compare with, evenly picked.", lower_bound=1
 )
 flags.DEFINE_integer("knn_k", 200, "Neighbours that vote.", lower_bound=1)
 flags.DEFINE_float("knn_t", 0.07, "Temperature of the vote.", lower_bound=1e-6)
@@ -133,15 +138,16 @@ flags.DEFINE_enum(
 )
 
 # Flags that change what is shown or kept, not what is computed.
-NEUTRAL = {"model_dir", "log_every", "checkpoint_every"}
+NEUTRAL = {"log_every", "checkpoint_every", "steps_per_execution"}
+NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
 # Flags that are lists of numbers, and how many; None for any.
 LISTS = {"jitter": 4, "mean": 3, "std": 3, "schedule": None}
 
 
-def computing():
-    """Returns name → text of every flag that decides what the run computes, defaults included."""
+def resolved():
+    """Returns name → text of every flag but --model_dir, defaults included."""
     own = FLAGS.get_flags_for_module(__name__)
-    return {f.name: _text(f) for f in own if f.name not in NEUTRAL and f.value is not None}
+    return {f.name: _text(f) for f in own if f.name != "model_dir" and f.value is not None}
 
 
 def _text(flag):
@@ -164,6 +170,7 @@ def check():
             raise UserError(f"--{flag} does nothing without --{needed}: add it, or drop --{flag}")
     for name in LISTS:
         numbers(name)
+    _check_ranges()
     if FLAGS.num_logical_devices > 1 and FLAGS.strategy == "one_device":
         raise UserError(
             f"--num_logical_devices={FLAGS.num_logical_devices} and --strategy=one_device contradict "
@@ -176,6 +183,19 @@ def check():
             f"--data_dir={FLAGS.data_dir} with --dataset=patches, which is embedded; for your own "
             "images: --dataset=folder"
         )
+
+
+def _check_ranges():
+    if min(numbers("std")) <= 0:
+        raise UserError(f"--std={','.join(FLAGS.std)}: expected three numbers above 0")
+    strengths = numbers("jitter")
+    if strengths and (min(strengths) < 0 or strengths[3] > 0.5):
+        raise UserError(
+            f"--jitter={','.join(FLAGS.jitter)}: expected strengths from 0, that of hue up to .5"
+        )
+    for name in ("lr", "moco_t", "weight_decay", "width", "knn_t"):
+        if not math.isfinite(FLAGS[name].value):
+            raise UserError(f"--{name}={FLAGS[name].value}: expected a finite number")
 
 
 def _changed(name):
@@ -196,6 +216,8 @@ def numbers(name):
     try:
         values = tuple(float(text) for text in texts)
     except ValueError:
+        values = ()
+    if not all(map(math.isfinite, values)):
         values = ()
     if not values or (count and len(values) != count):
         raise UserError(

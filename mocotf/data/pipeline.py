@@ -87,12 +87,16 @@ def _view_pair(source, handle, draws, augmentation, bad_images):
         )
 
     decoded, views = or_else(crops, tf.zeros([2, size, size, 3]))
+    _report_bad(decoded, source, handle, bad_images)
+    return decoded, views, draws
+
+
+def _report_bad(decoded, source, handle, bad_images):
     tf.cond(
         decoded,
         lambda: 0,
         lambda: tf.numpy_function(bad_images.report, [source.describe(handle)], tf.int32),
     )
-    return decoded, views, draws
 
 
 def _replace_bad(decoded, views, draws):
@@ -106,23 +110,32 @@ def _replace_bad(decoded, views, draws):
     return tf.gather(views, tf.argmin(distance, axis=1)), draws
 
 
-def centre_views(source, part, augmentation, batch_size):
+def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
     """Returns the finite dataset of (image, label) that evaluation reads, without randomness.
 
     Short side to 256/224 of the view's, centre crop, normalise, as the papers' linear protocol; images
-    that have the view's size already are used whole. Images that do not decode are left out.
+    that have the view's size already are used whole. Images that do not decode are reported and left
+    out.
 
     Args:
         source: a `Source` with labels.
         part: "bank" or "queries".
         augmentation: gives size, mean and std.
         batch_size: images a batch; the last may be smaller.
+        bad_images: a `BadImages`.
+        every: use one image of so many.
     """
+    blank = tf.zeros([augmentation.size, augmentation.size, 3])
 
     def view(handle, label):
-        return prepare(source.load(handle), augmentation, encoded=not source.shape), label
+        decoded, image = or_else(
+            lambda: prepare(source.load(handle), augmentation, encoded=not source.shape), blank
+        )
+        _report_bad(decoded, source, handle, bad_images)
+        return decoded, image, label
 
-    views = source.evaluation(part).map(view, **PARALLEL).ignore_errors(log_warning=True)
+    views = source.evaluation(part).shard(every, 0).map(view, **PARALLEL)
+    views = views.filter(lambda decoded, *_: decoded).map(lambda _, image, label: (image, label))
     return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 

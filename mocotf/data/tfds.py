@@ -109,10 +109,10 @@ def _prepared(name, data_dir):
 
     try:
         builder = tfds.builder(name, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, ValueError) as error:
+    except Exception as error:  # each kind of wrong name, version or config has its own exception
         raise UserError(
             f"--dataset={name}: neither patches, folder nor a data set of tensorflow-datasets "
-            f"({str(error).strip().splitlines()[0]}); for your own images: "
+            f"({_first_line(error)}); for your own images: "
             "--dataset=folder --data_dir=DIR"
         ) from error
     try:
@@ -120,6 +120,10 @@ def _prepared(name, data_dir):
     except Exception as error:  # downloads fail in many ways, each with its own exception
         raise UserError(
             f"--dataset={name}: could not be prepared in {builder.data_dir}: "
-            f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            f"{type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
     return builder
+
+
+def _first_line(error):
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -3,6 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from mocotf.errors import UserError
+
 
 def extract(encode, views):
     """Returns (features `[N, C]` float32, labels `[N]`) of a dataset of (images, labels) batches.
@@ -10,10 +12,15 @@ def extract(encode, views):
     Args:
         encode: maps images `[n, S, S, 3]` to features `[n, …]`, which are flattened.
         views: a finite dataset, as `centre_views` makes.
+
+    Raises:
+        UserError: the dataset is empty.
     """
     features, labels = [], []
     for images, label in views:
         feature = tf.cast(encode(images), tf.float32)
         features.append(tf.reshape(feature, [len(label), -1]).numpy())
         labels.append(label.numpy())
+    if not features:
+        raise UserError("no labelled image decodes; expected JPEG, PNG, BMP or GIF; try --knn_every=0")
     return np.concatenate(features), np.concatenate(labels)

@@ -13,13 +13,17 @@ class KNNMonitor:
     Args:
         source: a `Source` with labels.
         augmentation: gives size, mean and std of the evaluation view.
+        bad_images: a `BadImages`.
         k, T: see `knn_top1`.
+        most: images of the bank, and of the queries, that are used, evenly picked: the features of
+            all of ImageNet would take 10 GB.
         batch_size: images encoded at a time.
     """
 
-    def __init__(self, source, augmentation, *, k, T, batch_size=256):
+    def __init__(self, source, augmentation, bad_images, *, k, T, most, batch_size=256):
         self._views = {
-            part: centre_views(source, part, augmentation, batch_size) for part in ("bank", "queries")
+            part: centre_views(source, part, augmentation, batch_size, bad_images, -(-size // most))
+            for part, size in zip(("bank", "queries"), source.evaluation_sizes, strict=True)
         }
         self._vote = {"k": k, "T": T}
 

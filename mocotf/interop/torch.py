@@ -9,6 +9,7 @@ import os
 import numpy as np
 
 from mocotf.errors import UserError
+from mocotf.interop.torch_names import misfits
 from mocotf.interop.torch_names import parameters
 from mocotf.interop.torch_names import read_state
 from mocotf.interop.torch_names import write_state
@@ -27,6 +28,8 @@ def read_file(path):
     except Exception as error:  # what is no checkpoint fails in many ways
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(f"{path}: cannot be read as a PyTorch checkpoint: {reason}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
     missing = [key for key in ("state_dict", "arch", "epoch") if key not in content]
     if missing:
         raise UserError(
@@ -34,7 +37,8 @@ def read_file(path):
             "epoch, arch and state_dict"
         )
     content["state_dict"] = {
-        name.removeprefix("module."): value.numpy() for name, value in content["state_dict"].items()
+        name.removeprefix("module."): (value.float() if value.is_floating_point() else value).numpy()
+        for name, value in content["state_dict"].items()
     }
     return content
 
@@ -43,8 +47,8 @@ def describe(content):
     """Returns the flags of `mocotf.train` that the file decides: arch, head, queue, stem, width."""
     state = content["state_dict"]
     head = [n for n in state if n.startswith("encoder_q.fc") and n.endswith("weight")]
-    stem = state.get("encoder_q.conv1.weight")
-    if not head or stem is None:
+    conv1 = state.get("encoder_q.conv1.weight")
+    if not head or conv1 is None:
         raise UserError(
             "the checkpoint has no encoder_q.conv1.weight or no encoder_q.fc: it is no MoCo's; names "
             f"begin {', '.join(list(state)[:3])}"
@@ -53,8 +57,9 @@ def describe(content):
         "arch": content["arch"],
         "mlp": len(head) == 2,
         "moco_dim": state[max(head)].shape[0],
-        "stem": "imagenet" if stem.shape[-1] == 7 else "cifar",
-        "width": stem.shape[0] / 64,
+        # mocotf's own files say what the shapes alone do not.
+        "stem": content.get("stem", "imagenet" if conv1.shape[-1] == 7 else "cifar"),
+        "width": content.get("width", conv1.shape[0] / 64),
     }
     if "queue" in state:
         found["moco_k"] = state["queue"].shape[1]
@@ -78,35 +83,49 @@ def load(model, content, source):
     """
     state = dict(content["state_dict"])
     query, key = (_take(state, f"encoder_{letter}.") for letter in "qk")
-    write_state(model.query_encoder, query, f"{source}, encoder_q,")
-    if not key and not state and "optimizer" not in content:
+    whole = bool(key) or "queue" in state or "optimizer" in content
+    problems = misfits(model.query_encoder, query, "encoder_q.")
+    if whole:
+        problems += misfits(model.key_encoder, key, "encoder_k.")
+        problems += _queue_misfits(model.queue, state) + _velocity_misfits(model, content)
+    problems += [f"unexpected {name}" for name in state if name not in ("queue", "queue_ptr")]
+    if problems:
+        raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
+
+    write_state(model.query_encoder, query)
+    if not whole:
         copy_weights(model.query_encoder, model.key_encoder)
         return False
-    write_state(model.key_encoder, key, f"{source}, encoder_k,")
-    _load_queue(model.queue, state, source)
-    _load_velocities(model, content, source)
+    write_state(model.key_encoder, key)
+    model.queue.keys.assign(state["queue"].T)
+    model.queue.pointer.assign(int(state["queue_ptr"].reshape(-1)[0]))
+    velocities = _velocities(model)
+    for i, buffer in content["optimizer"]["state"].items():
+        velocities[i].write(buffer["momentum_buffer"].numpy())
     return True
 
 
-def dump(model, arch, epoch):
+def dump(model, arch, epoch, **more):
     """Returns the content of a checkpoint of the original's layout, with the step beside the epoch.
 
     Args:
         model: a compiled `MoCo`.
         arch: torchvision's name of the backbone.
         epoch: epochs done.
+        more: entries of the top level that the original does not have.
     """
     torch = _torch()
     state = {
         "module.queue": torch.from_numpy(np.ascontiguousarray(model.queue.keys.numpy().T)),
         "module.queue_ptr": torch.tensor([int(model.queue.pointer.numpy())]),
     }
+    forwards = torch.tensor(model.step * (1 + model.symmetric))
     for letter, encoder in (("q", model.query_encoder), ("k", model.key_encoder)):
         for name, value in read_state(encoder).items():
             state[f"module.encoder_{letter}.{name}"] = torch.from_numpy(value.copy())
             if name.endswith("running_var"):
                 tracked = name.replace("running_var", "num_batches_tracked")
-                state[f"module.encoder_{letter}.{tracked}"] = torch.tensor(model.step)
+                state[f"module.encoder_{letter}.{tracked}"] = forwards
     sgd = model.optimizer
     velocities = _velocities(model)
     group = {
@@ -124,13 +143,16 @@ def dump(model, arch, epoch):
     }
     optimizer = {"state": buffers, "param_groups": [group]}
     content = {"epoch": epoch, "arch": arch, "state_dict": state, "optimizer": optimizer}
-    return content | {"step": model.step}
+    return content | {"step": model.step} | more
 
 
 def write_file(content, path):
     """Writes a checkpoint file, so that no reader ever sees a part of it."""
     partial = f"{path}.partial"
-    _torch().save(content, partial)
+    try:
+        _torch().save(content, partial)
+    except (OSError, RuntimeError) as error:
+        raise UserError(f"{path}: cannot be written; expected a path in an existing folder") from error
     os.replace(partial, path)
 
 
@@ -139,36 +161,31 @@ def _take(state, prefix):
     return {name.removeprefix(prefix): state.pop(name) for name in names}
 
 
-def _load_queue(queue, state, source):
+def _queue_misfits(queue, state):
     problems = [f"missing {name}" for name in ("queue", "queue_ptr") if name not in state]
-    problems += [f"unexpected {name}" for name in state if name not in ("queue", "queue_ptr")]
     expected = tuple(queue.keys.shape[::-1])
     if "queue" in state and state["queue"].shape != expected:
         problems.append(f"queue has shape {list(state['queue'].shape)}, expected {list(expected)}")
-    if problems:
-        raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
-    queue.keys.assign(state["queue"].T)
-    queue.pointer.assign(int(state["queue_ptr"].reshape(-1)[0]))
+    return problems
 
 
-def _load_velocities(model, content, source):
-    velocities = _velocities(model)
+def _velocity_misfits(model, content):
     if "optimizer" not in content:
-        raise UserError(f"{source} does not fit the model: missing optimizer")
-    buffers = content["optimizer"]["state"]
+        return ["missing optimizer"]
+    velocities = _velocities(model)
+    buffers = content["optimizer"].get("state", {})
     expected = set(range(len(velocities))) if buffers else set()  # none before the first step
     if set(buffers) != expected:
-        raise UserError(
-            f"{source}: the optimizer holds the momentum of {len(buffers)} parameters; "
-            f"expected {len(velocities)}, those of encoder_q in order"
-        )
-    for i, buffer in buffers.items():
-        value, shape = buffer["momentum_buffer"].numpy(), velocities[i].shape
-        if value.shape != shape:
-            raise UserError(
-                f"{source}: momentum_buffer {i} has shape {list(value.shape)}, expected {list(shape)}"
-            )
-        velocities[i].write(value)
+        return [
+            f"optimizer has the momentum of {len(buffers)} parameters, expected {len(velocities)}, "
+            "those of encoder_q in order"
+        ]
+    shapes = {i: tuple(buffers[i]["momentum_buffer"].shape) for i in buffers}
+    return [
+        f"momentum_buffer {i} has shape {list(shape)}, expected {list(velocities[i].shape)}"
+        for i, shape in shapes.items()
+        if shape != velocities[i].shape
+    ]
 
 
 def _velocities(model):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 import keras
 import numpy as np
 
-from mocotf.errors import UserError
 from mocotf.nn.batch_norm import BatchNorm
 
 HWIO_TO_OIHW = (3, 2, 0, 1)
@@ -56,29 +55,28 @@ def parameters(encoder):
     return {name: entry for name, entry in entries(encoder).items() if not _is_statistic(name)}
 
 
-def write_state(encoder, state, source):
-    """Writes a name → array mapping into an encoder.
+def misfits(encoder, state, prefix=""):
+    """Returns what of a name → array mapping does not fit an encoder: a list of descriptions.
 
     Args:
         encoder: an `Encoder`.
         state: as PyTorch names and lays out weights; `num_batches_tracked` is passed over.
-        source: what messages call the state.
-
-    Raises:
-        UserError: names are missing, unexpected or misshapen; the message lists all of them.
+        prefix: put before names.
     """
     expected = entries(encoder)
     state = {n: value for n, value in state.items() if not n.endswith("num_batches_tracked")}
-    problems = [f"missing {name}" for name in expected if name not in state]
-    problems += [f"unexpected {name}" for name in state if name not in expected]
-    problems += [
-        f"{name} has shape {list(state[name].shape)}, expected {list(entry.shape)}"
+    problems = [f"missing {prefix}{name}" for name in expected if name not in state]
+    problems += [f"unexpected {prefix}{name}" for name in state if name not in expected]
+    return problems + [
+        f"{prefix}{name} has shape {list(state[name].shape)}, expected {list(entry.shape)}"
         for name, entry in expected.items()
         if name in state and tuple(state[name].shape) != entry.shape
     ]
-    if problems:
-        raise UserError(f"{source} does not fit the encoder: {'; '.join(problems)}")
-    for name, entry in expected.items():
+
+
+def write_state(encoder, state):
+    """Writes a name → array mapping, which must fit, into an encoder."""
+    for name, entry in entries(encoder).items():
         entry.write(np.asarray(state[name]))
 
 

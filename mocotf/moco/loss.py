@@ -18,14 +18,17 @@ def info_nce(q, k, queue, T):
         T: temperature, above 0.
 
     Returns:
-        (loss, rank): mean loss, a scalar; and for each query the number of negatives more similar
-        than its key, int32 `[n]`: the pretext task's top-j accuracy is the share of `rank < j`.
+        (loss, rank): mean loss, a scalar; and for each query the number of negatives at least
+        as similar as its key, int32 `[n]`: the pretext task's top-j accuracy is the share of
+        `rank < j`.
     """
     positive, negatives = logits(q, k, queue, T)
     log_sum_negatives = tf.reduce_logsumexp(negatives, axis=1)
     # -log(e^p / (e^p + e^s)) = log(1 + e^(s - p))
     loss = tf.reduce_mean(tf.math.softplus(log_sum_negatives - positive))
-    rank = tf.reduce_sum(tf.cast(negatives > positive[:, None], tf.int32), axis=1)
+    # Ties, and NaN, count against the key: a collapsed encoder must not look perfect.
+    nearer = tf.logical_not(negatives < positive[:, None])
+    rank = tf.reduce_sum(tf.cast(nearer, tf.int32), axis=1)
     return loss, rank
 
 

@@ -1,11 +1,13 @@
 """What happens between the steps of a pre-training run."""
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 
 import keras
 
+from mocotf.errors import UserError
 from mocotf.training.records import progress_line
 
 
@@ -17,7 +19,7 @@ class Plan:
         total_steps, steps_per_epoch: of the run.
         batch_size: images a step, over all replicas.
         log_every: between records.
-        checkpoint_every: between checkpoints; there is one at the end of each epoch too.
+        checkpoint_every: between checkpoints; the last step is one too.
         knn_every: epochs between kNN measurements, the last step being one; 0 for none.
         schedule: step → learning rate.
         chance: loss of a model that has learned nothing.
@@ -69,13 +71,23 @@ class Overseer(keras.callbacks.Callback):
         knn = passed(plan.knn_every * plan.steps_per_epoch)
         if passed(plan.log_every) or knn:
             self._record(logs, knn)
-        if passed(plan.checkpoint_every) or passed(plan.steps_per_epoch):
+        if passed(plan.checkpoint_every):
+            self._stop_if_diverged(logs)
             paused = time.perf_counter()
             self._checkpoints.save()
             self._window_start += time.perf_counter() - paused
 
+    def _stop_if_diverged(self, logs):
+        loss = float(logs["loss"])
+        if not math.isfinite(loss):
+            raise UserError(
+                f"the loss of step {self._step} is {loss}: the run has diverged; nothing was saved "
+                "since the last checkpoint; try a lower --lr or --warmup_epochs, in another --model_dir"
+            )
+
     def _record(self, logs, knn):
         plan = self._plan
+        self._stop_if_diverged(logs)
         record = {
             "step": self._step,
             "epoch": self._step // plan.steps_per_epoch,

@@ -1,6 +1,8 @@
 """Checkpoints of everything a run is made of."""
 
+import glob
 import logging
+import os
 
 import tensorflow as tf
 
@@ -23,17 +25,27 @@ class Checkpoints:
 
     def __init__(self, directory, model, keep=3):
         self._model = model
+        self._saved = None
         self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
+        # TensorFlow's list of checkpoints may be lost or cut short; an index file is written last
+        # and renamed into place, so those on disk are the truth.
+        found = glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index"))
+        paths = sorted((path.removesuffix(".index") for path in found), key=_step_of)
+        if paths:
+            times = [os.path.getmtime(f"{path}.index") for path in paths]
+            tf.compat.v1.train.update_checkpoint_state(
+                directory, paths[-1], paths, all_model_checkpoint_timestamps=times
+            )
         self._manager = tf.train.CheckpointManager(self._checkpoint, directory, max_to_keep=keep)
 
     def save(self):
         """Saves the state after the model's current step, once."""
-        step = self._model.step
-        if not (self._manager.latest_checkpoint or "").endswith(f"-{step}"):
-            self._manager.save(checkpoint_number=step)
+        if self._saved != self._model.step:
+            self._saved = self._model.step
+            self._manager.save(checkpoint_number=self._saved)
 
     def restore(self):
-        """Restores the newest readable checkpoint; returns its step, 0 where there is none.
+        """Restores the newest readable checkpoint; returns its step, None where there is none.
 
         Raises:
             UserError: there are checkpoints, but none can be read.
@@ -42,13 +54,19 @@ class Checkpoints:
         for path in candidates:
             try:
                 self._checkpoint.restore(path).assert_consumed()
-                return self._model.step
             except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
                 reason = str(error).strip().splitlines()[0]
                 log.error("cannot read checkpoint %s (%s); trying the one before it", path, reason)
+            else:
+                self._saved = self._model.step
+                return self._saved
         if candidates:
             raise UserError(
                 f"{self._manager.directory}: none of {len(candidates)} checkpoints can be read; "
                 "see the messages above; start again in another --model_dir"
             )
-        return 0
+        return None
+
+
+def _step_of(path):
+    return int(path.rpartition("-")[2])

@@ -15,7 +15,8 @@ def make_strategy(name, num_logical_devices=1):
             where there are none; "one_device" uses the first; "auto" is mirrored where there is more
             than one device.
         num_logical_devices: into how many devices the CPU is split, to try several replicas on one
-            machine. Only before TensorFlow has started its devices.
+            machine; then they are used, whatever else there is. Only before TensorFlow has started
+            its devices.
 
     Raises:
         UserError: TensorFlow's devices are already up.
@@ -30,7 +31,7 @@ def make_strategy(name, num_logical_devices=1):
                 f"--num_logical_devices={num_logical_devices}: TensorFlow is already running with "
                 f"{len(tf.config.list_logical_devices('CPU'))} CPU devices; start a new process"
             ) from error
-    accelerators = tf.config.list_logical_devices("GPU")
+    accelerators = [] if num_logical_devices > 1 else tf.config.list_logical_devices("GPU")
     devices = [d.name for d in accelerators or tf.config.list_logical_devices("CPU")]
     if name == "one_device" or (name == "auto" and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])

@@ -126,19 +126,19 @@ def broken(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s, c: s.pop("module.encoder_q.bn1.bias"), "missing bn1.bias"),
+        (lambda s, c: s.pop("module.encoder_q.bn1.bias"), "missing encoder_q.bn1.bias"),
         (
             lambda s, c: s.update({"module.encoder_q.bn9.bias": s["module.queue"]}),
-            "unexpected bn9.bias",
+            "unexpected encoder_q.bn9.bias",
         ),
         (
             lambda s, c: s.update({"module.encoder_k.bn1.bias": torch.zeros(3)}),
-            r"encoder_k, does not fit the encoder: bn1.bias has shape \[3\], expected \[16\]",
+            r"does not fit the model: encoder_k.bn1.bias has shape \[3\], expected \[16\]",
         ),
         (lambda s, c: s.pop("module.queue_ptr"), "missing queue_ptr"),
         (lambda s, c: s.update({"module.extra": torch.zeros(1)}), "unexpected extra"),
         (lambda s, c: c.pop("optimizer"), "missing optimizer"),
-        (lambda s, c: c["optimizer"]["state"].pop(3), "momentum of 63 parameters; expected 64"),
+        (lambda s, c: c["optimizer"]["state"].pop(3), "momentum of 63 parameters, expected 64"),
     ],
 )
 def test_what_does_not_fit_is_refused_by_name(tmp_path, change, message):
@@ -150,7 +150,7 @@ def test_what_does_not_fit_is_refused_by_name(tmp_path, change, message):
 def test_several_problems_are_named_at_once(tmp_path):
     content = broken(lambda s, c: [s.pop(f"module.encoder_q.bn1.{n}") for n in ("bias", "weight")])
     content = saved(content, tmp_path)
-    with pytest.raises(UserError, match=r"missing bn1.weight; missing bn1.bias"):
+    with pytest.raises(UserError, match=r"missing encoder_q.bn1.weight; missing encoder_q.bn1.bias"):
         interop.load(model_for(content), content, "file")
 
 

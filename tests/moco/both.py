@@ -61,7 +61,7 @@ class Both:
             running=bn_splits,
         ).to(getattr(torch, dtype))
         for encoder in encoders:
-            write_state(encoder, to_numpy(network.state_dict()), "the oracle")
+            write_state(encoder, to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())
         self.oracle = MoCoOracle(
             network, queue, m=M, T=T, weight_decay=WEIGHT_DECAY, symmetric=symmetric

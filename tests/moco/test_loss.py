@@ -19,7 +19,7 @@ def definition(q, k, queue, T):
     logits = np.concatenate([np.sum(q * k, axis=1, keepdims=True), q @ queue.T], axis=1) / T
     p = np.exp(logits - logits.max(axis=1, keepdims=True))
     p /= p.sum(axis=1, keepdims=True)
-    return -np.log(p[:, 0]).mean(), (logits[:, 1:] > logits[:, :1]).sum(axis=1)
+    return -np.log(p[:, 0]).mean(), (logits[:, 1:] >= logits[:, :1]).sum(axis=1)
 
 
 @pytest.mark.parametrize("T", [0.07, 0.2, 1.0])
@@ -60,3 +60,10 @@ def test_its_gradient_is_that_of_the_joined_softmax():
             tf.nn.sparse_softmax_cross_entropy_with_logits(tf.zeros(3, tf.int32), joined)
         )
     np.testing.assert_allclose(tape.gradient(loss, q), tape.gradient(plain, q), rtol=1e-10)
+
+
+def test_a_collapsed_or_diverged_encoder_does_not_look_perfect():
+    same = tf.ones([2, 4]) / 2
+    assert info_nce(same, same, tf.repeat(same, 5, axis=0), 0.2)[1].numpy().tolist() == [10, 10]
+    nan = same * float("nan")
+    assert info_nce(nan, nan, tf.repeat(same, 5, axis=0), 0.2)[1].numpy().tolist() == [10, 10]

@@ -58,7 +58,7 @@ def test_features_are_torchvisions_in_training_and_inference(arch, stem, size, d
     theirs = torch_resnet(arch, stem=stem, mlp=True).to(getattr(torch, dtype))
     randomise(theirs, seed=1)
     ours = build_encoder(arch, stem=stem, mlp=True)
-    write_state(ours, to_numpy(theirs.state_dict()), "the oracle")
+    write_state(ours, to_numpy(theirs.state_dict()))
     x = np.random.default_rng(0).normal(size=(4, *size, 3)).astype(dtype)
     x_torch = torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
     for training in (False, True):
@@ -79,7 +79,7 @@ def test_resnet101_features_in_float32_inference():
     theirs = torch_resnet("resnet101").eval()
     randomise(theirs, seed=1)
     ours = build_encoder("resnet101")
-    write_state(ours, to_numpy(theirs.state_dict()), "the oracle")
+    write_state(ours, to_numpy(theirs.state_dict()))
     x = np.random.default_rng(0).normal(size=(2, 224, 224, 3)).astype(np.float32)
     with torch.no_grad():
         expected = theirs.features(torch.from_numpy(x.transpose(0, 3, 1, 2).copy())).numpy()

@@ -52,9 +52,15 @@ def test_an_unreadable_checkpoint_is_reported_and_the_one_before_it_used(replica
     data = tmp_path / "ckpt-2.data-00000-of-00001"
     os.truncate(data, data.stat().st_size // 2)
     with caplog.at_level(logging.ERROR):
-        assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 1
+        model = make_model(replicas(1))
+        checkpoints = Checkpoints(str(tmp_path), model)
+        assert checkpoints.restore() == 1
     assert "ckpt-2" in caplog.text
+    train(model, 1, 2)
+    checkpoints.save()  # over the unreadable one
+    assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 2
 
+    os.truncate(data, 10)
     for file in tmp_path.glob("ckpt-1.data*"):
         os.truncate(file, 10)
     with pytest.raises(UserError, match="none of 2 checkpoints can be read"):
@@ -70,3 +76,15 @@ def test_keeps_the_newest_and_saves_a_step_once(replicas, tmp_path):
         checkpoints.save()
     assert sorted(p.name for p in tmp_path.glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
     assert tf.train.latest_checkpoint(str(tmp_path)).endswith("ckpt-4")
+
+
+@pytest.mark.parametrize("content", [None, "", "garbage"])
+def test_checkpoints_are_found_without_tensorflows_list_of_them(replicas, tmp_path, content):
+    model = make_model(replicas(1))
+    train(model, 0, 1)
+    Checkpoints(str(tmp_path), model).save()
+    (tmp_path / "checkpoint").unlink()
+    if content is not None:
+        (tmp_path / "checkpoint").write_text(content)
+    assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 1
+    assert Checkpoints(str(tmp_path / "none"), model).restore() is None

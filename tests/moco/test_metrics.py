@@ -1,0 +1,50 @@
+"""What a step reports of itself."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.moco import model as module
+from mocotf.moco.model import MoCo
+from mocotf.moco.model import top
+from mocotf.nn.encoder import build_encoder
+from mocotf.optim.sgd import SGD
+
+BATCH = 16
+
+
+def test_top_j_is_the_percentage_of_keys_among_the_j_most_similar():
+    rank = tf.constant([0, 0, 1, 4, 5, 40, 0, 9])
+    shares = {1: 3 / 8, 2: 4 / 8, 5: 5 / 8, 6: 6 / 8, 41: 1}
+    for j, share in shares.items():
+        np.testing.assert_allclose(top(j, rank), 100 * share)
+
+
+@pytest.mark.parametrize(("count", "symmetric"), [(1, False), (1, True), (2, True)])
+def test_a_step_reports_the_loss_and_ranks_of_its_directions(replicas, monkeypatch, count, symmetric):
+    """The report is the sum over directions, of each the mean over replicas."""
+    ranks = tf.constant([0] * 2 + [1] * 3 + [20] * (BATCH // count - 5))
+    traced = []
+
+    def info_nce(q, k, queue, T):
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        traced.append(None)
+        return 10 + 2 * tf.cast(replica, tf.float32) + 0 * tf.reduce_sum(q), ranks
+
+    strategy = replicas(count)
+    with strategy.scope():
+        encoders = [
+            build_encoder("resnet10", width=1 / 16, stem="cifar", dim=8, bn_splits=2) for _ in range(2)
+        ]
+        model = MoCo(*encoders, K=40, m=0.9, T=0.2, symmetric=symmetric)
+        model.compile(SGD(0.05))
+        model.optimizer.build(model.query_encoder.trainable_variables)
+    monkeypatch.setattr(module, "info_nce", info_nce)
+    views = tf.random.stateless_normal([2, BATCH, 8, 8, 3], [0, 1])
+    pairs = tf.data.Dataset.from_tensors((views[0], views[1])).repeat()
+    model.steps_per_epoch = model.total_steps = 1
+    logs = model.fit(pairs, steps_per_epoch=1, verbose=0, shuffle=False).history
+    assert len(traced) == count * (1 + symmetric)
+    np.testing.assert_allclose(logs["loss"], (10 + (count - 1)) * (1 + symmetric), rtol=1e-6)
+    np.testing.assert_allclose(logs["acc1"], 100 * 2 * count / BATCH, rtol=1e-6)
+    np.testing.assert_allclose(logs["acc5"], 100 * 5 * count / BATCH, rtol=1e-6)
