@@ -26,7 +26,7 @@ lint: .venv/installed-dev
 .venv: .venv/installed-dev
 
 .venv/bin/python:
-	$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), "mocotf needs Python 3.11 or later: make PYTHON=python3.12"'
+	$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("mocotf needs Python 3.11 to 3.13; try: make PYTHON=python3.12")'
 	$(PYTHON) -m venv .venv
 
 .venv/installed: requirements.txt | .venv/bin/python
