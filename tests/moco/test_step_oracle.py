@@ -27,7 +27,6 @@ CASES = {
         "symmetric": True,
         "schedule": COSINE_LR,
     },
-    "4 replicas": {"replicas": 4, "schedule": COSINE_LR},
 }
 EACH_STEP = {"float32": 1e-4, "float64": 1e-9}
 AT_THE_END = {"float32": 1e-3, "float64": 1e-9}
