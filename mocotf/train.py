@@ -12,20 +12,26 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 import contextlib
 import json
 import logging
+import os
 import statistics
 
 import keras
+import numpy as np
 import tensorflow as tf
 from absl import flags
 
 from mocotf.cli import train_flags
 from mocotf.data import recipe
-from mocotf.data.decode import BadImages
+from mocotf.data.bad_images import BadImages
+from mocotf.data.decode import FORMATS
 from mocotf.data.folder import Folder
 from mocotf.data.patches import Patches
 from mocotf.data.pipeline import NOTHING_DECODES
+from mocotf.data.pipeline import augment_crops
 from mocotf.data.pipeline import two_crops
+from mocotf.data.source import Order
 from mocotf.data.tfds import TFDS
+from mocotf.data.tfrecord import TFRecords
 from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
@@ -54,19 +60,22 @@ def main():
     check_batch(strategy.num_replicas_in_sync)
     source = make_source()
     check_source(source)
-    steps_per_epoch = source.size // FLAGS.batch_size
+    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size)
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
     facts = {"replicas": strategy.num_replicas_in_sync, "images": source.size}
     run_dir = RunDir(FLAGS.model_dir, train_flags.resolved(), facts, train_flags.NEUTRAL)
-    bad_images = BadImages(run_dir.file("bad_images.txt"))
+    bad_images = BadImages(run_dir.file("bad_images.txt"), source.size, FLAGS.max_bad_images)
+    with guard_data(bad_images):
+        bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
 
     # ---- Model
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
     schedule = make_schedule(steps_per_epoch, total_steps)
+    augment = augment_crops(augmentation) if FLAGS.augment_on == "device" else None
     with strategy.scope():
         config = Config.from_flags(FLAGS.flag_values_dict())
-        model = config.build_model(schedule, steps_per_execution=FLAGS.steps_per_execution)
+        model = config.build_model(schedule, augment, steps_per_execution=FLAGS.steps_per_execution)
 
     # ---- Resume
     checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
@@ -81,22 +90,32 @@ def main():
         print(f"resuming {FLAGS.model_dir} at step {step} of {total_steps}", flush=True)
 
     # ---- Baselines and the first look at the data
+    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch)
+
     def dataset_from(step):
         return two_crops(
             source,
             augmentation,
-            batch_size=FLAGS.batch_size,
-            seed=FLAGS.seed,
+            order,
             bad_images=bad_images,
             first_step=step,
+            crops_only=FLAGS.augment_on == "device",
+            ops=FLAGS.host_ops,
+            data_service=FLAGS.data_service,
         )
 
+    if FLAGS.data_service:
+        log.warning(
+            "--data_service: with several workers batches come as they are ready, and a resumed run is "
+            "not bit-equal to one that was not stopped; with one worker it is; see docs/data.md"
+        )
     monitor = make_monitor(source, augmentation, bad_images)
     encode = encoder_function(model.query_encoder, FLAGS.knn_features)
     records = Records(run_dir)
     if step == 0 and not run_dir.metrics():
-        with guard_data():
-            show_views(run_dir, *next(iter(dataset_from(0))), augmentation)
+        with guard_data(bad_images):
+            batch = next(iter(dataset_from(0)))
+            show_views(run_dir, *(augment(*batch) if augment else batch), augmentation)
         records.write({"step": 0, "epoch": 0} | baselines(monitor, encode))
 
     # ---- Train
@@ -111,7 +130,7 @@ def main():
         chance=chance(FLAGS.moco_k, directions=1 + FLAGS.symmetric),
     )
     overseer = Overseer(plan, records, checkpoints, lambda: monitor.measure(encode))
-    with guard_data():
+    with guard_data(bad_images):
         fit(
             model,
             dataset_from,
@@ -140,6 +159,8 @@ def make_source():
         return Patches()
     if FLAGS.dataset == "folder":
         return Folder(FLAGS.data_dir)
+    if FLAGS.dataset == "tfrecord":
+        return TFRecords(FLAGS.data_dir, num_images=FLAGS.num_images)
     return TFDS(FLAGS.dataset, FLAGS.data_dir)
 
 
@@ -172,6 +193,11 @@ def check_source(source):
         raise UserError(
             f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
             f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
+        )
+    if FLAGS.data_service and not source.portable:
+        raise UserError(
+            f"--data_service={FLAGS.data_service} with --dataset={FLAGS.dataset}, which is kept as "
+            "array_record: a service cannot read it; try a data set kept as tfrecord"
         )
     if FLAGS.moco_k > source.size:
         log.warning(
@@ -216,8 +242,8 @@ def baselines(monitor, encode):
 
 
 @contextlib.contextmanager
-def guard_data():
-    """Turns what the graph says of no image left, or no memory, into the user's language."""
+def guard_data(bad_images):
+    """Turns what the graph says of bad images, or of too little memory, into the user's language."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -225,12 +251,14 @@ def guard_data():
             f"--batch_size={FLAGS.batch_size}: does not fit the device's memory; try a smaller one, or "
             "--precision=mixed_bfloat16"
         ) from error
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
+        if bad_images.too_many:
+            raise UserError(bad_images.too_many) from error
         if NOTHING_DECODES not in str(error):
             raise
         raise UserError(
-            f"--data_dir={FLAGS.data_dir}: {NOTHING_DECODES}; expected JPEG, PNG, BMP or GIF files; "
-            f"their names are in {FLAGS.model_dir}/bad_images.txt"
+            f"--data_dir={FLAGS.data_dir}: {NOTHING_DECODES}, such as {bad_images.names[0]}; expected "
+            f"{FORMATS}; try tools/check_data.py, which says what is wrong with each"
         ) from error
 
 

@@ -1,8 +1,10 @@
 """`python -m mocotf.train` as a user types it."""
 
+import glob
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,9 @@ from absl import flags
 from mocotf import train
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from tests.data.support import example
+from tests.data.support import write_colours
+from tests.data.support import write_records
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SMALL = [
@@ -140,9 +145,13 @@ def try_flags(tmp_path):
 
 
 MISTAKES = [
+    (["--dataset=tfrecord"], "--data_dir is missing; expected a folder or a pattern of shards"),
+    (["--num_images=9"], "--num_images=9 does nothing with --dataset=patches"),
+    (["--data_service=grpc://a:1"], "runs TensorFlow's operators only; try --host_ops=tensorflow"),
+    (["--data_service=a:1", "--host_ops=tensorflow"], "a:1: expected grpc://HOST:PORT"),
     (["--data_dir=photos"], "for your own images: --dataset=folder"),
     (["--dataset=folder", "--data_dir=/nowhere"], "/nowhere: no such folder"),
-    (["--dataset=no_such_set"], "neither patches, folder nor a data set of tensorflow-datasets"),
+    (["--dataset=no_such_set"], "neither patches, folder, tfrecord, tfds nor a data set"),
     (["--moco_k=100"], "smaller than the 256 keys enqueued a step; expected at least that; try"),
     (["--moco_k=300", "--symmetric"], "smaller than the 512 keys enqueued a step"),
     (["--batch_size=6401"], "has only 6400 images; expected at least one batch; try"),
@@ -157,6 +166,54 @@ MISTAKES = [
     (["--moco_t=nan"], "--moco_t=nan: expected a finite number"),
     (["--schedule=a"], "--schedule=a: expected some numbers"),
 ]
+
+
+FOLDER = ["--dataset=folder", "--image_size=16", "--batch_size=4", "--moco_k=16", "--arch=resnet10"]
+FOLDER += ["--width=0.125", "--stem=small", "--bn_splits=2", "--knn_every=0", "--log_every=1"]
+
+
+def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path):
+    write_colours(str(tmp_path / "photos"), 8)
+    options = [*FOLDER, "--aug_plus", f"--data_dir={tmp_path / 'photos'}", "--augment_on=device"]
+    options += ["--num_logical_devices=2", "--bn_splits=1", "--checkpoint_every=2", "--steps=4"]
+    code, _, err = run(*options, f"--model_dir={tmp_path / 'whole'}")
+    assert code == 0, err
+    shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
+    for old in glob.glob(str(tmp_path / "stopped" / "checkpoints" / "ckpt-4.*")):
+        os.remove(old)  # as if the run had been killed after step 2
+    code, out, err = run(*options, f"--model_dir={tmp_path / 'stopped'}")
+    assert code == 0 and "at step 2 of 4" in out, err
+    assert comparable(metrics(tmp_path / "whole")) == comparable(metrics(tmp_path / "stopped"))
+
+
+def test_too_many_bad_images_stop_a_run_in_one_line(tmp_path):
+    write_colours(str(tmp_path / "photos"), 16)
+    for i in (2, 5, 7):
+        (tmp_path / "photos" / f"bad{i}.jpg").write_bytes(b"no image")
+    options = [*FOLDER, f"--data_dir={tmp_path / 'photos'}", "--steps=12"]
+    code, _, err = run(*options, f"--model_dir={tmp_path / 'run'}")
+    last = err.splitlines()[-1]
+    assert code == 1 and "Traceback" not in err
+    assert last.startswith("error: ") and "do not decode, more than --max_bad_images=0.1" in last
+    code, out, err = run(*options, f"--model_dir={tmp_path / 'run'}", "--max_bad_images=.3")
+    assert code == 0, err
+    assert "3 images did not decode" in out
+    names = (tmp_path / "run" / "bad_images.txt").read_text().splitlines()
+    assert sorted(os.path.basename(name) for name in names) == ["bad2.jpg", "bad5.jpg", "bad7.jpg"]
+
+
+def test_shards_are_trained_on_and_an_empty_one_is_named(tmp_path):
+    write_colours(str(tmp_path / "photos"), 8, suffixes=("png",))
+    images = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    for shard in range(2):
+        records = [example(image__encoded=image) for image in images[shard::2]]
+        write_records(tmp_path / "shards" / f"train-{shard}", records)
+    (tmp_path / "shards" / "train-9").write_bytes(b"")
+    options = [*FOLDER, "--dataset=tfrecord", f"--data_dir={tmp_path / 'shards'}", "--steps=3"]
+    code, out, err = run(*options, f"--model_dir={tmp_path / 'run'}", "--max_bad_images=.2")
+    assert code == 0, err
+    assert "step 3/3" in out
+    assert "train-9" in (tmp_path / "run" / "bad_images.txt").read_text()
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[m[0][0] for m in MISTAKES])

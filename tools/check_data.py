@@ -2,8 +2,8 @@
 
     python tools/check_data.py --data_dir=my_photos
 
-Counts images, formats and sizes, and names the files that do not decode and those whose content is
-that of another file. Reads and decodes every file, with Pillow, on all cores.
+Counts images, formats and sizes, and names the files that training would skip, and why, and those
+whose content is that of another file. Reads and decodes every file, as training does, on all cores.
 """
 
 import os
@@ -18,12 +18,17 @@ import concurrent.futures
 import hashlib
 import io
 import statistics
+import warnings
 
+import tensorflow as tf
 from absl import flags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
-from mocotf.data.folder import list_images
+from mocotf.data.decode import MAGIC
+from mocotf.data.decode import MAX_PIXELS
+from mocotf.data.decode import decode
+from mocotf.data.listing import list_images
 from mocotf.errors import UserError
 
 SHOWN = 10  # names of a kind in the printed report; --json has all
@@ -38,24 +43,61 @@ def main():
     paths = list_images(FLAGS.data_dir)
     if not paths:
         raise UserError(f"--data_dir={FLAGS.data_dir}: no images found in it or its sub-folders")
-    with concurrent.futures.ProcessPoolExecutor() as pool:
-        found = list(pool.map(inspect, paths, chunksize=64))
-    results = summary(paths, found)
+    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is looked at first
+    warnings.filterwarnings("ignore", module="PIL")
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock
+        found = list(pool.map(inspect, paths))
+    results = summary([printable(path) for path in paths], found)
     show(results)
     command.print_json(results)
 
 
 def inspect(path):
-    """Returns (format, width, height, digest) of a file, or (None, reason) if it does not decode."""
+    """Returns (format, width, height, digest) of a file, or (None, reason) if training skips it."""
     try:
         with open(path, "rb") as file:
             content = file.read()
+    except OSError as error:
+        return None, error.strerror or type(error).__name__
+    try:
+        height, width = size_of(content).numpy().tolist()
+    except tf.errors.OpError:
+        return None, reason(content)
+    return format_of(content), width, height, hashlib.sha256(content).hexdigest()
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def size_of(content):
+    """Returns [height, width] of an image; fails where training would."""
+    return tf.shape(decode(content))[:2]
+
+
+def format_of(content):
+    """Returns a key of MAGIC, None if training reads no such format."""
+    return next((name for name, magic in MAGIC.items() if content.startswith(magic)), None)
+
+
+def reason(content):
+    """Returns what is wrong with a file that does not decode, as far as Pillow knows it."""
+    if not content:
+        return "empty file"
+    try:
         with Image.open(io.BytesIO(content)) as image:
+            if not format_of(content):
+                return f"format {image.format} is not read by TensorFlow"
+            if image.width * image.height > MAX_PIXELS:
+                return f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}"
             image.convert("RGB")
-            return image.format, *image.size, hashlib.sha256(content).hexdigest()
-    except Exception as error:  # decoders fail in many ways; each is a bad file
-        reason = "no image" if isinstance(error, UnidentifiedImageError) else str(error)
-        return None, reason or type(error).__name__
+            return f"damaged, or a kind of {format_of(content)} that TensorFlow does not read"
+    except UnidentifiedImageError:
+        return "no image"
+    except Exception as error:  # decoders fail in many ways
+        return str(error) or type(error).__name__
+
+
+def printable(path):
+    """Returns a path as training names it in bad_images.txt."""
+    return os.fsencode(path).decode(errors="backslashreplace").replace("\n", "\\n")
 
 
 def summary(paths, found):

@@ -17,8 +17,9 @@ from absl import flags
 
 from mocotf import train
 from mocotf.cli import train_flags
-from mocotf.data.decode import BadImages
+from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import two_crops
+from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.training.records import view_grid
 
@@ -32,14 +33,16 @@ def main():
     train_flags.check()
     augmentation = train.make_augmentation()
     source = train.make_source()
+    pairs = min(PAIRS, source.size)
+    bad_images = BadImages()
     views = two_crops(
         source,
         augmentation,
-        batch_size=min(PAIRS, source.size),
-        seed=FLAGS.seed,
-        bad_images=BadImages(),
+        Order(FLAGS.seed, pairs, source.steps_per_epoch(pairs)),
+        bad_images=bad_images,
+        ops=FLAGS.host_ops,
     )
-    with train.guard_data():
+    with train.guard_data(bad_images):
         x_q, x_k = next(iter(views))
     grid = tf.image.convert_image_dtype(view_grid(x_q, x_k, augmentation), tf.uint8)
     try:

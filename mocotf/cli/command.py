@@ -2,7 +2,9 @@
 
 import json
 import logging
+import os
 import sys
+import traceback
 
 import absl.logging
 from absl import app
@@ -30,12 +32,19 @@ def run(main, positional=()):
             _stop(f"{len(arguments)} arguments {arguments}: expected {expected}", 2)
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
+        code = 0
         try:
             main(*arguments)
         except UserError as error:
-            _stop(str(error), 1)
+            code = _complain(str(error), 1)
         except KeyboardInterrupt:
-            _stop("interrupted; a run goes on from its last checkpoint by the same command", 130)
+            code = _complain(
+                "interrupted; a run goes on from its last checkpoint by the same command", 130
+            )
+        except Exception:  # a fault of ours: with its traceback, but no more waiting than else
+            traceback.print_exc()
+            code = 1
+        _leave(code)
 
     app.run(guarded, flags_parser=_parse)
 
@@ -56,5 +65,21 @@ def _parse(argv):
 
 
 def _stop(message, code):
+    sys.exit(_complain(message, code))
+
+
+def _complain(message, code):
     print(f"error: {message}", file=sys.stderr, flush=True)
-    sys.exit(code)
+    return code
+
+
+def _leave(code):
+    """Ends the process at once.
+
+    TensorFlow's input threads may be about to run Python, which an interpreter that shuts down lets
+    none do, while it waits for them: the process would never end.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -5,6 +5,7 @@ import math
 from absl import flags
 
 from mocotf.data import recipe
+from mocotf.data.pair import OPS
 from mocotf.errors import UserError
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import STEMS
@@ -14,9 +15,42 @@ FLAGS = flags.FLAGS
 
 # Data
 flags.DEFINE_string(
-    "dataset", "patches", "patches (embedded), folder, or a name in tensorflow-datasets."
+    "dataset",
+    "patches",
+    "patches (embedded), folder, tfrecord, tfds (a prepared one), or a name in tensorflow-datasets.",
 )
-flags.DEFINE_string("data_dir", None, "Folder of images, or where tensorflow-datasets keeps its data.")
+flags.DEFINE_string(
+    "data_dir",
+    None,
+    "Folder of images or of TFRecord shards, a pattern of shards, or where tensorflow-datasets keeps "
+    "its data; with --dataset=tfds the folder of one prepared data set.",
+)
+flags.DEFINE_integer(
+    "num_images", None, "Of --dataset=tfrecord, to save counting its records.", lower_bound=1
+)
+flags.DEFINE_float(
+    "max_bad_images",
+    0.1,
+    "Share of images that may fail to decode and be left out; more stop the run.",
+    0,
+    1,
+)
+flags.DEFINE_enum(
+    "augment_on",
+    "host",
+    ["host", "device"],
+    "device: the host only decodes, crops and resizes; the accelerator does colours, blur and flip.",
+)
+flags.DEFINE_enum(
+    "host_ops",
+    "numba",
+    OPS,
+    "What makes views of image files on the host: numba, the faster, or TensorFlow's operators, which "
+    "a data service can run.",
+)
+flags.DEFINE_string(
+    "data_service", None, "Address of a tf.data service that makes the views: grpc://HOST:PORT."
+)
 flags.DEFINE_integer("image_size", 224, "Side of a view, pixels.", lower_bound=8)
 flags.DEFINE_bool(
     "aug_plus", False, "MoCo v2's augmentation instead of v1's: jitter p .8, then gray, then blur."
@@ -140,6 +174,7 @@ flags.DEFINE_enum(
 # Flags that change what is shown or kept, not what is computed.
 NEUTRAL = {"log_every", "checkpoint_every", "steps_per_execution"}
 NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
+NEUTRAL |= {"max_bad_images", "data_service"}
 # Flags that are lists of numbers, and how many; None for any.
 LISTS = {"jitter": 4, "mean": 3, "std": 3, "schedule": None}
 
@@ -171,18 +206,36 @@ def check():
     for name in LISTS:
         numbers(name)
     _check_ranges()
+    _check_data_service()
     if FLAGS.num_logical_devices > 1 and FLAGS.strategy == "one_device":
         raise UserError(
             f"--num_logical_devices={FLAGS.num_logical_devices} and --strategy=one_device contradict "
             "each other: try --strategy=mirrored"
         )
-    if FLAGS.dataset == "folder" and not FLAGS.data_dir:
-        raise UserError("--dataset=folder: --data_dir is missing; expected a folder of images")
+    expected = {"folder": "a folder of images", "tfrecord": "a folder or a pattern of shards"}
+    if FLAGS.dataset in expected and not FLAGS.data_dir:
+        raise UserError(
+            f"--dataset={FLAGS.dataset}: --data_dir is missing; expected {expected[FLAGS.dataset]}"
+        )
+    if FLAGS.num_images and FLAGS.dataset != "tfrecord":
+        raise UserError(
+            f"--num_images={FLAGS.num_images} does nothing with --dataset={FLAGS.dataset}: drop it"
+        )
     if FLAGS.dataset == "patches" and FLAGS.data_dir:
         raise UserError(
             f"--data_dir={FLAGS.data_dir} with --dataset=patches, which is embedded; for your own "
             "images: --dataset=folder"
         )
+
+
+def _check_data_service():
+    if FLAGS.data_service and FLAGS.host_ops == "numba":
+        raise UserError(
+            f"--data_service={FLAGS.data_service} with --host_ops=numba: a service runs TensorFlow's "
+            "operators only; try --host_ops=tensorflow"
+        )
+    if FLAGS.data_service and not FLAGS.data_service.startswith("grpc://"):
+        raise UserError(f"--data_service={FLAGS.data_service}: expected grpc://HOST:PORT")
 
 
 def _check_ranges():

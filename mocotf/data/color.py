@@ -1,10 +1,14 @@
 """Photometric operators on batches, with a parameter for each image.
 
-`images` are float32 `[n, H, W, 3]` in [0, 1]; so are results. Operators are torchvision's:
-`tf.image.random_brightness` adds where brightness multiplies, `random_contrast` blends with the mean
-of each channel where contrast blends with the mean of the gray image.
+`images` are float32 `[n, 3, H, W]` in [0, 1], a plane for each colour; so are results. Operators are
+torchvision's: `tf.image.random_brightness` adds where brightness multiplies, `random_contrast` blends
+with the mean of each channel where contrast blends with the mean of the gray image.
+
+All shapes are static and all branches conditions, so that XLA can fuse them, on hosts and accelerators.
+`mocotf.data.kernels` has the same operators for one image on a host.
 """
 
+import functools
 import itertools
 
 import numpy as np
@@ -15,37 +19,43 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 BLUR_RADIUS = 8  # four times the largest σ
 
 
+def where_any(chosen, change, images):
+    """Returns change(images) where `chosen` bool `[n]`; costs nothing where no image is chosen."""
+    return tf.cond(
+        tf.reduce_any(chosen),
+        lambda: tf.where(_per_image(chosen), change(images), images),
+        lambda: images,
+    )
+
+
 def gray(images):
-    """Returns the luma `[n, H, W, 1]`."""
-    return tf.tensordot(images, tf.constant(LUMA), 1)[..., None]
+    """Returns the luma `[n, 1, H, W]`."""
+    r, g, b = tf.unstack(images, axis=1)
+    return (LUMA[0] * r + LUMA[1] * g + LUMA[2] * b)[:, None]
 
 
 def blend(images, base, factor):
     """Returns factor · images + (1 - factor) · base, clipped to [0, 1]; factor `[n]`."""
-    factor = factor[:, None, None, None]
+    factor = _per_image(factor)
     return tf.clip_by_value(factor * images + (1 - factor) * base, 0, 1)
-
-
-def brightness(images, factor):
-    """Multiplies by `factor` `[n]`."""
-    return blend(images, tf.zeros([]), factor)
-
-
-def contrast(images, factor):
-    """Blends with the mean of the gray image."""
-    return blend(images, tf.reduce_mean(gray(images), axis=[1, 2], keepdims=True), factor)
-
-
-def saturation(images, factor):
-    """Blends with the gray image."""
-    return blend(images, gray(images), factor)
 
 
 def hue(images, shift):
     """Shifts the hue by `shift` `[n]` turns, wrapping."""
-    hsv = tf.image.rgb_to_hsv(images)
-    turned = tf.math.floormod(hsv[..., :1] + shift[:, None, None, None], 1.0)
-    return tf.image.hsv_to_rgb(tf.concat([turned, hsv[..., 1:]], axis=-1))
+    r, g, b = tf.unstack(images, axis=1)
+    value = tf.maximum(tf.maximum(r, g), b)
+    chroma = value - tf.minimum(tf.minimum(r, g), b)
+    red, green = value == r, value == g
+    ahead = tf.where(red, g - b, tf.where(green, b - r, r - g))
+    sixths = tf.math.divide_no_nan(ahead, chroma) + tf.where(red, 0.0, tf.where(green, 2.0, 4.0))
+    sixths += (6 * shift)[:, None, None]
+
+    def channel(offset):  # back from HSV, without its six cases
+        k = sixths + offset
+        k -= 6 * tf.floor(k / 6)  # floormod, which is several times slower
+        return value - chroma * tf.clip_by_value(tf.minimum(k, 4 - k), 0, 1)
+
+    return tf.stack([channel(5.0), channel(3.0), channel(1.0)], axis=1)
 
 
 def orders(strengths):
@@ -58,7 +68,7 @@ def jitter(images, draw, factors, strengths):
     """Applies the operators in a random order of its own for each image.
 
     Brightness, contrast and saturation are one operation, a blend, with different bases: so each
-    place in the order costs one blend for the batch, and hue runs only on the images whose turn it is.
+    place in the order costs at most one blend and one shift of hue for the batch.
 
     Args:
         draw: chooses the order, uniform in [0, 1), `[n]`.
@@ -70,50 +80,46 @@ def jitter(images, draw, factors, strengths):
     order = tf.gather(tf.constant(every), tf.cast(draw * len(every), tf.int32))
     for place in range(every.shape[1]):
         op = order[:, place]
+        factor = tf.gather(factors, op, batch_dims=1)
         if any(strengths[:HUE]):
-            images = _blend_at(images, op, factors, strengths)
+            images = where_any(op != HUE, functools.partial(_blend_as, op=op, factor=factor), images)
         if strengths[HUE]:
-            images = _hue_at(images, op, factors[:, HUE])
+            images = where_any(op == HUE, functools.partial(hue, shift=factor), images)
     return images
 
 
-def _blend_at(images, op, factors, strengths):
-    factor = tf.where(op == HUE, 1.0, tf.gather(factors, op, batch_dims=1))
-    base = tf.zeros([])
-    if strengths[CONTRAST] or strengths[SATURATION]:
-        luma = gray(images)
-        mean = tf.reduce_mean(luma, axis=[1, 2], keepdims=True)
-        op = op[:, None, None, None]
-        base = tf.where(op == SATURATION, luma, tf.where(op == CONTRAST, mean, 0))
+def _blend_as(images, op, factor):
+    luma = gray(images)
+    mean = tf.reduce_mean(luma, axis=[2, 3], keepdims=True)
+    op = _per_image(op)
+    base = tf.where(op == SATURATION, luma, tf.where(op == CONTRAST, mean, 0))
     return blend(images, base, factor)
-
-
-def _hue_at(images, op, shift):
-    rows = tf.where((op == HUE) & (shift != 0))
-
-    def turn():
-        turned = hue(tf.gather_nd(images, rows), tf.gather_nd(shift, rows))
-        return tf.tensor_scatter_nd_update(images, rows, turned)
-
-    return tf.cond(tf.size(rows) > 0, turn, lambda: images)
 
 
 def blur(images, sigma):
     """Gaussian blur with σ `[n]` pixels, 0 ≤ σ ≤ 2; edge pixels are repeated beyond the border."""
-    rows = _gaussian_matrix(sigma, images.shape[1])
-    columns = _gaussian_matrix(sigma, images.shape[2])
-    n, H, W, C = tf.shape(images)[0], *images.shape[1:]
-    x = tf.reshape(tf.matmul(rows, tf.reshape(images, [n, H, W * C])), [n, H, W, C])
-    return tf.matmul(columns[:, None], x)
-
-
-def _gaussian_matrix(sigma, side):
-    """Returns `[n, side, side]`, whose row i is the Gaussian around i, folded in at the borders."""
     offsets = tf.range(-BLUR_RADIUS, BLUR_RADIUS + 1, dtype=tf.float32)
     exponent = -tf.square(offsets) / (2 * tf.square(tf.maximum(sigma, 1e-3))[:, None])
     kernel = tf.nn.softmax(exponent, axis=1)  # [n, 2R + 1]
-    # targets[i, t] is the pixel that tap t of row i reads.
-    taps = tf.range(-BLUR_RADIUS, BLUR_RADIUS + 1)
-    targets = tf.clip_by_value(tf.range(side)[:, None] + taps, 0, side - 1)
-    reads = tf.one_hot(targets, side)  # [side, 2R + 1, side]
-    return tf.einsum("nt,itj->nij", kernel, reads)
+    return _convolve(_convolve(images, kernel, axis=2), kernel, axis=3)
+
+
+def _convolve(images, kernel, axis):
+    """Sums shifted images: no convolution has a kernel for each image."""
+    R, side = BLUR_RADIUS, images.shape[axis]
+    first, last = (tf.gather(images, [i], axis=axis) for i in (0, side - 1))
+    padded = tf.concat([tf.repeat(first, R, axis), images, tf.repeat(last, R, axis)], axis)
+
+    def shifted(by):
+        begin = [0, 0, 0, 0]
+        begin[axis] = R + by
+        return tf.slice(padded, begin, [-1, *images.shape[1:]])
+
+    total = _per_image(kernel[:, R]) * images
+    for t in range(1, R + 1):  # the kernel is symmetric
+        total += _per_image(kernel[:, R + t]) * (shifted(-t) + shifted(t))
+    return total
+
+
+def _per_image(x):
+    return x[:, None, None, None]

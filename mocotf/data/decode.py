@@ -1,87 +1,57 @@
-"""From an encoded image to pixels, and what happens when that fails."""
+"""From an encoded image to pixels, and what happens when that fails.
 
-import logging
-import os
+Used: JPEG, PNG, GIF (its first frame), BMP and WebP, told by content, not by name. RGB is as Pillow
+converts it, EXIF's rotation ignored, but where Pillow loses or invents something:
 
-import numpy as np
+- 16-bit gray keeps its 8 high bits; Pillow clips it at 255.
+- CMYK of a JPEG is inverted only if Adobe's marker says so; Pillow always inverts it.
+- Transparent pixels of a GIF are black; Pillow shows the palette's colour there.
+- The frame of a GIF is used without the canvas around it.
+
+Refused: images of more than MAX_PIXELS, by the header, before anything is decoded; BMP with 1, 4 or 16
+bits a pixel, compressed or of OS/2; animated WebP. TensorFlow takes some of these for something else.
+"""
+
 import tensorflow as tf
 
-from mocotf.data import crop
-
-log = logging.getLogger(__name__)
-
 DCT = "INTEGER_ACCURATE"  # as Pillow's; the default, the fast one, is several grey levels off
+MAX_PIXELS = 178_956_970  # Pillow's own limit, above which it takes a file for a decompression bomb
+FORMATS = "JPEG, PNG, GIF, BMP or WebP"  # whatever a file's name says
+MAGIC = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "GIF": b"GIF8",
+    "BMP": b"BM",
+    "WEBP": b"RIFF",
+}
+BGR_MASKS = bytes.fromhex("0000ff00 00ff0000 ff000000")  # where a BMP's pixel has red, green, blue
+WEBP_SIDE = 1 << 14
 
 
 def decode(encoded):
-    """Returns uint8 RGB `[h, w, 3]` of a JPEG, PNG, BMP or GIF (its first frame)."""
-    image = tf.cond(
-        tf.io.is_jpeg(encoded),
-        lambda: tf.io.decode_jpeg(encoded, channels=3, dct_method=DCT),
-        lambda: tf.io.decode_image(encoded, channels=3, expand_animations=False),
-    )
+    """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file, a string scalar."""
+
+    def jpeg():
+        checked, _ = open_jpeg(encoded)
+        return tf.io.decode_jpeg(checked, channels=3, dct_method=DCT)
+
+    def other():
+        return tf.cond(_starts(encoded, "PNG"), lambda: _png(encoded), lambda: _decode_rare(encoded))
+
+    image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def random_crops(encoded, draws, size, min_area):
-    """Returns one random resized crop for each row of `draws`, decoding no more than needed.
-
-    Args:
-        encoded: the image file's bytes, a string scalar.
-        draws: uniforms `[views, DRAWS]`.
-        size, min_area: see `Augmentation`.
-
-    Returns:
-        float32 `[views, size, size, 3]` in [0, 1].
-    """
-
-    def jpeg():
-        shape = tf.io.extract_jpeg_shape(encoded)
-        windows = crop.sample_window(draws, shape[0], shape[1], min_area)
-        cuts = [
-            tf.image.decode_and_crop_jpeg(encoded, window, channels=3, dct_method=DCT)
-            for window in tf.unstack(tf.stack(windows, axis=1), num=draws.shape[0])
-        ]
-        return tf.stack([crop.resize(cut, size) for cut in cuts])
-
-    def other():
-        image = decode(encoded)
-        shape = tf.shape(image)
-        windows = tf.stack(crop.sample_window(draws, shape[0], shape[1], min_area), axis=1)
-        cuts = [
-            image[w[0] : w[0] + w[2], w[1] : w[1] + w[3]]
-            for w in tf.unstack(windows, num=draws.shape[0])
-        ]
-        return tf.stack([crop.resize(cut, size) for cut in cuts])
-
-    crops = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
-    return tf.ensure_shape(crops, [draws.shape[0], size, size, 3]) / 255
+def open_jpeg(encoded):
+    """Returns (the bytes of a JPEG to decode, its shape, int32 `[3]`), refusing the too large."""
+    shape = tf.io.extract_jpeg_shape(encoded)
+    height, width, _ = tf.unstack(tf.cast(shape, tf.int64), num=3)
+    return _if(_fits(height, width), encoded), shape
 
 
-class BadImages:
-    """Counts and names the images that did not decode, each once.
-
-    Args:
-        path: file to which names are written, one a line; None keeps them in memory only.
-    """
-
-    def __init__(self, path=None):
-        self.names = []
-        self._path = path
-        if path and os.path.exists(path):
-            with open(path, encoding="utf-8") as lines:
-                self.names = lines.read().splitlines()
-
-    def report(self, name):
-        """Takes note of `name`, bytes; meant for `tf.numpy_function`."""
-        name = name.decode(errors="backslashreplace")
-        if name not in self.names:
-            self.names.append(name)
-            log.warning("skipped %s: it does not decode (%d so far)", name, len(self.names))
-            if self._path:
-                with open(self._path, "a", encoding="utf-8") as file:
-                    file.write(name + "\n")
-        return np.int32(len(self.names))
+def jpeg_window(encoded, window):
+    """Returns uint8 RGB `[h, w, 3]` of a window (top, left, h, w) of a JPEG from `open_jpeg`."""
+    return tf.image.decode_and_crop_jpeg(encoded, window, channels=3, dct_method=DCT)
 
 
 def or_else(make, fallback):
@@ -92,3 +62,98 @@ def or_else(make, fallback):
     attempt = tf.data.Dataset.from_tensors(0).map(lambda _: (True, make())).ignore_errors()
     otherwise = tf.data.Dataset.from_tensors((False, fallback))
     return attempt.concatenate(otherwise).take(1).get_single_element()
+
+
+def _png(encoded):
+    width, height = _numbers(encoded, 16, 2, tf.int32, little_endian=False)
+    return tf.io.decode_png(_if(_fits(height, width), encoded), channels=3)
+
+
+# A function apart: inlined, all its operations would cost time where an image is JPEG or PNG, too.
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string)],
+    experimental_attributes={"_noinline": True},
+    autograph=False,
+)
+def _decode_rare(encoded):
+    """Decodes what is neither JPEG nor PNG, and fails for what is no image."""
+    kinds = (("GIF", _gif), ("BMP", _bmp), ("WEBP", _webp))
+    return tf.case(
+        [(_starts(encoded, name), lambda read=read: read(encoded)) for name, read in kinds],
+        default=lambda: tf.io.decode_png(_if(False, encoded), channels=3),
+    )
+
+
+def _gif(encoded):
+    width, height = _numbers(encoded, 6, 2, tf.uint16)
+    checked = _if(_fits(height, width), encoded)
+    return tf.io.decode_image(checked, channels=3, expand_animations=False)
+
+
+def _bmp(encoded):
+    """Reads what TensorFlow reads right, and palettes, whose numbers it gives for levels of gray."""
+    start, size, width, height, depth, compression = _numbers(encoded, 10, 6, tf.int32)
+    depth //= 65536  # below it the number of planes
+    plain = (compression == 0) & ((depth == 8) | (depth == 24) | (depth == 32))
+    masked = (compression == 3) & (depth == 32) & (tf.strings.substr(encoded, 54, 12) == BGR_MASKS)
+    readable = (size >= 40) & (plain | masked) & _fits(height, width)
+    # Photoshop appends two bytes, which TensorFlow does not forgive.
+    end = start + (width * depth + 31) // 32 * 4 * tf.abs(height)
+    pixels = tf.io.decode_bmp(tf.strings.substr(_if(readable, encoded), tf.zeros([], tf.int64), end))
+
+    def coloured():
+        palette = tf.strings.substr(encoded, 14 + size, start - 14 - size)
+        palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
+        return tf.gather(palette, tf.cast(pixels[..., 0], tf.int32))
+
+    return tf.cond(depth == 8, coloured, lambda: pixels[..., :3])
+
+
+def _webp(encoded):
+    """Reads still images; alpha has to be asked for, or TensorFlow refuses those that have it."""
+    kind = tf.strings.substr(encoded, 12, 4)
+    byte = _numbers(encoded, 20, 10, tf.uint8)
+    no = tf.constant(False)
+
+    def number(*places):
+        return tf.add_n([byte[place] * 256**i for i, place in enumerate(places)])
+
+    def extended():
+        return number(4, 5, 6) + 1, number(7, 8, 9) + 1, byte[0] // 2 % 2 > 0, byte[0] // 16 % 2 > 0
+
+    def lossless():
+        bits = number(1, 2, 3, 4)
+        return bits % WEBP_SIDE + 1, bits // WEBP_SIDE % WEBP_SIDE + 1, no, bits // WEBP_SIDE**2 % 2 > 0
+
+    def lossy():
+        return number(6, 7) % WEBP_SIDE, number(8, 9) % WEBP_SIDE, no, no
+
+    width, height, animated, alpha = tf.case(
+        [(kind == b"VP8X", extended), (kind == b"VP8L", lossless)], default=lossy
+    )
+    checked = _if(~animated & _fits(height, width), encoded)
+    return tf.cond(
+        alpha,
+        lambda: tf.io.decode_webp(checked, channels=4)[0, ..., :3],
+        lambda: tf.io.decode_webp(checked, channels=3)[0],
+    )
+
+
+def _starts(encoded, name):
+    return tf.strings.substr(encoded, 0, len(MAGIC[name])) == MAGIC[name]
+
+
+def _numbers(encoded, at, count, dtype, little_endian=True):
+    """Returns `count` numbers that a file has from byte `at` on, int64 scalars."""
+    raw = tf.strings.substr(encoded, at, count * dtype.size)
+    numbers = tf.ensure_shape(tf.io.decode_raw(raw, dtype, little_endian=little_endian), [count])
+    return tf.unstack(tf.cast(numbers, tf.int64))
+
+
+def _fits(height, width):
+    return tf.abs(height) * width <= MAX_PIXELS
+
+
+def _if(condition, encoded):
+    """Returns `encoded`, or no bytes, which no decoder takes: much cheaper than an assertion."""
+    return tf.where(condition, encoded, b"")

@@ -5,109 +5,141 @@ import tensorflow as tf
 from mocotf.data import crop
 from mocotf.data.decode import decode
 from mocotf.data.decode import or_else
-from mocotf.data.decode import random_crops
+from mocotf.data.pair import decode_windows
+from mocotf.data.pair import pair_maker
+from mocotf.data.recipe import DRAWS
 from mocotf.data.views import augment
 from mocotf.data.views import normalize
 from mocotf.data.views import view_draws
 
 PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 NOTHING_DECODES = "no image of a whole batch decodes"
-BATCHED_UP_TO = 64  # pixels: smaller images are augmented as a batch, larger ones one by one
 
 
-def two_crops(source, augmentation, *, batch_size, seed, bad_images, first_step=0):
+def two_crops(
+    source,
+    augmentation,
+    order,
+    *,
+    bad_images,
+    first_step=0,
+    crops_only=False,
+    ops="numba",
+    data_service=None,
+):
     """Returns the endless dataset of view pairs that pre-training reads.
 
-    Every draw is a pure function of (seed, number of the image in the run); each image and each view
-    has its own. An image that does not decode is reported and replaced by the next of its batch.
+    Every draw is a pure function of the seed and the image's key; each image and each view has its
+    own. An image that does not decode is reported and replaced by the next of its batch.
 
     Args:
-        source: a `Source` of at least `batch_size` images.
+        source: a `Source` of at least one batch.
         augmentation: an `Augmentation`.
-        batch_size: global; an epoch drops its last, partial batch.
-        seed: of the run.
+        order: an `Order`; the dataset has this worker's share n of each batch.
         bad_images: a `BadImages`.
         first_step: step of the run whose batch comes first.
+        crops_only: stop after crop and resize; `augment_crops` does the rest, on the device.
+        ops: what makes views of encoded images, see `pair_maker`.
+        data_service: address of a tf.data service that makes the views; needs ops "tensorflow".
 
     Returns:
-        Dataset of (x_q, x_k), float32 `[batch_size, size, size, 3]` each.
+        Dataset of (x_q, x_k), float32 `[n, S, S, 3]` each; with `crops_only`, of (x_q, x_k, draws),
+        uint8 `[n, S, S, 3]` each and float32 `[n, 2, DRAWS]`.
     """
-    per_epoch = source.size // batch_size * batch_size
-    drawn = source.draw(seed, first_step * batch_size, per_epoch)
-
-    if source.shape:
-        batches = drawn.map(
-            lambda number, handle: (source.load(handle), view_draws(seed, number)), **PARALLEL
-        ).batch(batch_size, drop_remainder=True)
-
-        def views(images, draws):
-            return tuple(
-                augment(_crop_batch(images, draws[:, v], augmentation), draws[:, v], augmentation)
-                for v in range(2)
+    drawn = source.draw(order, first_step)
+    make = _pairs_of_arrays if source.shape else _pairs_of_files
+    batches = make(source, drawn, augmentation, order, crops_only, ops)
+    if data_service:
+        # Dynamic sharding gives every step to one of the service's workers.
+        batches = batches.apply(
+            tf.data.experimental.service.distribute(
+                processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+                service=data_service,
             )
-
-        pairs = batches.map(views, **PARALLEL)
-    else:
-        batches = drawn.map(
-            lambda number, handle: _view_pair(
-                source, handle, view_draws(seed, number), augmentation, bad_images
-            ),
-            **PARALLEL,
-        ).batch(batch_size, drop_remainder=True)
-        pairs = batches.map(_replace_bad, **PARALLEL)
-        if augmentation.size <= BATCHED_UP_TO:
-            pairs = pairs.map(
-                lambda crops, draws: tuple(
-                    augment(crops[:, v], draws[:, v], augmentation) for v in range(2)
-                ),
-                **PARALLEL,
-            )
-        else:
-            pairs = pairs.map(lambda views, draws: (views[:, 0], views[:, 1]), **PARALLEL)
-    return pairs.prefetch(tf.data.AUTOTUNE)
+        )
+    if not source.shape:
+        batches = batches.map(lambda *batch: _replace_bad(*batch, bad_images, order.share), **PARALLEL)
+    if not crops_only:
+        batches = batches.map(lambda x_q, x_k, draws: (x_q, x_k))
+    return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def _crop_batch(images, draws, augmentation):
-    """Returns random crops of equal-sized uint8 images, float32 in [0, 1]."""
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    window = crop.sample_window(draws, height, width, augmentation.min_area)
-    return crop.crop_and_resize(images, window, augmentation.size) / 255
+def augment_crops(augmentation):
+    """Returns the function that makes views of a `crops_only` batch, on the device it runs on."""
+
+    def views(x_q, x_k, draws):
+        return tuple(augment(x, draws[:, v], augmentation) for v, x in enumerate((x_q, x_k)))
+
+    return views
 
 
-def _view_pair(source, handle, draws, augmentation, bad_images):
-    """Returns (decoded?, both views `[2, S, S, 3]`, draws); small views are not augmented yet."""
-    size = augmentation.size
+def _pairs_of_arrays(source, drawn, augmentation, order, crops_only, ops):
+    """Returns batches of (x_q, x_k, draws) of images that have one size: made a batch at a time."""
+    del ops  # on whole batches, TensorFlow's are fast
+    batches = drawn.map(
+        lambda key, handle: (source.load(handle), view_draws(order.seed, key)), **PARALLEL
+    ).batch(order.share, drop_remainder=True)
 
-    def crops():
-        crops = random_crops(source.load(handle), draws, size, augmentation.min_area)
-        if size <= BATCHED_UP_TO:
-            return crops
-        return tf.concat(
-            [augment(crops[v : v + 1], draws[v : v + 1], augmentation) for v in range(2)], 0
+    def pairs(images, draws):
+        height, width = source.shape
+        crops = []
+        for v in range(2):
+            window = crop.sample_window(draws[:, v], height, width, augmentation.min_area)
+            crops.append(crop.crop_and_resize(images, window, augmentation.size))
+        if crops_only:
+            return *(tf.cast(tf.round(x), tf.uint8) for x in crops), draws
+        return *augment_crops(augmentation)(*crops, draws), draws
+
+    return batches.map(pairs, **PARALLEL)
+
+
+def _pairs_of_files(source, drawn, augmentation, order, crops_only, ops):
+    """Returns batches of (places, names of the bad, x_q, x_k, draws) of encoded images.
+
+    A step is a small data set of its own, for graphs have no exceptions: ignoring errors is how they
+    catch one. What fails is missing from a batch, which has the `places` of what did not.
+    """
+    pair_of = pair_maker(augmentation, ops, crops_only)
+    n, size = order.share, augmentation.size
+    blank = tf.zeros([0, size, size, 3], tf.uint8 if crops_only else tf.float32)
+    nothing = (tf.zeros([0], tf.int32), blank, blank, tf.zeros([0, 2, DRAWS]))
+
+    def pair(place, key, handle):
+        draws = view_draws(order.seed, key)
+        image, windows = decode_windows(source.load(handle), draws, augmentation.min_area)
+        return place, *pair_of(image, windows, draws), draws
+
+    def batch(keys, handles):
+        images = tf.data.Dataset.from_tensor_slices((tf.range(n), keys, handles))
+        made = images.map(pair, **PARALLEL).ignore_errors().batch(n)
+        made = made.concatenate(tf.data.Dataset.from_tensors(nothing)).take(1)
+        return made.map(lambda places, *rest: (places, missing(places, handles), *rest))
+
+    def missing(places, handles):
+        bad = tf.sets.difference(tf.range(n)[None], places[None]).values
+        named = [tf.TensorSpec([], tf.string)]
+        return tf.map_fn(
+            lambda place: source.describe(tf.nest.map_structure(lambda x: x[place], handles)),
+            bad,
+            fn_output_signature=named[0],
         )
 
-    decoded, views = or_else(crops, tf.zeros([2, size, size, 3]))
-    _report_bad(decoded, source, handle, bad_images)
-    return decoded, views, draws
+    steps = drawn.batch(n, drop_remainder=True)
+    return steps.interleave(batch, cycle_length=2, num_parallel_calls=2, deterministic=True)
 
 
-def _report_bad(decoded, source, handle, bad_images):
-    tf.cond(
-        decoded,
-        lambda: 0,
-        lambda: tf.numpy_function(bad_images.report, [source.describe(handle)], tf.int32),
-    )
-
-
-def _replace_bad(decoded, views, draws):
+def _replace_bad(places, bad, x_q, x_k, draws, bad_images, n):
     """Puts the next decoded image of the batch, cyclically, in the place of each that is not."""
-    n = tf.size(decoded)
-    none_left = tf.debugging.Assert(tf.reduce_any(decoded), [NOTHING_DECODES])
-    with tf.control_dependencies([none_left]):
-        # distance[i, j]: places from i forward to j, n where j is bad
-        distance = (tf.range(n)[None] - tf.range(n)[:, None]) % n
-    distance = tf.where(decoded[None], distance, n)
-    return tf.gather(views, tf.argmin(distance, axis=1)), draws
+
+    def replaced():
+        reported = tf.numpy_function(bad_images.report, [bad], tf.int32)
+        none_left = tf.debugging.Assert(tf.size(places) > 0, [NOTHING_DECODES])
+        with tf.control_dependencies([reported, none_left]):
+            following = tf.searchsorted(places, tf.range(n)) % tf.size(places)
+        return tuple(tf.gather(x, following) for x in (x_q, x_k, draws))
+
+    views = tf.cond(tf.size(places) == n, lambda: (x_q, x_k, draws), replaced)
+    return tuple(tf.ensure_shape(x, [n, *x.shape[1:]]) for x in views)
 
 
 def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
@@ -125,25 +157,33 @@ def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
         bad_images: a `BadImages`.
         every: use one image of so many.
     """
+    examples = source.evaluation(part).shard(every, 0)
+    if source.shape:
+        views = examples.map(
+            lambda handle, label: (prepare(source.load(handle), augmentation), label), **PARALLEL
+        )
+        return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
     blank = tf.zeros([augmentation.size, augmentation.size, 3])
 
-    def view(handle, label):
-        decoded, image = or_else(
-            lambda: prepare(source.load(handle), augmentation, encoded=not source.shape), blank
-        )
-        _report_bad(decoded, source, handle, bad_images)
-        return decoded, image, label
+    def report(name):
+        return tf.numpy_function(bad_images.report, [name[None]], tf.int32)
 
-    views = source.evaluation(part).shard(every, 0).map(view, **PARALLEL)
+    def view(handle, label):
+        decoded, image = or_else(lambda: prepare(decode(source.load(handle)), augmentation), blank)
+        with tf.control_dependencies(
+            [tf.cond(decoded, lambda: 0, lambda: report(source.describe(handle)))]
+        ):
+            return tf.identity(decoded), image, label
+
+    views = examples.map(view, **PARALLEL)
     views = views.filter(lambda decoded, *_: decoded).map(lambda _, image, label: (image, label))
     return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def prepare(image, augmentation, encoded=True):
-    """Returns the evaluation view of one image, float32 `[S, S, 3]`, normalised."""
+def prepare(image, augmentation):
+    """Returns the evaluation view of one uint8 image, float32 `[S, S, 3]`, normalised."""
     size = augmentation.size
-    if encoded:
-        image = decode(image)
     height, width = tf.shape(image)[0], tf.shape(image)[1]
     fits = (height == size) & (width == size)
     image = tf.cond(fits, lambda: tf.cast(image, tf.float32), lambda: _resize_and_crop(image, size))

@@ -1,8 +1,40 @@
 """What every source of images offers, and the order in which images are drawn."""
 
 import abc
+import dataclasses
 
 import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Order:
+    """Which images of a run a worker draws, and when.
+
+    Step s of the run takes `batch_size` images; a worker makes an equal share of them. Within an epoch
+    no image comes twice, on whatever worker.
+
+    Attributes:
+        seed: of the run.
+        batch_size: global, a multiple of `workers`.
+        steps_per_epoch: as `Source.steps_per_epoch` gives it.
+        worker, workers: index of this worker, and how many there are.
+    """
+
+    seed: int
+    batch_size: int
+    steps_per_epoch: int
+    worker: int = 0
+    workers: int = 1
+
+    @property
+    def share(self):
+        """Images that this worker draws in a step."""
+        return self.batch_size // self.workers
+
+    def number(self, drawn):
+        """Returns which image of the run, over all workers, this worker's `drawn`-th is; int64."""
+        step, place = drawn // self.share, drawn % self.share
+        return step * self.batch_size + self.worker * self.share + place
 
 
 class Source(abc.ABC):
@@ -13,27 +45,33 @@ class Source(abc.ABC):
         size: number of training images.
         shape: (H, W) where all images are arrays of one size, None where they are encoded files.
         evaluation_sizes: (bank, queries) for kNN, (0, 0) where there are no labels.
+        bad_shards: the damaged ones of the files that hold many images, "path: reason".
+        portable: whether another process can read it by its graph alone, as a data service does.
     """
 
     name: str
     size: int
     shape: tuple[int, int] | None = None
     evaluation_sizes: tuple[int, int] = (0, 0)
+    bad_shards: tuple[str, ...] = ()
+    portable: bool = True
+
+    def steps_per_epoch(self, batch_size, workers=1):
+        """Returns how many whole batches an epoch has for `workers` workers."""
+        del workers
+        return self.size // batch_size
 
     @abc.abstractmethod
-    def draw(self, seed, first, per_epoch):
-        """Returns an endless dataset of training images in random order.
-
-        Element i of the whole run belongs to epoch i // per_epoch; within an epoch no image comes
-        twice. Order is a pure function of (seed, epoch, position).
+    def draw(self, order, first_step=0):
+        """Returns the endless dataset of the training images that a worker draws, in random order.
 
         Args:
-            seed: of the run.
-            first: number of the first element, so that a run is resumed without replay.
-            per_epoch: images an epoch uses, at most `size`.
+            order: an `Order`.
+            first_step: of the run, whose images come first: a run is resumed without replay.
 
         Returns:
-            Dataset of (number int64, handle); `load` makes an image of a handle.
+            Dataset of (key int64, handle). The key stands for this image in this epoch, and all that is
+            drawn for its views is drawn by it; `load` makes an image of a handle.
         """
 
     @abc.abstractmethod
@@ -54,15 +92,30 @@ class Source(abc.ABC):
 
 
 class RandomAccessSource(Source):
-    """A source whose images are found by index, their handle, so that any position costs the same."""
+    """A source whose images are found by index, their handle, so that any position costs the same.
 
-    def draw(self, seed, first, per_epoch):
-        def locate(number):
-            epoch, position = number // per_epoch, number % per_epoch
-            return number, shuffled(seed, epoch, position, self.size)
+    Keys are numbers of images in the run: order and draws are the same for any number of workers.
+    """
 
-        numbers = tf.data.Dataset.counter(tf.constant(first, tf.int64))
-        return numbers.map(locate)
+    def draw(self, order, first_step=0):
+        return draw_by_index(order, first_step, self.size)
+
+
+def draw_by_index(order, first_step, size):
+    """Returns the dataset of (key, index) of `size` images, as `Source.draw` has it."""
+    per_epoch = order.steps_per_epoch * order.batch_size
+
+    def locate(drawn):
+        number = order.number(drawn)
+        epoch, position = number // per_epoch, number % per_epoch
+        return number, shuffled(order.seed, epoch, position, size)
+
+    def drawn_in(step):
+        return tf.data.Dataset.range(step * order.share, (step + 1) * order.share)
+
+    # A range of steps is what a data service divides among its workers: whole batches.
+    steps = tf.data.Dataset.range(tf.constant(first_step, tf.int64), tf.int64.max)
+    return steps.flat_map(drawn_in).map(locate)
 
 
 def shuffled(seed, epoch, position, size):
@@ -71,20 +124,3 @@ def shuffled(seed, epoch, position, size):
     # Of its key, index_shuffle reads the lowest byte for small sets: epochs 0 and 256 would agree.
     key = tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)
     return tf.random.experimental.index_shuffle(position, key, tf.cast(size - 1, tf.int64))
-
-
-def epochs_of(make_epoch, first, per_epoch):
-    """Returns the endless dataset (number, handle) made of `make_epoch(epoch)` datasets.
-
-    For sources that can only be read in sequence: `first` is reached by skipping raw records.
-    """
-
-    def numbered(epoch, skip):
-        handles = make_epoch(epoch).take(per_epoch).skip(skip)
-        numbers = tf.data.Dataset.counter(epoch * per_epoch + skip)
-        return tf.data.Dataset.zip(numbers, handles)
-
-    epoch, skip = divmod(first, per_epoch)
-    epoch = tf.constant(epoch, tf.int64)
-    later = tf.data.Dataset.counter(epoch + 1).flat_map(lambda e: numbered(e, tf.zeros([], tf.int64)))
-    return numbered(epoch, tf.constant(skip, tf.int64)).concatenate(later)

@@ -1,24 +1,29 @@
 """Any image data set of TensorFlow Datasets."""
 
+import os
+
 import tensorflow as tf
 
+from mocotf.data.array_record import ArrayRecordFiles
+from mocotf.data.records import RecordFiles
 from mocotf.data.source import Source
-from mocotf.data.source import epochs_of
 from mocotf.errors import UserError
 
-SHUFFLE_BUFFER = 16384  # encoded images: about 2 GB of ImageNet's
-READERS = 16  # shards read in turn
+PREPARED = "tfds"  # in place of a name: the data set that lies in --data_dir
+INFO = "dataset_info.json"
 
 
 class TFDS(Source):
     """A data set of tensorflow-datasets, prepared on first use (which may download it).
 
-    Files are read in a new order each epoch and mixed in a buffer; both are functions of the seed and
-    the epoch. Images stay encoded until the pipeline crops them.
+    Kept as tfrecord, it is read file by file; as array_record, at any position. Images stay encoded
+    until the pipeline crops them.
 
     Args:
-        name: as `tfds.builder` takes it: "cifar10", "imagenet2012", "my_set:1.0.0".
-        data_dir: where data sets are kept; None is tensorflow-datasets' default.
+        name: as `tfds.builder` takes it: "cifar10", "imagenet2012", "my_set:1.0.0"; or "tfds" for a
+            data set that is prepared already and lies in `data_dir`.
+        data_dir: where data sets are kept, None is tensorflow-datasets' default; with the name "tfds",
+            the folder of one version of one data set, in which dataset_info.json is.
 
     Raises:
         UserError: unknown name, no image feature, or the data set cannot be prepared.
@@ -26,93 +31,91 @@ class TFDS(Source):
 
     def __init__(self, name, data_dir=None):
         self.name = name
-        self._builder = _prepared(name, data_dir)
+        self._builder = _lying_in(data_dir) if name == PREPARED else _prepared(name, data_dir)
         features = self._builder.info.features
         if "image" not in features:
             raise UserError(
                 f"--dataset={name}: has features {', '.join(features)}; expected one named 'image'"
             )
-        file_format = self._builder.info.file_format.value
-        if file_format != "tfrecord":
-            raise UserError(
-                f"--dataset={name}: is kept as {file_format} in {self._builder.data_dir}; expected "
-                "tfrecord; try another --data_dir, in which it is prepared anew"
-            )
         splits = self._builder.info.splits
-        self._train = "train" if "train" in splits else next(iter(splits))
-        self._queries = next((s for s in ("validation", "test") if s in splits), None)
-        self.size = splits[self._train].num_examples
-        if "label" in features and self._queries:
-            self.evaluation_sizes = (self.size, splits[self._queries].num_examples)
+        train = splits["train" if "train" in splits else next(iter(splits))]
+        queries = next((splits[s] for s in ("validation", "test") if s in splits), None)
+        self._records = _records(f"--dataset={name}", self._builder, train, queries)
+        self.portable = isinstance(self._records, RecordFiles)
+        self.size = train.num_examples
+        if "label" in features and queries:
+            self.evaluation_sizes = (self.size, queries.num_examples)
 
-    def draw(self, seed, first, per_epoch):
-        files = tf.constant(self._files(self._train))
+    def steps_per_epoch(self, batch_size, workers=1):
+        return self._records.steps_per_epoch(batch_size, workers)
 
-        def epoch(number):
-            key = tf.stack([tf.cast(seed, tf.int64), number])
-            order = tf.random.experimental.stateless_shuffle(files, key)
-            records = tf.data.Dataset.from_tensor_slices(order).interleave(
-                tf.data.TFRecordDataset,
-                cycle_length=READERS,
-                num_parallel_calls=tf.data.AUTOTUNE,
-                deterministic=True,
-            )
-            return _shuffle(records, min(self.size, SHUFFLE_BUFFER), key)
-
-        return epochs_of(epoch, first, per_epoch)
+    def draw(self, order, first_step=0):
+        return self._records.draw(order, first_step)
 
     def load(self, handle):
         return self._parse(handle)["image"]
 
     def describe(self, handle):
-        return tf.strings.join(
-            [
-                f"a record of {self.name}, digest ",
-                tf.strings.as_string(tf.strings.to_hash_bucket_fast(handle, 2**62)),
-            ]
-        )
+        return self._records.describe(handle)
 
     def evaluation(self, part):
-        split = self._train if part == "bank" else self._queries
-        records = tf.data.TFRecordDataset(self._files(split))
-        return records.map(lambda record: (record, self._parse(record)["label"]))
+        handles = self._records.in_order(part)
+        return handles.map(lambda handle: (handle, self._parse(handle)["label"]))
 
-    def _files(self, split):
-        return [str(path) for path in self._builder.info.splits[split].filepaths]
-
-    def _parse(self, record):
+    def _parse(self, handle):
         import tensorflow_datasets as tfds
 
         return self._builder.info.features.deserialize_example(
-            record, decoders={"image": tfds.decode.SkipDecoding()}
+            self._records.load(handle), decoders={"image": tfds.decode.SkipDecoding()}
         )
 
 
-def _shuffle(records, buffer, key):
-    """`records.shuffle`, whose seed may be no tensor in a graph, and which mixes in the global one."""
-    # Two zeros would mean no seed.
-    seeds = tf.random.stateless_uniform([2], key, minval=1, maxval=2**62, dtype=tf.int64)
-    shuffled = tf.raw_ops.ShuffleDataset(
-        input_dataset=tf.data.experimental.to_variant(records),
-        buffer_size=tf.constant(buffer, tf.int64),
-        seed=seeds[0],
-        seed2=seeds[1],
-        output_types=[tf.string],
-        output_shapes=[tf.TensorShape([])],
-        reshuffle_each_iteration=False,
+def _records(flag, builder, train, queries):
+    """Returns the reader of the files that a data set is kept in."""
+    file_format = builder.info.file_format.value
+    if file_format == "tfrecord":
+        paths = [[str(path) for path in split.filepaths] for split in (train, queries) if split]
+        return RecordFiles(flag, paths[0], list(train.shard_lengths), *paths[1:])
+    if file_format == "array_record":
+        return ArrayRecordFiles(flag, *(split.file_instructions for split in (train, queries) if split))
+    raise UserError(
+        f"{flag}: is kept as {file_format} in {builder.data_dir}; expected tfrecord or array_record; "
+        "try another --data_dir, in which it is prepared anew"
     )
-    return tf.data.experimental.from_variant(shuffled, records.element_spec)
+
+
+def _lying_in(data_dir):
+    import tensorflow_datasets as tfds  # takes seconds to import; only this source pays
+
+    flags = f"--dataset={PREPARED} --data_dir={data_dir}"
+    if not data_dir or not tf.io.gfile.exists(os.path.join(data_dir, INFO)):
+        raise UserError(
+            f"{flags}: no {INFO} there; expected the folder of a prepared data set, as "
+            "~/tensorflow_datasets/my_set/1.0.0"
+        )
+    try:
+        return tfds.builder_from_directory(data_dir)
+    except Exception as error:  # each kind of damage has its own exception
+        raise UserError(
+            f"{flags}: {type(error).__name__}: {' '.join(str(error).split())}; expected a data set "
+            "that tensorflow-datasets prepared; try to prepare it anew"
+        ) from error
 
 
 def _prepared(name, data_dir):
-    import tensorflow_datasets as tfds  # takes seconds to import; only this source pays
+    import tensorflow_datasets as tfds
 
+    if data_dir and tf.io.gfile.exists(os.path.join(data_dir, INFO)):
+        raise UserError(
+            f"--dataset={name} --data_dir={data_dir}: is itself a prepared data set; expected the "
+            f"folder that data sets are kept in; try: --dataset={PREPARED} --data_dir={data_dir}"
+        )
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # each kind of wrong name, version or config has its own exception
         raise UserError(
-            f"--dataset={name}: neither patches, folder nor a data set of tensorflow-datasets "
-            f"({_first_line(error)}); for your own images: "
+            f"--dataset={name}: neither patches, folder, tfrecord, tfds nor a data set of "
+            f"tensorflow-datasets ({_first_line(error)}); for your own images: "
             "--dataset=folder --data_dir=DIR"
         ) from error
     try:

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from mocotf.data.decode import FORMATS
 from mocotf.errors import UserError
 
 
@@ -22,5 +23,5 @@ def extract(encode, views):
         features.append(tf.reshape(feature, [len(label), -1]).numpy())
         labels.append(label.numpy())
     if not features:
-        raise UserError("no labelled image decodes; expected JPEG, PNG, BMP or GIF; try --knn_every=0")
+        raise UserError(f"no labelled image decodes; expected {FORMATS}; try --knn_every=0")
     return np.concatenate(features), np.concatenate(labels)

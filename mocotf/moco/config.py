@@ -50,8 +50,14 @@ class Config:
             name=name,
         )
 
-    def build_model(self, schedule, **compile_options):
-        """Returns a compiled model whose optimizer is built; call it in the strategy's scope."""
+    def build_model(self, schedule, augment=None, **compile_options):
+        """Returns a compiled model whose optimizer is built; call it in the strategy's scope.
+
+        Args:
+            schedule: step → learning rate.
+            augment: see `MoCo`.
+            compile_options: of `keras.Model.compile`.
+        """
         model = MoCo(
             self.build_encoder("query_encoder"),
             self.build_encoder("key_encoder"),
@@ -61,6 +67,7 @@ class Config:
             symmetric=self.symmetric,
             shuffle=self.shuffle_bn,
             seed=self.seed,
+            augment=augment,
         )
         sgd = SGD(schedule, momentum=self.momentum, weight_decay=self.weight_decay)
         model.compile(optimizer=sgd, jit_compile=False, **compile_options)

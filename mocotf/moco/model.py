@@ -27,9 +27,22 @@ class MoCo(Trainer):
         symmetric: sum the loss of both directions, each view once query and once key.
         shuffle: permute key images over replicas and BN groups.
         seed: of the queue's first rows and of the permutations.
+        augment: makes (x_q, x_k) of a batch, on the device; None where batches are views already.
     """
 
-    def __init__(self, query_encoder, key_encoder, *, K, m, T, symmetric=False, shuffle=True, seed=0):
+    def __init__(
+        self,
+        query_encoder,
+        key_encoder,
+        *,
+        K,
+        m,
+        T,
+        symmetric=False,
+        shuffle=True,
+        seed=0,
+        augment=None,
+    ):
         super().__init__(name="moco")
         self.query_encoder = query_encoder
         self.key_encoder = key_encoder
@@ -42,19 +55,21 @@ class MoCo(Trainer):
         self.symmetric = symmetric
         self.shuffle = shuffle
         self.seed = seed
+        self.augment = augment
         self.built = True
 
     def call(self, images, training=False):
         """Returns the query encoder's embeddings `[n, C]` of images `[n, H, W, 3]`."""
         return self.query_encoder(images, training=training)
 
-    def train_step(self, views):
-        """One step on this replica's share `(x_q, x_k)`, each `[n, H, W, 3]`, of the global batch.
+    def train_step(self, batch):
+        """One step on this replica's share of the global batch: `(x_q, x_k)`, each `[n, H, W, 3]`, or
+        what `augment` makes them of.
 
         Returns float32 scalars: `loss`, and `acc1`, `acc5`, the (K+1)-way pretext accuracy in
         percent.
         """
-        x_q, x_k = views
+        x_q, x_k = self.augment(*batch) if self.augment else batch
         directions = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
 
         momentum_update(self.key_encoder, self.query_encoder, self.m)

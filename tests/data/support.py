@@ -34,6 +34,16 @@ def assert_close_levels(ours, theirs, mean, most=255, quantity=None):
     assert difference.max() <= most, f"{difference.max():.3f} levels at most"
 
 
+def in_planes(operator):
+    """Returns an operator of `mocotf.data.color` that takes and gives images `[n, H, W, C]`."""
+
+    def interleaved(images, *arguments):
+        planes = tf.transpose(images, [0, 3, 1, 2])
+        return tf.transpose(operator(planes, *arguments), [0, 2, 3, 1])
+
+    return interleaved
+
+
 @functools.cache
 def many_draws(images=10_000, seed=0):
     """Returns the draws of a run's first images, float32 `[images, 2, DRAWS]`."""
@@ -92,6 +102,34 @@ def colour_number(images):
     """Returns which image of `write_colours` each of `images` in [0, 1] shows."""
     red, green = np.moveaxis(np.rint(np.mean(images, (1, 2)) * 255 / 25).astype(int), -1, 0)[:2]
     return red + 9 * green
+
+
+def drawn(source, order, steps, first_step=0, threads=None):
+    """Returns, a row for each of a worker's steps, the (key, name) of the images it draws."""
+    images = source.draw(order, first_step).map(lambda key, handle: (key, source.describe(handle)))
+    options = tf.data.Options()
+    if threads:
+        options.threading.private_threadpool_size = threads
+    batches = images.with_options(options).batch(order.share).take(steps)
+    return [list(zip(*map(np.ndarray.tolist, b), strict=True)) for b in batches.as_numpy_iterator()]
+
+
+def write_records(path, records):
+    """Writes one TFRecord file."""
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+def example(**features):
+    """Returns a serialized `tf.train.Example`; "image__encoded" is the feature image/encoded."""
+    of_type = {bytes: "bytes_list", int: "int64_list"}
+    proto = tf.train.Example()
+    for name, value in features.items():
+        feature = proto.features.feature[name.replace("__", "/")]
+        getattr(feature, of_type[type(value)]).value.append(value)
+    return proto.SerializeToString()
 
 
 def prepare_tiny_images(data_dir, shards=4, file_format="tfrecord", image="image"):

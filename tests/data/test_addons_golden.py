@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mocotf.data import color
+from tests.data.support import in_planes
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PINS = os.path.join(HERE, "..", "..", "requirements-addons.txt")
@@ -17,12 +18,26 @@ BLUR_TOLERANCE = 1e-6  # of 1: our float32 against tensorflow-addons in float64
 # Of a level: tensorflow-addons rounds to whole levels. Results lie so densely between two levels
 # that a factor off by .001 shows all the same.
 BLEND_TOLERANCE = 0.5 + 2e-4
+
+
+def jitter_with(op):
+    """Returns (images, factor) → images of one operator of `jitter`."""
+
+    def blend(images, factor):
+        factors = np.repeat(factor[:, None], 4, axis=1)
+        draw = np.zeros(len(images), np.float32)
+        return in_planes(color.jitter)(images, draw, factors, np.eye(4)[op])
+
+    return blend
+
+
 BLENDS = {
     "blend": lambda images, factor: color.blend(images, images[::-1], factor),
-    "brightness": color.brightness,
-    "contrast": color.contrast,
-    "saturation": color.saturation,
+    "brightness": jitter_with(color.BRIGHTNESS),
+    "contrast": jitter_with(color.CONTRAST),
+    "saturation": jitter_with(color.SATURATION),
 }
+blur = in_planes(color.blur)
 
 
 def assert_blurs(blur, i):
@@ -46,7 +61,7 @@ def test_the_file_is_of_the_pinned_versions():
 
 @pytest.mark.parametrize("i", range(len(SIGMAS)), ids=lambda i: f"sigma {SIGMAS[i]}")
 def test_blur_is_gaussian_filter2d(i):
-    assert_blurs(color.blur, i)
+    assert_blurs(blur, i)
 
 
 @pytest.mark.parametrize("name", BLENDS)
@@ -58,14 +73,14 @@ def test_blends_are_blend(name, i):
 def test_another_width_or_border_would_be_told(monkeypatch):
     def mirrored(images, sigma):
         padded = np.pad(images, [(0, 0), (8, 8), (8, 8), (0, 0)], mode="reflect")
-        return color.blur(padded, sigma)[:, 8:-8, 8:-8]
+        return blur(padded, sigma)[:, 8:-8, 8:-8]
 
-    for wrong in (mirrored, lambda images, sigma: color.blur(images, sigma * np.float32(1.0001))):
+    for wrong in (mirrored, lambda images, sigma: blur(images, sigma * np.float32(1.0001))):
         with pytest.raises(AssertionError, match="Not equal to tolerance"):
             assert_blurs(wrong, -1)
     monkeypatch.setattr(color, "BLUR_RADIUS", 7)
     with pytest.raises(AssertionError, match="Not equal to tolerance"):
-        assert_blurs(color.blur, -1)
+        assert_blurs(blur, -1)
 
 
 @pytest.mark.parametrize("name", BLENDS)

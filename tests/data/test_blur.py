@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from mocotf.data import color
 from tests.data.support import assert_close_levels
+from tests.data.support import in_planes
 from tests.data.support import photograph
 from tests.measured import agree
 from tests.oracles import pillow_ops
@@ -17,7 +18,7 @@ SIGMAS = [0.1, 0.3, 0.5, 0.8, 1.0, 1.5, 2.0]
 
 
 def blur(images, *sigmas):
-    return color.blur(images, np.array(sigmas, np.float32)).numpy()
+    return in_planes(color.blur)(images, np.array(sigmas, np.float32)).numpy()
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
@@ -67,7 +68,7 @@ def test_another_border_or_width_would_be_told(sigma):
 
 
 def test_sigma_may_be_a_tensor_of_a_graph():
-    graph = tf.function(color.blur)
+    graph = tf.function(in_planes(color.blur))
     np.testing.assert_allclose(
         graph(tf.constant(IMAGES), tf.constant([0.4, 1.9, 1.1])), blur(IMAGES, 0.4, 1.9, 1.1), atol=1e-6
     )

@@ -1,6 +1,12 @@
 """Decoding against Pillow, and what becomes of files that do not decode."""
 
 import io
+import itertools
+import os
+import resource
+import struct
+import time
+import zlib
 
 import numpy as np
 import pytest
@@ -8,16 +14,22 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data import crop
-from mocotf.data.decode import BadImages
+from mocotf.data import decode as decoding
+from mocotf.data import recipe
 from mocotf.data.decode import decode
 from mocotf.data.decode import or_else
-from mocotf.data.decode import random_crops
+from mocotf.data.pair import OPS
+from mocotf.data.pair import decode_windows
+from mocotf.data.pair import pair_maker
 from tests.data.support import assert_close_levels
 from tests.data.support import many_draws
 from tests.data.support import photograph
 from tests.oracles import pillow_ops
 
 PHOTO = Image.fromarray(photograph("coffee.png", 183, 275))
+DOT = PHOTO.resize((1, 1))
+VEILED = PHOTO.copy()  # from transparent at the top to opaque
+VEILED.putalpha(Image.linear_gradient("L").resize(PHOTO.size))
 
 
 def encoded(image, fmt, **options):
@@ -26,37 +38,160 @@ def encoded(image, fmt, **options):
     return file.getvalue()
 
 
+def random_crops(data, draws, size, min_area, ops="tensorflow"):
+    """Returns both crops of an image, uint8 `[2, S, S, 3]`."""
+    image, windows = decode_windows(data, draws, min_area)
+    make = pair_maker(recipe.v2(size=size), ops, crops_only=True)
+    return tf.stack(make(image, windows, draws))
+
+
 def as_pillow(data):
     return np.asarray(Image.open(io.BytesIO(data)).convert("RGB"))
 
 
+def png(depth, colour, rows):
+    """Writes what Pillow does not; `rows` holds bytes, big-endian, `colour` is the format's number."""
+    pixels = rows.shape[1] * 8 // depth // {0: 1, 2: 3, 4: 2, 6: 4}[colour]
+    header = struct.pack(">2I5B", pixels, len(rows), depth, colour, 0, 0, 0)
+    packed = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows), 1)
+    chunks = ((b"IHDR", header), (b"IDAT", packed), (b"IEND", b""))
+    return MAGIC["PNG"] + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+
+
+def png16(colour, values):
+    return png(16, colour, values.reshape(len(values), -1).astype(">u2").view(np.uint8))
+
+
+def bmp(depth, compression, rows, after_header=b"", top_down=True, header=40):
+    """Writes a BMP of PHOTO's size with any header; `rows` are its bytes."""
+    height = PHOTO.height * (-1 if top_down else 1)
+    fields = (header, PHOTO.width, height, 1, depth, compression, len(rows), 0, 0, 0, 0)
+    start = 14 + header + len(after_header) * (header == 40)
+    info = struct.pack("<IiiHHIIiiII", *fields) + after_header
+    return (
+        struct.pack("<2sIHHI", b"BM", start + len(rows), 0, 0, start)
+        + info.ljust(start - 14, b"\0")
+        + rows
+    )
+
+
+def with_marker(jpeg, transform):
+    """Changes what Adobe's marker says: 0 is CMYK, 2 is YCCK, as in Photoshop; None takes it out."""
+    at = jpeg.index(b"Adobe") - 4
+    if transform is None:
+        return jpeg[:at] + jpeg[at + 16 :]
+    return jpeg[: at + 15] + bytes([transform]) + jpeg[at + 16 :]
+
+
+MAGIC = decoding.MAGIC
+DEEP = np.asarray(PHOTO).astype(np.uint16) * 257
+BGRX = np.concatenate([np.asarray(PHOTO)[..., ::-1], np.asarray(PHOTO)[..., :1]], -1).tobytes()
+RGB_MASKS = struct.pack("<3I", 0xFF, 0xFF00, 0xFF0000)
+TURNED = Image.Exif()
+TURNED[0x0112] = 6  # orientation
 JPEG = encoded(PHOTO, "JPEG", quality=95)
+CMYK = encoded(PHOTO.convert("CMYK"), "JPEG", quality=95)
+GIF = encoded(PHOTO, "GIF")
+BMP = encoded(PHOTO, "BMP")
 FILES = {
     "jpeg": JPEG,
     "jpeg, 4:2:0": encoded(PHOTO, "JPEG", quality=75, subsampling=2),
     "jpeg, progressive": encoded(PHOTO, "JPEG", progressive=True),
     "jpeg, gray": encoded(PHOTO.convert("L"), "JPEG"),
+    "jpeg, rotated by EXIF only": encoded(PHOTO, "JPEG", exif=TURNED),
+    "jpeg, CMYK": CMYK,
+    "jpeg, YCCK": with_marker(CMYK, 2),
+    "jpeg, two pictures (MPO)": encoded(PHOTO, "MPO", save_all=True, append_images=[DOT]),
     "png": encoded(PHOTO, "PNG"),
-    "png, transparent": encoded(PHOTO.convert("RGBA"), "PNG"),
+    "png, 1 bit": encoded(PHOTO.convert("1"), "PNG"),
+    "png, gray": encoded(PHOTO.convert("L"), "PNG"),
+    "png, 16-bit colour": png16(2, DEEP),
+    "png, 16-bit gray with alpha": png16(4, DEEP[..., :2]),
+    "png, 16-bit with alpha": png16(6, DEEP[..., [0, 1, 2, 0]]),
+    "png, transparent": encoded(VEILED, "PNG"),
+    "png, gray and transparent": encoded(VEILED.convert("LA"), "PNG"),
     "png, palette": encoded(PHOTO.convert("P"), "PNG"),
-    "bmp": encoded(PHOTO, "BMP"),
-    "gif": encoded(PHOTO, "GIF"),
+    "png, palette of 4 bits": encoded(PHOTO.quantize(16), "PNG", bits=4),
+    "png, transparent palette": encoded(PHOTO.convert("P"), "PNG", transparency=bytes(range(256))),
+    "bmp": BMP,
+    "bmp, top down": bmp(32, 0, BGRX),
+    "bmp, 32 bits, masks": bmp(32, 3, BGRX, decoding.BGR_MASKS),
+    "bmp, 32 bits, longer header": bmp(32, 3, BGRX, decoding.BGR_MASKS, header=108),
+    "bmp, gray": encoded(PHOTO.convert("L"), "BMP"),
+    "bmp, palette": encoded(PHOTO.quantize(200), "BMP"),
+    "bmp, two bytes longer": BMP + b"\0\0",
+    "gif": GIF,
     "gif, animated": encoded(PHOTO, "GIF", save_all=True, append_images=[PHOTO.rotate(90)]),
-}
+    "gif, interlaced": encoded(PHOTO, "GIF", interlace=1),
+    "webp": encoded(PHOTO, "WEBP"),
+    "webp, lossless": encoded(PHOTO, "WEBP", lossless=True),
+    "webp, transparent": encoded(VEILED, "WEBP"),
+    "webp, lossless and transparent": encoded(VEILED, "WEBP", lossless=True),
+} | {f"{name}, one pixel": encoded(DOT, name) for name in MAGIC}
+WHOLE = {name: encoded(PHOTO, name) for name in MAGIC}
 BAD = {
-    "truncated": JPEG[: len(JPEG) // 2],
     "empty": b"",
+    "one byte": b"\xff",
     "text": b"no picture at all, whatever its name says",
-    "header only": JPEG[:200],
-    "noise behind a PNG's signature": FILES["png"][:40] + bytes(range(256)),
+    "jpeg, header only": JPEG[:200],
+    "noise behind a PNG's signature": WHOLE["PNG"][:40] + bytes(range(256)),
+    "tiff": encoded(PHOTO, "TIFF"),
+    "sound in webp's container": b"RIFF\0\0\1\0WAVEfmt " + bytes(99),
+    "webp, animated": encoded(PHOTO, "WEBP", save_all=True, append_images=[PHOTO.rotate(90)]),
+    "webp, animated and transparent": encoded(
+        VEILED, "WEBP", save_all=True, append_images=[VEILED.rotate(90)]
+    ),
+    "bmp, 1 bit": encoded(PHOTO.convert("1"), "BMP"),
+    "bmp, 16 bits": bmp(16, 0, BGRX[: len(BGRX) // 2]),
+    "bmp, red first": bmp(32, 3, BGRX, RGB_MASKS),
+    "bmp, red first, longer header": bmp(32, 3, BGRX, RGB_MASKS, header=108),
+    "bmp, run-length": bmp(8, 1, bytes(276 * 183), bytes(1024)),
+    "bmp, palette too short": bmp(8, 0, b"\x01" * (276 * 183), bytes(4)),
+    "bmp of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 30, 0, 0, 26, 12, 1, 1, 1, 24) + bytes(40),
+} | {
+    f"{name} cut to {cut}": data[: int(len(data) * share)]
+    for name, data in (WHOLE | {"CMYK": CMYK}).items()
+    for cut, share in (("a tenth", 0.1), ("half", 0.5), ("nine tenths", 0.9))
 }
 
 
+@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 @pytest.mark.parametrize("kind", FILES)
 def test_files_decode_as_in_pillow(kind):
     pixels = decode(FILES[kind])
     assert pixels.dtype == tf.uint8
     assert_close_levels(pixels, as_pillow(FILES[kind]), 0.01, most=1, quantity="decoding, Pillow's")
+
+
+def test_16_bit_gray_keeps_its_high_bits():
+    ramp = (np.arange(180 * 360) + 300).reshape(180, 360)
+    pixels = decode(png16(0, ramp)).numpy()
+    assert_close_levels(pixels, np.repeat(ramp[..., None] / 257, 3, -1), mean=0.6, most=1)
+    assert as_pillow(png16(0, ramp)).min() == 255
+
+
+def test_ink_is_inverted_only_where_adobe_says_so():
+    inverted = 255 - np.asarray(Image.open(io.BytesIO(CMYK)))  # undo what Pillow always does
+    expected = np.asarray(Image.fromarray(inverted, "CMYK").convert("RGB"))
+    assert_close_levels(decode(with_marker(CMYK, None)), expected, mean=0.01, most=1)
+
+
+def test_transparent_pixels_of_a_gif_are_black():
+    flat = PHOTO.convert("P")
+    common = int(np.bincount(np.asarray(flat).ravel()).argmax())
+    data = encoded(flat, "GIF", transparency=common)
+    expected = np.where(np.asarray(flat)[..., None] == common, 0, as_pillow(data))
+    assert_close_levels(decode(data), expected, mean=0)
+
+
+def test_a_name_says_nothing_about_its_file(tmp_path):
+    for name, data in (("png.jpg", WHOLE["PNG"]), ("jpeg.png", JPEG), ("webp.jpg", WHOLE["WEBP"])):
+        path = tmp_path / name
+        path.write_bytes(data)
+        assert_close_levels(decode(tf.io.read_file(str(path))), as_pillow(data), mean=0.01, most=1)
 
 
 def test_the_fast_cosine_transform_would_be_told():
@@ -66,68 +201,103 @@ def test_the_fast_cosine_transform_would_be_told():
 
 @pytest.mark.parametrize("kind", ["jpeg", "jpeg, 4:2:0", "png", "gif"])
 def test_crops_are_those_of_the_whole_image(kind):
-    draws, size = many_draws()[:4].reshape(8, -1), 48
-    whole = as_pillow(FILES[kind])
-    windows = np.stack(crop.sample_window(draws, *whole.shape[:2], 0.2), axis=1)
-    views = random_crops(FILES[kind], tf.constant(draws), size, 0.2).numpy() * 255
-    assert views.shape == (8, size, size, 3)
-    for view, box in zip(views, windows, strict=True):
-        # Where 4:2:0 is cut, TensorFlow lacks the neighbour that Pillow smooths colours with.
-        assert_close_levels(
-            view, pillow_ops.pillow_crop_resize(whole, box, size, size), mean=0.5, most=12
-        )
+    size, whole = 48, as_pillow(FILES[kind])
+    for draws, ops in itertools.product(many_draws()[:4], OPS):
+        windows = np.stack(crop.sample_window(draws, *whole.shape[:2], 0.2), axis=1)
+        for view, box in zip(random_crops(FILES[kind], draws, size, 0.2, ops), windows, strict=True):
+            # Where 4:2:0 is cut, TensorFlow lacks the neighbour that Pillow smooths colours with.
+            assert_close_levels(
+                view, pillow_ops.pillow_crop_resize(whole, box, size, size), mean=0.5, most=12
+            )
 
 
 def test_smallest_area_reaches_the_crops():
-    draws = tf.zeros([1, many_draws().shape[-1]])  # smallest area, widest, top left
+    draws = tf.zeros([2, recipe.DRAWS])  # smallest area, widest, top left
     for min_area in (0.08, 0.2, 1.0):
         whole = as_pillow(FILES["png"])
         box = np.stack(crop.sample_window(draws, *whole.shape[:2], min_area), axis=1)[0]
-        view = random_crops(FILES["png"], draws, 32, min_area)[0] * 255
+        view = random_crops(FILES["png"], draws, 32, min_area)[0]
         assert_close_levels(view, pillow_ops.pillow_crop_resize(whole, box, 32, 32), mean=0.5, most=2)
+
+
+@tf.function(autograph=False)
+def attempt(data, draws):
+    return or_else(
+        lambda: random_crops(data, draws, 8, 0.2), tf.fill([2, 8, 8, 3], tf.constant(7, tf.uint8))
+    )
+
+
+def attempt_crops(data):
+    return attempt(tf.constant(data), tf.constant(many_draws()[0]))
+
+
+@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+def attempt_file(path):
+    return or_else(lambda: decode(tf.io.read_file(path)), tf.fill([1, 1, 3], tf.constant(9, tf.uint8)))
 
 
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_files_fall_back_in_graphs(kind):
-    @tf.function
-    def attempt(data):
-        draws = tf.constant(many_draws()[0])
-        return or_else(lambda: random_crops(data, draws, 8, 0.2), tf.fill([2, 8, 8, 3], -1.0))
+    ok, views = attempt_crops(JPEG)
+    assert ok and len(np.unique(views)) > 9
+    ok, views = attempt_crops(BAD[kind])
+    assert not ok and tf.reduce_all(views == 7)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(BAD[kind])
 
-    ok, views = attempt(JPEG)
-    assert ok and tf.reduce_min(views) >= 0
-    ok, views = attempt(BAD[kind])
-    assert not ok and tf.reduce_all(views == -1)
+
+def test_files_that_cannot_be_read_fall_back(tmp_path):
+    (tmp_path / "good.jpg").write_bytes(JPEG)
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "good.jpg")
+    (tmp_path / "dangling.jpg").symlink_to(tmp_path / "nowhere.jpg")
+    (tmp_path / "folder.jpg").mkdir()
+    for name in ("good.jpg", "link.jpg"):
+        assert attempt_file(str(tmp_path / name))[0]
+    for name in ("dangling.jpg", "folder.jpg", "nothing.jpg"):
+        ok, pixels = attempt_file(str(tmp_path / name))
+        assert not ok and pixels.shape == (1, 1, 3)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
+def test_files_without_permission_fall_back(tmp_path):
+    path = tmp_path / "secret.jpg"
+    path.write_bytes(JPEG)
+    path.chmod(0)
+    assert not attempt_file(str(path))[0]
+
+
+SIZES = ["bmp, top down"] + [name for name in FILES if name.startswith("webp") and "pixel" not in name]
+
+
+@pytest.mark.parametrize("kind", list(MAGIC) + SIZES)
+def test_one_pixel_too_many_is_refused(kind, monkeypatch):
+    data = (WHOLE | FILES)[kind]
+    monkeypatch.setattr(decoding, "_decode_rare", decoding._decode_rare.python_function)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 183 * 275)
+    assert decode(data).shape == (183, 275, 3)
+    monkeypatch.setattr(decoding, "MAX_PIXELS", 183 * 275 - 1)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(data)
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        random_crops(data, tf.constant(many_draws()[0]), 8, 0.2)
+
+
+def test_the_limit_is_pillows():
+    assert decoding.MAX_PIXELS == 2 * Image.MAX_IMAGE_PIXELS  # it warns at one, and raises above two
+
+
+def test_huge_images_are_refused_by_their_headers():
+    bomb = png(1, 0, np.zeros([20_000, 2_500], np.uint8))  # 1.2 GB of RGB
+    assert len(bomb) < 1e6
+    attempt_crops(WHOLE["PNG"])
+    memory, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    for _ in range(10):
+        assert not attempt_crops(bomb)[0]
+    assert time.perf_counter() - start < 1
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 100e3  # KiB
+    assert not attempt_crops(GIF[:6] + b"\xff\xff\xff\xff" + GIF[10:])[0]
 
 
 def test_or_else_does_not_hide_a_good_result():
     ok, value = or_else(lambda: tf.constant(3) + 4, tf.constant(0))
     assert bool(ok) and int(value) == 7
-
-
-def test_bad_images_are_counted_and_named_once(tmp_path, caplog):
-    path = tmp_path / "bad_images.txt"
-    bad = BadImages(str(path))
-    assert not path.exists() and bad.names == []
-    counts = [int(bad.report(name)) for name in (b"a.jpg", b"b.jpg", b"a.jpg", b"\xff.jpg")]
-    assert counts == [1, 2, 2, 3]
-    assert bad.names == ["a.jpg", "b.jpg", "\\xff.jpg"]
-    assert path.read_text().splitlines() == bad.names
-    assert [record.getMessage() for record in caplog.records] == [
-        f"skipped {name}: it does not decode ({i} so far)" for i, name in enumerate(bad.names, 1)
-    ]
-
-
-def test_a_resumed_run_names_no_image_again(tmp_path):
-    path = str(tmp_path / "bad_images.txt")
-    BadImages(path).report(b"a.jpg")
-    resumed = BadImages(path)
-    assert resumed.names == ["a.jpg"]
-    assert int(resumed.report(b"a.jpg")) == 1 and int(resumed.report(b"b.jpg")) == 2
-    with open(path) as file:
-        assert file.read() == "a.jpg\nb.jpg\n"
-
-
-def test_bad_images_need_no_file():
-    bad = BadImages()
-    assert int(bad.report(b"a.jpg")) == 1 and bad.names == ["a.jpg"]

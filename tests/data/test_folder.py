@@ -5,8 +5,10 @@ import os
 import numpy as np
 import pytest
 
+from mocotf.data import folder
 from mocotf.data.folder import Folder
-from mocotf.data.folder import list_images
+from mocotf.data.listing import list_images
+from mocotf.data.source import Order
 from mocotf.errors import UserError
 
 
@@ -31,9 +33,9 @@ def part(source, name, root):
 
 
 def test_images_of_all_formats_are_found_in_subfolders(tmp_path):
-    touch(tmp_path, "b.jpg", "a.JPEG", "x/y/z/c.Png", "x/d.bmp", "x/e.gif")
-    touch(tmp_path, "notes.txt", "jpg", "x/f.jpg.bak", "x/g.webp")
-    assert found(tmp_path) == ["a.JPEG", "b.jpg", "x/d.bmp", "x/e.gif", "x/y/z/c.Png"]
+    touch(tmp_path, "b.jpg", "a.JPEG", "x/y/z/c.Png", "x/d.bmp", "x/e.gif", "x/f.webp")
+    touch(tmp_path, "notes.txt", "jpg", "x/f.jpg.bak", "x/g.tif")
+    assert found(tmp_path) == ["a.JPEG", "b.jpg", "x/d.bmp", "x/e.gif", "x/f.webp", "x/y/z/c.Png"]
 
 
 def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
@@ -111,7 +113,7 @@ def test_images_beside_the_class_folders_have_no_label(tmp_path):
     assert sorted(both) == [f"{c}/{i}.png" for c in "ab" for i in range(10)]
 
 
-@pytest.mark.parametrize("held_out", ["val", "test"])
+@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
 def test_train_and_held_out_folders_are_the_parts(tmp_path, held_out):
     train = [f"train/{label}/{i}.png" for label in "ab" for i in range(11)]
     queries = [f"{held_out}/{label}/{i}.png" for label in "ab" for i in range(3)]
@@ -120,8 +122,34 @@ def test_train_and_held_out_folders_are_the_parts(tmp_path, held_out):
     assert source.size == 22 and source.evaluation_sizes == (22, 6)
     for name, files in (("bank", train), ("queries", queries)):
         assert part(source, name, tmp_path) == {f: "ab".index(f.split("/")[1]) for f in files}
-    drawn = [int(handle) for _, handle in source.draw(0, 0, 22).take(22)]
+    drawn = [int(handle) for _, handle in source.draw(Order(0, 22, 1)).take(22)]
     assert sorted(drawn) == list(range(22))  # no query is trained on
+
+
+def test_the_folders_of_tfds_image_folder_are_read(tmp_path):
+    builder = pytest.importorskip("tensorflow_datasets").ImageFolder
+    touch(
+        tmp_path, *(f"{s}/{c}/{i}.jpg" for s in ("train", "validation") for c in "ab" for i in range(4))
+    )
+    splits = {name: split.num_examples for name, split in builder(str(tmp_path)).info.splits.items()}
+    assert splits == {"train": 8, "validation": 8}
+    source = Folder(str(tmp_path))
+    assert source.size == 8 and source.evaluation_sizes == (8, 8)
+
+
+def test_classes_of_both_parts_are_numbered_together(tmp_path):
+    touch(tmp_path, "train/b/0.png", "train/d/0.png", "val/a/0.png", "val/d/0.png", "val/1.png")
+    source = Folder(str(tmp_path))
+    assert part(source, "bank", tmp_path) == {"train/b/0.png": 1, "train/d/0.png": 2}
+    assert part(source, "queries", tmp_path) == {"val/a/0.png": 0, "val/d/0.png": 2}
+    assert source.evaluation_sizes == (2, 2)
+
+
+def test_evaluation_looks_through_more_images_than_at_once(tmp_path, monkeypatch):
+    touch(tmp_path, *(f"{label}/{i:02}.png" for label in "ab" for i in range(35)))
+    expected = [part(Folder(str(tmp_path)), name, tmp_path) for name in ("bank", "queries")]
+    monkeypatch.setattr(folder, "AT_ONCE", 8)
+    assert [part(Folder(str(tmp_path)), name, tmp_path) for name in ("bank", "queries")] == expected
 
 
 def test_a_train_folder_alone_is_a_class(tmp_path):

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mocotf.data import patches
 from mocotf.data.patches import Patches
+from mocotf.data.source import Order
 from mocotf.errors import UserError
 
 
@@ -36,7 +37,7 @@ def test_fourteen_classes_are_balanced(source):
 
 
 def test_training_draws_the_bank_only(source):
-    _, handles = next(iter(source.draw(0, 0, 6400).batch(6400)))
+    _, handles = next(iter(source.draw(Order(0, 6400, 1)).batch(6400)))
     assert sorted(handles.numpy()) == list(range(6400))
 
 

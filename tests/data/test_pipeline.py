@@ -11,9 +11,12 @@ from PIL import Image
 
 from mocotf.data import pipeline
 from mocotf.data import recipe
-from mocotf.data.decode import BadImages
+from mocotf.data.bad_images import BadImages
+from mocotf.data.decode import decode
 from mocotf.data.folder import Folder
+from mocotf.data.pair import OPS
 from mocotf.data.patches import Patches
+from mocotf.data.source import Order
 from mocotf.data.tfds import TFDS
 from tests.data.support import assert_close_levels
 from tests.data.support import colour_number
@@ -38,16 +41,15 @@ def sources(tmp_path_factory):
     }
 
 
-def steps(source, count, augmentation=PLAIN, batch_size=8, seed=0, first_step=0, threads=2, bad=None):
+def order_of(source, batch_size, seed=0, **worker):
+    """Returns the `Order` of a run's images."""
+    return Order(seed, batch_size, source.steps_per_epoch(batch_size), **worker)
+
+
+def steps(source, count, augmentation=PLAIN, batch_size=8, seed=0, threads=2, bad=None, **options):
     """Returns float `[count, 2, batch_size, S, S, 3]`."""
-    pairs = pipeline.two_crops(
-        source,
-        augmentation,
-        batch_size=batch_size,
-        seed=seed,
-        bad_images=bad or BadImages(),
-        first_step=first_step,
-    )
+    options.setdefault("order", order_of(source, batch_size, seed))
+    pairs = pipeline.two_crops(source, augmentation, bad_images=bad or BadImages(), **options)
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
     return np.array([np.stack(pair) for pair in pairs.with_options(options).take(count)])
@@ -60,21 +62,39 @@ def shown(batches):
 
 # ---- A pure function of (seed, position)
 
-LARGE = pipeline.BATCHED_UP_TO + 8  # views of this size are augmented one by one
 
-
+@pytest.mark.parametrize("ops", OPS)
 @pytest.mark.parametrize(
-    ("name", "batch_size", "size", "per_epoch"),
-    [("patches", 1600, 16, 4), ("folder", 8, 16, 3), ("folder", 8, LARGE, 3), ("tfds", 20, 16, 3)],
+    ("name", "batch_size", "per_epoch"), [("patches", 1600, 4), ("folder", 8, 3), ("tfds", 20, 3)]
 )
 def test_a_run_may_start_at_any_step_on_any_number_of_threads(
-    sources, name, batch_size, size, per_epoch
+    sources, name, batch_size, per_epoch, ops
 ):
-    source, augmentation = sources[name], recipe.v2(size=size, jitter=(0.4, 0, 0, 0.1))
-    run = steps(source, per_epoch + 1, augmentation, batch_size, threads=1)
-    assert run.shape == (per_epoch + 1, 2, batch_size, size, size, 3)
-    rest = steps(source, 2, augmentation, batch_size, first_step=per_epoch - 1, threads=7)
+    source, augmentation = sources[name], recipe.v2(size=16, jitter=(0.4, 0, 0, 0.1))
+    run = steps(source, per_epoch + 1, augmentation, batch_size, threads=1, ops=ops)
+    assert run.shape == (per_epoch + 1, 2, batch_size, 16, 16, 3)
+    rest = steps(source, 2, augmentation, batch_size, first_step=per_epoch - 1, threads=7, ops=ops)
     np.testing.assert_array_equal(rest, run[-2:])
+
+
+@pytest.mark.parametrize("parallel_calls", [1, 5])
+def test_views_do_not_depend_on_how_many_are_made_at_once(sources, monkeypatch, parallel_calls):
+    expected = steps(sources["folder"], 4, recipe.v2(size=16))
+    parallel = {"num_parallel_calls": parallel_calls, "deterministic": True}
+    monkeypatch.setattr(pipeline, "PARALLEL", parallel)
+    np.testing.assert_array_equal(steps(sources["folder"], 4, recipe.v2(size=16)), expected)
+
+
+@pytest.mark.parametrize("name", ["patches", "folder"])
+def test_workers_share_the_very_views_of_one(sources, name):
+    source, augmentation = sources[name], recipe.v2(size=16)
+    alone = steps(source, 5, augmentation, batch_size=6)
+    for workers in (2, 3):
+        shares = [
+            steps(source, 5, augmentation, order=order_of(source, 6, worker=worker, workers=workers))
+            for worker in range(workers)
+        ]
+        np.testing.assert_allclose(np.concatenate(shares, axis=2), alone, atol=1e-5)
 
 
 class OneImage:
@@ -83,6 +103,7 @@ class OneImage:
     def __init__(self, source):
         self.size, self.shape, self._source = source.size, source.shape, source
         self.draw, self.describe = source.draw, source.describe
+        self.steps_per_epoch = source.steps_per_epoch
 
     def load(self, handle):
         return self._source.load(0 * handle)
@@ -99,8 +120,8 @@ def test_each_view_of_each_image_and_seed_has_draws_of_its_own(sources, name):
 
 
 def test_both_views_show_one_image_and_no_image_comes_twice_in_an_epoch(sources):
-    for name, size in (("folder", 16), ("folder", LARGE)):
-        images = shown(steps(sources[name], 9, dataclasses.replace(PLAIN, size=size)))
+    for ops in OPS:
+        images = shown(steps(sources["folder"], 9, ops=ops))
         np.testing.assert_array_equal(images[:, 0], images[:, 1])
         epochs = images[:, 0].reshape(3, 24)
         for epoch in epochs:
@@ -114,7 +135,7 @@ def test_orders_differ_over_many_epochs_and_seeds(sources, size):
     source = {27: sources["folder"], 6400: sources["patches"]}[size]
     orders = []
     for seed, epoch in [(0, e) for e in range(0, 1025, 256)] + [(s, 0) for s in (1, 256, 512)]:
-        _, handles = next(iter(source.draw(seed, epoch * size, size).batch(27)))
+        _, handles = next(iter(source.draw(Order(seed, size, 1), epoch).batch(27)))
         orders.append(tuple(handles.numpy()))
     assert len(set(orders)) == len(orders)
 
@@ -134,20 +155,35 @@ def spoil(folder, numbers):
             bad.write(content)
 
 
-@pytest.mark.parametrize("size", [16, LARGE])
-def test_bad_files_are_replaced_by_the_next_of_the_batch_and_named_once(tmp_path, size):
+@pytest.mark.parametrize("ops", OPS)
+def test_bad_files_are_replaced_by_the_next_of_the_batch_and_named_once(tmp_path, ops):
     folder, names = str(tmp_path / "photos"), tmp_path / "bad_images.txt"
     write_colours(folder, 12)
     spoil(folder, (2, 5, 9))
     source, bad = Folder(folder), BadImages(str(names))
-    images = shown(steps(source, 9, dataclasses.replace(PLAIN, size=size), batch_size=4, bad=bad))
-    drawn = np.array([int(handle) for _, handle in source.draw(0, 0, 12).take(36)]).reshape(9, 4)
+    images = shown(steps(source, 9, batch_size=4, bad=bad, ops=ops))
+    drawn = source.draw(order_of(source, 4)).take(36)
+    drawn = np.array([int(handle) for _, handle in drawn]).reshape(9, 4)
     assert np.isin(drawn, (2, 5, 9)).sum() == 9
     for batch, both_views in zip(drawn, images, strict=True):
         good = [next(i for i in np.roll(batch, -place) if i not in (2, 5, 9)) for place in range(4)]
         np.testing.assert_array_equal(both_views, [good, good])
     assert sorted(bad.names) == [f"{folder}/{i:03}.jpg" for i in (2, 5, 9)]
     assert sorted(names.read_text().splitlines()) == sorted(bad.names)
+
+
+def test_more_bad_files_than_a_share_stop_the_run(tmp_path):
+    folder = str(tmp_path / "photos")
+    write_colours(folder, 12)
+    spoil(folder, (2, 5, 9))
+    source = Folder(folder)
+    few = BadImages(None, source.size, 0.3)
+    steps(source, 6, batch_size=4, bad=few)
+    assert few.too_many is None and len(few.names) == 3
+    many = BadImages(None, source.size, 0.2)
+    with pytest.raises(tf.errors.OpError):
+        steps(source, 6, batch_size=4, bad=many)
+    assert "3 of 12 images" in many.too_many
 
 
 def test_a_batch_of_bad_files_only_is_an_error(tmp_path):
@@ -172,7 +208,7 @@ def test_evaluation_view_is_short_side_256_then_centre_224(shape, suffix):
     left, top = round((width - 224) / 2), round((height - 224) / 2)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     pillow = np.asarray(resized.crop((left, top, left + 224, top + 224)))
-    view = pipeline.prepare(file.getvalue(), recipe.v2()).numpy()
+    view = pipeline.prepare(decode(file.getvalue()), recipe.v2()).numpy()
     levels = (view * recipe.IMAGENET_STD + recipe.IMAGENET_MEAN) * 255
     assert_close_levels(levels, pillow, 0.5, most=2, quantity="evaluation view, Pillow's")
 

@@ -31,7 +31,8 @@ def all_draws(images=10_000):
 
 def changed(augmentation, image, draws):
     """Returns the views that `augmentation`, next to PLAIN, makes of one image."""
-    return views.augment(np.repeat(image[None], len(draws), axis=0), draws, augmentation).numpy()
+    images = np.repeat(255 * image[None], len(draws), axis=0)
+    return views.augment(images, draws, augmentation).numpy()
 
 
 # ---- Recipes

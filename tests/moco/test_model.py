@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mocotf.data import recipe
+from mocotf.data.pipeline import augment_crops
 from mocotf.moco.model import MoCo
 from mocotf.nn.encoder import build_encoder
 from mocotf.optim.sgd import SGD
@@ -39,6 +41,21 @@ def train(model, steps):
     model.steps_per_epoch = model.total_steps = steps
     model.fit(pairs(), steps_per_epoch=steps, verbose=0, shuffle=False)
     return model
+
+
+def test_views_may_be_made_in_the_step(replicas):
+    augmentation = recipe.v2(size=8)
+    draws = tf.random.stateless_uniform([BATCH, 2, recipe.DRAWS], [1, 2])
+    crops = tf.random.stateless_uniform([2, BATCH, 8, 8, 3], [3, 4], maxval=256, dtype=tf.int32)
+    crops = tf.unstack(tf.cast(crops, tf.uint8))
+    augment = augment_crops(augmentation)
+    losses = []
+    for make, batch in ((None, augment(*crops, draws)), (augment, (*crops, draws))):
+        model = make_model(replicas(2), augment=make)
+        model.steps_per_epoch = model.total_steps = 1
+        data = tf.data.Dataset.from_tensors(batch).repeat()
+        losses.append(model.fit(data, steps_per_epoch=1, verbose=0, shuffle=False).history["loss"])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
 def weights(encoder):

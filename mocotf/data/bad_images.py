@@ -1,0 +1,98 @@
+"""Images that do not decode: counted, named, and too many of them at some point."""
+
+import logging
+import os
+import threading
+
+import numpy as np
+
+from mocotf.data.decode import FORMATS
+from mocotf.errors import UserError
+
+log = logging.getLogger(__name__)
+
+NAMED = 10  # warnings that name an image; later ones only count, at each power of ten
+
+
+class BadImages:
+    """Counts and names the images that did not decode, each once, from any thread.
+
+    Too many are more than the share `most` of `total`; but one alone, of several images, is never too
+    many unless `most` is 0: a set of five should not stop for its one bad file.
+
+    Args:
+        path: file to which names are written, one a line; those in it count; None keeps them in memory.
+        total: images of the set; None never stops.
+        most: share of `total` in [0, 1].
+    """
+
+    def __init__(self, path=None, total=None, most=0.1):
+        self.too_many = None  # the message with which `report` stopped the run
+        self._path, self._total, self._most = path, total, most
+        self._lock = threading.Lock()
+        self._names = {}  # as keys, in the order in which they came
+        if path and os.path.exists(path):
+            with open(path, encoding="utf-8", newline="\n") as lines:
+                self._names = dict.fromkeys(line.removesuffix("\n") for line in lines)
+
+    @property
+    def names(self):
+        """The names so far, a list of str."""
+        with self._lock:
+            return list(self._names)
+
+    def report(self, names):
+        """Takes note of `names`, an array of bytes; meant for `tf.numpy_function`, once a batch.
+
+        Returns:
+            The number of bad images so far, np.int32.
+
+        Raises:
+            UserError: too many; in a graph an error of TensorFlow's, so `too_many` has the message.
+        """
+        with self._lock:
+            self._add([_printable(name) for name in np.ravel(names).tolist()])
+            bad = len(self._names)
+            if self._are_too_many(bad):
+                self.too_many = self._explain(bad)
+                raise UserError(self.too_many)
+            return np.int32(bad)
+
+    def _are_too_many(self, bad):
+        if self._total is None or bad <= self._most * self._total:
+            return False
+        return bad > 1 or self._total == 1 or self._most == 0
+
+    def _add(self, names):
+        """Keeps, writes and warns of those that are new."""
+        new = [name for name in dict.fromkeys(names) if name not in self._names]
+        if new and self._path:
+            with open(self._path, "a", encoding="utf-8", newline="\n") as file:
+                file.write("".join(name + "\n" for name in new))
+        for name in new:
+            self._names[name] = None
+            self._warn(name, len(self._names))
+
+    def _warn(self, name, count):
+        where = f"; their names are in {self._path}" if self._path else ""
+        if count <= NAMED:
+            log.warning("skipped %s: it does not decode (%d so far)", name, count)
+        if count == NAMED:
+            log.warning("more images that do not decode are only counted%s", where)
+        if count > NAMED and count == 10 ** (len(str(count)) - 1):
+            log.warning("skipped %d images so far: they do not decode%s", count, where)
+
+    def _explain(self, bad):
+        where = (
+            f"their names are in {self._path}" if self._path else f"one is {next(iter(self._names))}"
+        )
+        return (
+            f"{bad} of {self._total} images ({100 * bad / self._total:.3g} %) do not decode, more than "
+            f"--max_bad_images={self._most:g}; {where}; expected {FORMATS}; try tools/check_data.py, "
+            "which says what is wrong with each, or a larger --max_bad_images"
+        )
+
+
+def _printable(name):
+    """Returns a file's name, bytes, as one line of text."""
+    return name.decode(errors="backslashreplace").replace("\n", "\\n")

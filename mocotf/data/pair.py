@@ -1,0 +1,71 @@
+"""Both views of one encoded image, on the host."""
+
+import tensorflow as tf
+
+from mocotf.data import crop
+from mocotf.data.decode import decode
+from mocotf.data.decode import jpeg_window
+from mocotf.data.decode import open_jpeg
+from mocotf.data.views import augment
+
+OPS = ("numba", "tensorflow")
+
+
+def decode_windows(encoded, draws, min_area):
+    """Decodes what both crops of an image need, once.
+
+    Args:
+        encoded: the image file's bytes, a string scalar.
+        draws: uniforms `[2, DRAWS]`.
+        min_area: see `Augmentation`.
+
+    Returns:
+        (image, windows): uint8 `[h, w, 3]`, and the crops' top, left, height, width in it, int32
+        `[2, 4]`.
+    """
+
+    def jpeg():
+        checked, shape = open_jpeg(encoded)
+        windows = tf.stack(crop.sample_window(draws, shape[0], shape[1], min_area), axis=1)
+        begin = tf.reduce_min(windows[:, :2], axis=0)
+        end = tf.reduce_max(windows[:, :2] + windows[:, 2:], axis=0)
+        both = tf.concat([begin, end - begin], axis=0)
+        return jpeg_window(checked, both), windows - tf.concat([begin, [0, 0]], axis=0)
+
+    def other():
+        image = decode(encoded)
+        shape = tf.shape(image)
+        return image, tf.stack(crop.sample_window(draws, shape[0], shape[1], min_area), axis=1)
+
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+
+
+def pair_maker(augmentation, ops, crops_only):
+    """Returns the function (image, windows, draws) → (x_q, x_k).
+
+    Args:
+        augmentation: an `Augmentation`.
+        ops: "numba", the faster, or "tensorflow", which other machines can run from its graph alone.
+        crops_only: return crops, uint8 `[S, S, 3]`, for `augment` to go on with, and not views,
+            float32.
+    """
+    size = augmentation.size
+    if ops == "numba":
+        from mocotf.data.kernels import ViewMaker  # Numba takes a second to import
+
+        make, dtype = ViewMaker(augmentation, crops_only), tf.uint8 if crops_only else tf.float32
+
+        def pair(image, windows, draws):
+            made = tf.numpy_function(make, [image, windows, draws], [dtype, dtype])
+            return tuple(tf.ensure_shape(x, [size, size, 3]) for x in made)
+
+        return pair
+
+    def view(image, window, draws):
+        top, left, height, width = tf.unstack(window)
+        x = crop.resize(image[top : top + height, left : left + width], size)
+        if crops_only:
+            return tf.cast(tf.round(x), tf.uint8)
+        return augment(x[None], draws[None], augmentation)[0]
+
+    return lambda image, windows, draws: tuple(view(image, windows[v], draws[v]) for v in range(2))

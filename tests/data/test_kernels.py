@@ -1,0 +1,146 @@
+"""The host's compiled loops: against the oracles, and against TensorFlow's operators."""
+
+import itertools
+import threading
+
+import numpy as np
+import pytest
+
+from mocotf.data import color
+from mocotf.data import crop
+from mocotf.data import kernels
+from mocotf.data import recipe
+from mocotf.data import views
+from tests.data.support import assert_close_levels
+from tests.data.support import in_planes
+from tests.data.support import many_draws
+from tests.data.support import photograph
+from tests.data.test_views import oracle_view
+from tests.measured import agree
+from tests.oracles import pillow_ops
+
+F = np.float32
+PHOTO = photograph("coffee.png", 190, 260)
+SQUARE = photograph("astronaut.png", 40, 40)
+WHOLE = np.array([0, 0, 40, 40], np.int32)
+
+
+def make(augmentation, image, windows, draws, **options):
+    return kernels.ViewMaker(augmentation, **options)(image, windows, draws)
+
+
+@pytest.mark.parametrize("augmentation", [recipe.v1(size=40), recipe.v2(size=40)], ids=["v1", "v2"])
+def test_views_are_the_oracles(augmentation):
+    for draws in many_draws()[:40]:
+        ours = make(augmentation, SQUARE, [WHOLE, WHOLE], draws)
+        for view, draw in zip(ours, draws, strict=True):
+            exact = oracle_view((SQUARE / 255).astype(F), draw, augmentation)
+            difference = np.abs(view - exact).max() * min(augmentation.std)
+            agree("image: a whole view by Numba, NumPy's definition", difference, 3e-4)
+
+
+@pytest.mark.parametrize("order", [recipe.v1, recipe.v2], ids=["v1", "v2"])
+@pytest.mark.parametrize("size", [33, 96])
+def test_views_are_those_of_tensorflows_operators(order, size):
+    augmentation = order(size=size)
+    for draws in many_draws(200, seed=9)[:30]:
+        windows = np.stack(crop.sample_window(draws, *PHOTO.shape[:2], 0.2), axis=1)
+        ours = make(augmentation, PHOTO, windows, draws)
+        for view, (top, left, height, width), draw in zip(ours, windows, draws, strict=True):
+            cut = crop.resize(PHOTO[top : top + height, left : left + width], size)
+            theirs = views.augment(cut[None], draw[None], augmentation)[0]
+            np.testing.assert_allclose(view, theirs, atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [7, 64, 224, 300])
+def test_crops_are_pillows(size):
+    for window in ([0, 0, 190, 260], [13, 50, 91, 133], [100, 20, 5, 3], [189, 259, 1, 1]):
+        window = np.array(window, np.int32)
+        (ours, again) = make(
+            recipe.v2(size=size), PHOTO, [window, window], many_draws()[0], crops_only=True
+        )
+        assert ours.dtype == np.uint8 and ours.shape == (size, size, 3)
+        np.testing.assert_array_equal(ours, again)
+        pillow = pillow_ops.pillow_crop_resize(PHOTO, window, size, size)
+        assert_close_levels(ours, pillow, 0.5, most=1, quantity="crop by Numba, Pillow's")
+
+
+def test_each_operator_is_tensorflows():
+    image = (SQUARE / 255).astype(F)
+    batch = image[None]
+
+    def planes():
+        return np.ascontiguousarray(np.moveaxis(image, -1, 0))
+
+    def compare(ours, theirs):
+        np.testing.assert_allclose(ours.reshape(3, 40, 40), np.moveaxis(theirs[0], -1, 0), atol=1e-5)
+
+    for shift in (-0.5, -0.13, 0.0, 0.31, 0.5):
+        pixels = planes().reshape(3, -1)
+        kernels.hue(pixels, F(shift))
+        compare(pixels, in_planes(color.hue)(batch, np.array([shift], F)).numpy())
+    for sigma in (0.1, 0.7, 2.0):
+        ours = planes()
+        kernels.blur(ours, F(sigma), np.empty((40, 40), F))
+        theirs = in_planes(color.blur)(batch, np.array([sigma], F)).numpy()
+        np.testing.assert_allclose(ours, np.moveaxis(theirs[0], -1, 0), atol=1e-4)  # cut at 4 σ
+    for op, factor in itertools.product(
+        (color.BRIGHTNESS, color.CONTRAST, color.SATURATION), (0.6, 1.4)
+    ):
+        pixels = planes().reshape(3, -1)
+        kernels.blend(pixels, op, F(factor))
+        factors = np.full([1, 4], factor, F)
+        jitter = in_planes(color.jitter)
+        compare(pixels, jitter(batch, np.zeros(1, F), factors, np.eye(4)[op]).numpy())
+
+
+def test_gray_pixels_keep_their_colour():
+    pixels = np.repeat(np.linspace(0, 1, 11, dtype=F)[None], 3, axis=0)
+    before = pixels.copy()
+    kernels.hue(pixels, F(0.2))
+    np.testing.assert_allclose(pixels, before, atol=1e-6)
+
+
+def test_the_last_draw_below_1_is_an_order():
+    draws = np.full([2, recipe.DRAWS], np.nextafter(F(1), F(0)), F)
+    draws[:, recipe.JITTER] = 0
+    views_ = make(recipe.v2(size=40), SQUARE, [WHOLE, WHOLE], draws)
+    assert np.isfinite(views_).all()
+
+
+def test_threads_do_not_disturb_each_other():
+    augmentation, draws = recipe.v2(size=64), many_draws()[:24]
+    windows = [np.stack(crop.sample_window(d, *PHOTO.shape[:2], 0.2), axis=1) for d in draws]
+    maker = kernels.ViewMaker(augmentation)
+    alone = [maker(PHOTO, w, d) for w, d in zip(windows, draws, strict=True)]
+    together = [None] * len(draws)
+
+    def work(first):
+        for i in range(first, len(draws), 4):
+            together[i] = maker(PHOTO, windows[i], draws[i])
+
+    threads = [threading.Thread(target=work, args=[first]) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    np.testing.assert_array_equal(alone, together)
+
+
+def test_arrays_begin_where_tensors_need_no_copy():
+    for shape, dtype in (((3,), np.uint8), ((5, 7, 3), np.float32)):
+        array = kernels.aligned_empty(shape, dtype)
+        assert (array.shape, array.dtype) == (shape, dtype)
+        assert array.ctypes.data % kernels.ALIGNMENT == 0
+
+
+def test_loops_run_where_no_compiled_code_can_be_kept(monkeypatch):
+    real = kernels.numba.njit
+
+    def njit(cache=False, **options):
+        if cache:
+            raise RuntimeError("cannot cache function: no locator available")
+        return real(**options)
+
+    monkeypatch.setattr(kernels.numba, "njit", njit)
+    assert kernels.compiled(lambda x: x + 1)(2) == 3
