@@ -5,6 +5,7 @@ import os
 import threading
 
 import numpy as np
+import tensorflow as tf
 
 from mocotf.data.decode import FORMATS
 from mocotf.errors import UserError
@@ -41,8 +42,12 @@ class BadImages:
         with self._lock:
             return list(self._names)
 
+    def report_in_graph(self, names):
+        """Returns the tensor that, when computed, takes note of `names`, a string tensor."""
+        return tf.numpy_function(self.report, [names], tf.int32)
+
     def report(self, names):
-        """Takes note of `names`, an array of bytes; meant for `tf.numpy_function`, once a batch.
+        """Takes note of `names`, an array of bytes.
 
         Returns:
             The number of bad images so far, np.int32.

@@ -21,11 +21,14 @@ BLUR_RADIUS = 8  # four times the largest σ
 
 def where_any(chosen, change, images):
     """Returns change(images) where `chosen` bool `[n]`; costs nothing where no image is chosen."""
-    return tf.cond(
-        tf.reduce_any(chosen),
-        lambda: tf.where(_per_image(chosen), change(images), images),
-        lambda: images,
-    )
+
+    def changed():
+        # One image that is chosen is all of them.
+        if images.shape[0] == 1:
+            return change(images)
+        return tf.where(_per_image(chosen), change(images), images)
+
+    return tf.cond(tf.reduce_any(chosen), changed, lambda: images)
 
 
 def gray(images):
@@ -67,9 +70,6 @@ def orders(strengths):
 def jitter(images, draw, factors, strengths):
     """Applies the operators in a random order of its own for each image.
 
-    Brightness, contrast and saturation are one operation, a blend, with different bases: so each
-    place in the order costs at most one blend and one shift of hue for the batch.
-
     Args:
         draw: chooses the order, uniform in [0, 1), `[n]`.
         factors: brightness, contrast and saturation factors and hue shift, `[n, 4]`; (1, 1, 1, 0)
@@ -78,22 +78,45 @@ def jitter(images, draw, factors, strengths):
     """
     every = orders(strengths)
     order = tf.gather(tf.constant(every), tf.cast(draw * len(every), tf.int32))
+    apply = _apply_to_one if images.shape[0] == 1 else _apply
     for place in range(every.shape[1]):
         op = order[:, place]
-        factor = tf.gather(factors, op, batch_dims=1)
-        if any(strengths[:HUE]):
-            images = where_any(op != HUE, functools.partial(_blend_as, op=op, factor=factor), images)
-        if strengths[HUE]:
-            images = where_any(op == HUE, functools.partial(hue, shift=factor), images)
+        images = apply(images, op, tf.gather(factors, op, batch_dims=1))
     return images
+
+
+def _apply(images, op, factor):
+    """Applies to each image its operator.
+
+    Brightness, contrast and saturation are one operation, a blend, with different bases: so it costs
+    at most one blend and one shift of hue for the batch.
+    """
+    images = where_any(op != HUE, functools.partial(_blend_as, op=op, factor=factor), images)
+    return where_any(op == HUE, functools.partial(hue, shift=factor), images)
 
 
 def _blend_as(images, op, factor):
     luma = gray(images)
-    mean = tf.reduce_mean(luma, axis=[2, 3], keepdims=True)
     op = _per_image(op)
-    base = tf.where(op == SATURATION, luma, tf.where(op == CONTRAST, mean, 0))
+    base = tf.where(op == SATURATION, luma, tf.where(op == CONTRAST, _mean(luma), 0))
     return blend(images, base, factor)
+
+
+# A function of its own: XLA's compiler would copy what follows a switch into all its branches.
+@tf.function(jit_compile=True)
+def _apply_to_one(images, op, factor):
+    """As `_apply`, where n = 1: computes nothing but the one operator."""
+    operators = {
+        BRIGHTNESS: lambda: blend(images, 0, factor),
+        CONTRAST: lambda: blend(images, _mean(gray(images)), factor),
+        SATURATION: lambda: blend(images, gray(images), factor),
+        HUE: lambda: hue(images, factor),
+    }
+    return tf.switch_case(op[0], operators)
+
+
+def _mean(luma):
+    return tf.reduce_mean(luma, axis=[2, 3], keepdims=True)
 
 
 def blur(images, sigma):

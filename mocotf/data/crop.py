@@ -11,7 +11,10 @@ import tensorflow as tf
 from mocotf.data import recipe
 
 LOG_ASPECT = math.log(4 / 3)  # aspect ratios from 3/4 to 4/3
-BLOCK = 16  # rows that are resized by one matrix
+BLOCK = 16  # rows or columns that are made by one matrix
+# Widths and reads are rounded up to multiples: oneDNN compiles a product for each shape it meets, which
+# takes it as long as the product of an image.
+FEW_SHAPES = 64, 4
 
 
 def sample_window(draws, height, width, min_area):
@@ -57,28 +60,57 @@ def resize(image, size):
     As `tf.image.resize`, whose kernel goes pixel by pixel: here a block of rows depends on a few rows
     of the image, and is their product with a small matrix; then the same for columns.
     """
-    x = _resize_rows(image, size)
-    x = _resize_rows(tf.transpose(x, [1, 0, 2]), size)
-    return tf.ensure_shape(tf.transpose(x, [1, 0, 2]), [size, size, 3])
+    return join_blocks(resize_to_blocks(image, size), size)
 
 
-def _resize_rows(image, size):
-    """Returns `[size, w, 3]` float32 of `[h, w, 3]`."""
+def resize_to_blocks(image, size):
+    """Returns `resize`'s result in blocks `[Y, X, BLOCK columns, 3, BLOCK rows]`, for `join_blocks`.
+
+    That is how the products leave it. Where XLA joins the blocks, it does so on the way to what comes
+    next; TensorFlow would take time for each transposition.
+    """
     height, width = tf.shape(image)[0], tf.shape(image)[1]
-    scale = tf.cast(height, tf.float32) / size
+    rows, row_weights = _bands(height, size)
+    columns, column_weights = _bands(width, size)
+    blocks = row_weights.shape[0]
+    spare = -width % FEW_SHAPES[0]
+    x = tf.pad(tf.reshape(image, [height, width * 3]), [[0, 0], [0, spare * 3]])
+    x = tf.cast(tf.gather(x, rows), tf.float32)
+    x = tf.matmul(x, row_weights, transpose_a=True, transpose_b=True)
+    x = tf.gather(tf.reshape(x, [blocks, width + spare, 3 * BLOCK]), columns, axis=1)
+    return tf.reshape(tf.matmul(column_weights, x), [blocks, blocks, BLOCK, 3, BLOCK])
+
+
+def join_blocks(blocks, size):
+    """Returns the image `[size, size, 3]` of its blocks."""
+    side = blocks.shape[0] * BLOCK
+    x = tf.reshape(tf.transpose(blocks, [0, 4, 1, 2, 3]), [side, side, 3])
+    return x[:size, :size]
+
+
+def _bands(length, size):
+    """Returns which pixels of `length` each block of `size` needs, and with what weights.
+
+    (pixels, weights): `[blocks, reads]` and `[blocks, BLOCK, reads]`.
+    """
+    scale = tf.cast(length, tf.float32) / size
     support = tf.maximum(scale, 1)
     blocks = -(-size // BLOCK)
-    centre = (tf.reshape(tf.range(blocks * BLOCK, dtype=tf.float32), [blocks, BLOCK]) + 0.5) * scale
+    centre = (tf.reshape(tf.range(blocks * BLOCK, dtype=tf.float32), [blocks, BLOCK, 1]) + 0.5) * scale
     reads = tf.cast(tf.math.ceil((BLOCK - 1) * scale + 2 * support), tf.int32) + 1
-    first = tf.cast(tf.floor(centre[:, :1] - support), tf.int32)
-    rows = first + tf.range(reads)  # [blocks, reads]
-    distance = tf.abs(tf.cast(rows, tf.float32)[:, None] + 0.5 - centre[..., None])
-    weight = tf.nn.relu(1 - distance / support)  # [blocks, BLOCK, reads]
-    weight = tf.where((rows >= 0)[:, None] & (rows < height)[:, None], weight, 0)
-    weight = tf.math.divide_no_nan(weight, tf.reduce_sum(weight, axis=-1, keepdims=True))
-    flat = tf.reshape(image, [height, width * 3])
-    read = tf.cast(tf.gather(flat, tf.clip_by_value(rows, 0, height - 1)), tf.float32)
-    return tf.reshape(tf.matmul(weight, read), [blocks * BLOCK, width, 3])[:size]
+    reads += -reads % FEW_SHAPES[1]
+    pixels = tf.cast(tf.floor(centre[:, 0] - support), tf.int32) + tf.range(reads)
+    inside = (pixels >= 0) & (pixels < length)
+    weights = _triangle(pixels[:, None], centre, scale, inside[:, None])
+    return tf.clip_by_value(pixels, 0, length - 1), weights
+
+
+def _triangle(pixel, centre, scale, inside):
+    """Returns the antialiased bilinear filter's weights, of sum 1 over the last axis; 0 if all are
+    outside."""
+    distance = tf.abs(tf.cast(pixel, tf.float32) + 0.5 - centre)
+    weight = tf.where(inside, tf.nn.relu(1 - distance / tf.maximum(scale, 1)), 0)
+    return tf.math.divide_no_nan(weight, tf.reduce_sum(weight, axis=-1, keepdims=True))
 
 
 def crop_and_resize(images, window, size):
@@ -109,8 +141,5 @@ def _resampling_matrix(start, length, full, size):
     start, length = (tf.cast(x, tf.float32)[:, None, None] for x in (start, length))
     scale = length / size
     centre = start + (tf.range(size, dtype=tf.float32)[:, None] + 0.5) * scale
-    pixel = tf.cast(tf.range(full), tf.float32)
-    weight = tf.nn.relu(1 - tf.abs(pixel + 0.5 - centre) / tf.maximum(scale, 1))
-    inside = (pixel >= start) & (pixel < start + length)
-    weight = tf.where(inside, weight, 0)
-    return weight / tf.reduce_sum(weight, axis=-1, keepdims=True)
+    pixel = tf.range(full, dtype=tf.float32)
+    return _triangle(pixel, centre, scale, (pixel >= start) & (pixel < start + length))

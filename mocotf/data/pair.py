@@ -24,9 +24,12 @@ def decode_windows(encoded, draws, min_area):
         `[2, 4]`.
     """
 
+    def sampled(height, width):
+        return tf.stack(crop.sample_window(draws, height, width, min_area), axis=1)
+
     def jpeg():
         checked, shape = open_jpeg(encoded)
-        windows = tf.stack(crop.sample_window(draws, shape[0], shape[1], min_area), axis=1)
+        windows = sampled(shape[0], shape[1])
         begin = tf.reduce_min(windows[:, :2], axis=0)
         end = tf.reduce_max(windows[:, :2] + windows[:, 2:], axis=0)
         both = tf.concat([begin, end - begin], axis=0)
@@ -34,8 +37,7 @@ def decode_windows(encoded, draws, min_area):
 
     def other():
         image = decode(encoded)
-        shape = tf.shape(image)
-        return image, tf.stack(crop.sample_window(draws, shape[0], shape[1], min_area), axis=1)
+        return image, sampled(tf.shape(image)[0], tf.shape(image)[1])
 
     return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
 
@@ -61,11 +63,16 @@ def pair_maker(augmentation, ops, crops_only):
 
         return pair
 
-    def view(image, window, draws):
-        top, left, height, width = tf.unstack(window)
-        x = crop.resize(image[top : top + height, left : left + width], size)
+    @tf.function(jit_compile=True)
+    def finish(blocks, draws):
+        x = crop.join_blocks(blocks, size)
         if crops_only:
             return tf.cast(tf.round(x), tf.uint8)
         return augment(x[None], draws[None], augmentation)[0]
+
+    def view(image, window, draws):
+        top, left, height, width = tf.unstack(window)
+        part = image[top : top + height, left : left + width]
+        return finish(crop.resize_to_blocks(part, size), draws)
 
     return lambda image, windows, draws: tuple(view(image, windows[v], draws[v]) for v in range(2))

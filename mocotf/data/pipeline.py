@@ -47,8 +47,10 @@ def two_crops(
         uint8 `[n, S, S, 3]` each and float32 `[n, 2, DRAWS]`.
     """
     drawn = source.draw(order, first_step)
-    make = _pairs_of_arrays if source.shape else _pairs_of_files
-    batches = make(source, drawn, augmentation, order, crops_only, ops)
+    if source.shape:
+        batches = _pairs_of_arrays(source, drawn, augmentation, order, crops_only)
+    else:
+        batches = _pairs_of_files(source, drawn, augmentation, order, crops_only, ops)
     if data_service:
         # Dynamic sharding gives every step to one of the service's workers.
         batches = batches.apply(
@@ -73,9 +75,9 @@ def augment_crops(augmentation):
     return views
 
 
-def _pairs_of_arrays(source, drawn, augmentation, order, crops_only, ops):
-    """Returns batches of (x_q, x_k, draws) of images that have one size: made a batch at a time."""
-    del ops  # on whole batches, TensorFlow's are fast
+def _pairs_of_arrays(source, drawn, augmentation, order, crops_only):
+    """Returns batches of (x_q, x_k, draws) of images that have one size, made a batch at a time by
+    TensorFlow's operators, which are fast there."""
     batches = drawn.map(
         lambda key, handle: (source.load(handle), view_draws(order.seed, key)), **PARALLEL
     ).batch(order.share, drop_remainder=True)
@@ -117,12 +119,8 @@ def _pairs_of_files(source, drawn, augmentation, order, crops_only, ops):
 
     def missing(places, handles):
         bad = tf.sets.difference(tf.range(n)[None], places[None]).values
-        named = [tf.TensorSpec([], tf.string)]
-        return tf.map_fn(
-            lambda place: source.describe(tf.nest.map_structure(lambda x: x[place], handles)),
-            bad,
-            fn_output_signature=named[0],
-        )
+        bad = tf.nest.map_structure(lambda x: tf.gather(x, bad), handles)
+        return tf.map_fn(source.describe, bad, fn_output_signature=tf.string)
 
     steps = drawn.batch(n, drop_remainder=True)
     return steps.interleave(batch, cycle_length=2, num_parallel_calls=2, deterministic=True)
@@ -132,9 +130,10 @@ def _replace_bad(places, bad, x_q, x_k, draws, bad_images, n):
     """Puts the next decoded image of the batch, cyclically, in the place of each that is not."""
 
     def replaced():
-        reported = tf.numpy_function(bad_images.report, [bad], tf.int32)
-        none_left = tf.debugging.Assert(tf.size(places) > 0, [NOTHING_DECODES])
-        with tf.control_dependencies([reported, none_left]):
+        # Reported first, so that the error can name one.
+        with tf.control_dependencies([bad_images.report_in_graph(bad)]):
+            some_left = tf.debugging.Assert(tf.size(places) > 0, [NOTHING_DECODES])
+        with tf.control_dependencies([some_left]):
             following = tf.searchsorted(places, tf.range(n)) % tf.size(places)
         return tuple(tf.gather(x, following) for x in (x_q, x_k, draws))
 
@@ -166,14 +165,13 @@ def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
 
     blank = tf.zeros([augmentation.size, augmentation.size, 3])
 
-    def report(name):
-        return tf.numpy_function(bad_images.report, [name[None]], tf.int32)
-
     def view(handle, label):
         decoded, image = or_else(lambda: prepare(decode(source.load(handle)), augmentation), blank)
-        with tf.control_dependencies(
-            [tf.cond(decoded, lambda: 0, lambda: report(source.describe(handle)))]
-        ):
+
+        def report():
+            return bad_images.report_in_graph(source.describe(handle)[None])
+
+        with tf.control_dependencies([tf.cond(decoded, lambda: 0, report)]):
             return tf.identity(decoded), image, label
 
     views = examples.map(view, **PARALLEL)

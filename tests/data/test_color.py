@@ -129,7 +129,7 @@ def test_jitter_takes_each_image_through_its_own_order():
         np.testing.assert_allclose(ours[i], exact, atol=2e-5)
 
 
-@pytest.mark.parametrize("used", [(0,), (3,), (0, 1), (1, 2), (0, 2, 3)])
+@pytest.mark.parametrize("used", [(0,), (3,), (0, 1), (1, 2), (0, 2, 3), (0, 1, 2, 3)])
 def test_operators_of_strength_0_are_left_out(used):
     strengths = [0.4 if op in used else 0 for op in range(4)]
     factors = np.array([[1.4, 0.6, 1.3, 0.1]], np.float32)
