@@ -37,7 +37,7 @@ lint: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@
 
-# What tools/benchmark_input.py compares with.
+# What tools/benchmark_*.py compare with.
 peers: .venv-peers/installed
 
 .venv-peers/installed: requirements-peers.txt

@@ -19,21 +19,18 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
 
 import contextlib
-import importlib.metadata
-import json
 import statistics
-import subprocess
 import tempfile
 
 from absl import flags
 
-from mocotf.errors import UserError
+from tools.peers import environment
 from tools.peers import images
 from tools.peers.ours import BATCH
-from tools.peers.race import Side
 from tools.peers.race import median_ratio
 from tools.peers.race import median_steps
 from tools.peers.race import race
+from tools.peers.race import start_sides
 
 PEERS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
 OURS = {
@@ -79,7 +76,7 @@ flags.register_validator(
 
 def main():
     results = {"rounds": FLAGS.rounds, "pairs_per_round": FLAGS.pairs, "data_dir": FLAGS.data_dir}
-    results |= {"machine": machine(), "versions": versions()}
+    results |= {"machine": environment.machine(), "versions": versions()}
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         paths = images.find(FLAGS.data_dir, folder, BATCH) if FLAGS.data_dir else images.make(folder)
@@ -112,11 +109,7 @@ def ours(*arguments):
 
 def start(stack, found):
     """Starts all commands, and returns the sides once each has made its first pairs."""
-    folder = stack.enter_context(tempfile.TemporaryDirectory())
-    sides = {}
-    for name, arguments in found.items():
-        sides[name] = Side(name, arguments, os.path.join(folder, name))
-        stack.callback(sides[name].close)
+    sides = start_sides(stack, found)
     for side in sides.values():
         side.ask(2 * BATCH)
     return sides
@@ -152,34 +145,12 @@ def show(results):
         print(f"  {STAGES[name]:38}{milliseconds:6.3f}")
 
 
-def machine():
-    """Returns the processor's name, and how many cores there are."""
-    with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return {"cpu": names[0] if names else "unknown", "cores": os.cpu_count()}
-
-
 def versions():
     """Returns the versions of what is measured."""
-    found = {name: importlib.metadata.version(name) for name in OUR_VERSIONS}
-    found["python"] = sys.version.split()[0]
+    found = environment.versions(OUR_VERSIONS)
     if FLAGS.peers:
-        found["peers"] = peer_versions()
+        found["peers"] = environment.peer_versions(FLAGS.peers_python, PEER_VERSIONS, "--nopeers")
     return found
-
-
-def peer_versions():
-    """Asks the peers' Python for its packages' versions."""
-    code = "import importlib.metadata as m, json, sys\n"
-    code += "print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
-    try:
-        asked = [FLAGS.peers_python, "-c", code, *PEER_VERSIONS]
-        return json.loads(subprocess.run(asked, check=True, capture_output=True).stdout)
-    except (OSError, subprocess.CalledProcessError) as error:
-        raise UserError(
-            f"--peers_python={FLAGS.peers_python}: expected a Python with requirements-peers.txt, "
-            "found none; try: make peers, or --nopeers to measure ours alone"
-        ) from error
 
 
 if __name__ == "__main__":

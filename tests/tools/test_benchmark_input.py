@@ -97,7 +97,7 @@ def test_ratios_are_of_rounds_that_go_together():
 
 def test_steps_are_what_each_part_adds():
     rounds = [{"a": 1.0, "b": 3.0, "c": 4.0}, {"a": 2.0, "b": 4.0, "c": 5.0}, {"a": 3, "b": 6, "c": 9}]
-    assert race.median_steps(rounds, pairs=1000) == {"a": 2.0, "b": 2.0, "c": 1.0}
+    assert race.median_steps(rounds, amount=1000) == {"a": 2.0, "b": 2.0, "c": 1.0}
 
 
 def test_sides_take_turns_in_a_changing_order(tmp_path):
@@ -106,8 +106,8 @@ def test_sides_take_turns_in_a_changing_order(tmp_path):
     asked = []
     for name, side in sides.items():
         ask = side.ask
-        side.ask = lambda pairs, name=name, ask=ask: asked.append(name) or ask(pairs)
-    assert race.race(sides, rounds=3, pairs=4) == {"a": [0.5] * 3, "b": [0.5] * 3}
+        side.ask = lambda request, name=name, ask=ask: asked.append(name) or ask(request)
+    assert race.race(sides, rounds=3, request=4) == {"a": [0.5] * 3, "b": [0.5] * 3}
     assert "".join(asked) == "abbaab"
     for side in sides.values():
         side.close()

@@ -1,15 +1,16 @@
-"""Several programs that do the same work, timed in turns on one core."""
+"""Several programs that do the same work, timed in turns on the same cores."""
 
 import json
 import os
 import statistics
 import subprocess
+import tempfile
 
 from mocotf.errors import UserError
 
 
 class Side:
-    """A program that answers each line, a number of pairs, with the seconds that making them took.
+    """A program that answers each line, such as an amount of work, with JSON, such as its seconds.
 
     Args:
         name: for messages.
@@ -31,10 +32,10 @@ class Side:
                 env=environment,
             )
 
-    def ask(self, pairs):
+    def ask(self, request):
         """Returns what the program answers; nothing else runs until then."""
         try:
-            self._process.stdin.write(f"{pairs}\n")
+            self._process.stdin.write(f"{request}\n")
             self._process.stdin.flush()
             return json.loads(self._process.stdout.readline())
         except (BrokenPipeError, json.JSONDecodeError) as error:
@@ -59,21 +60,36 @@ class Side:
             self._process.wait()
 
 
-def race(sides, rounds, pairs):
+def start_sides(stack, commands):
+    """Returns the running sides of name → command; `stack`, a `contextlib.ExitStack`, ends them."""
+    folder = stack.enter_context(tempfile.TemporaryDirectory())
+    sides = {}
+    for name, command in commands.items():
+        sides[name] = Side(name, command, os.path.join(folder, name))
+        stack.callback(sides[name].close)
+    return sides
+
+
+def race(sides, rounds, request):
     """Returns each side's answers, one a round; the order turns by one from round to round.
 
     Args:
         sides: name → `Side`.
         rounds: how often each is asked.
-        pairs: what it is asked for.
+        request: what it is asked.
     """
     answers = {name: [] for name in sides}
     names = list(sides)
     for _ in range(rounds):
         for name in names:
-            answers[name].append(sides[name].ask(pairs))
+            answers[name].append(sides[name].ask(request))
         names.append(names.pop(0))
     return answers
+
+
+def ratios(seconds, other):
+    """Returns how many times faster one side is than another, round by round."""
+    return [b / a for a, b in zip(seconds, other, strict=True)]
 
 
 def median_ratio(seconds, other):
@@ -81,20 +97,20 @@ def median_ratio(seconds, other):
 
     The two are divided round by round: what slows a machine for a while slows both.
     """
-    return statistics.median(b / a for a, b in zip(seconds, other, strict=True))
+    return statistics.median(ratios(seconds, other))
 
 
-def median_steps(answers, pairs):
-    """Returns the milliseconds a pair that each entry of the answers adds to the one before it.
+def median_steps(answers, amount):
+    """Returns the milliseconds a piece that each entry of the answers adds to the one before it.
 
     Args:
         answers: a round each, {name: seconds of the work up to and with it}.
-        pairs: of an answer.
+        amount: pieces of work in an answer.
     """
     steps = {}
     before = dict.fromkeys(range(len(answers)), 0)
     for name in answers[0]:
         added = [answer[name] - before[r] for r, answer in enumerate(answers)]
-        steps[name] = statistics.median(added) / pairs * 1e3
+        steps[name] = statistics.median(added) / amount * 1e3
         before = {r: answer[name] for r, answer in enumerate(answers)}
     return steps
