@@ -1,6 +1,6 @@
 """The momentum update (arXiv 1911.05722, Eq. 2)."""
 
-import tensorflow as tf
+from mocotf.optim.together import update_together
 
 
 def copy_weights(source, target):
@@ -17,12 +17,8 @@ def momentum_update(key_encoder, query_encoder, m):
     theta_k = [v.value for v in key_encoder.trainable_variables]
     theta_q = [v.value for v in query_encoder.trainable_variables]
 
-    def follow(strategy, theta_k, theta_q):
+    def follow():
         for k, q in zip(theta_k, theta_q, strict=True):
-            strategy.extended.update(
-                k, lambda k, q: k.assign(m * k + (1 - m) * q), args=(q,), group=False
-            )
+            yield k, m * k + (1 - m) * q
 
-    tf.__internal__.distribute.interim.maybe_merge_call(
-        follow, tf.distribute.get_strategy(), theta_k, theta_q
-    )
+    update_together(follow)

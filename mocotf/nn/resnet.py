@@ -6,7 +6,9 @@ strided windows are padded explicitly by (k-1)/2 on every side, BN epsilon is 1e
 """
 
 import keras
+import tensorflow as tf
 
+from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
 
 # arch: (bottleneck?, blocks a stage)
@@ -82,7 +84,7 @@ class _Builder:
         # "same" pads strided windows on one side only; torchvision pads both by (k-1)/2.
         if kernel > 1 and stride > 1:
             x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
-        return keras.layers.Conv2D(
+        return Conv2D(
             channels,
             kernel,
             stride,
@@ -104,5 +106,23 @@ class _Builder:
         if stride > 1 or shortcut.shape[-1] != y.shape[-1]:
             shortcut = self.conv(shortcut, y.shape[-1], 1, stride, f"{name}.downsample.0")
             shortcut = self.norm(shortcut, f"{name}.downsample.1")
-        y = keras.layers.Add(name=f"{name}.add")([y, shortcut])
-        return self.relu(y, f"{name}.relu")
+        return AddReLU(name=f"{name}.relu")([y, shortcut])
+
+
+class Conv2D(keras.layers.Conv2D):
+    """`keras.layers.Conv2D`, with a faster gradient where there is one."""
+
+    def convolution_op(self, inputs, kernel):
+        if self.kernel_size == (1, 1) and inputs.dtype == tf.bfloat16 and hot.on_cpu():
+            return hot.pointwise_conv(inputs, kernel, self.strides[0])
+        return super().convolution_op(inputs, kernel)
+
+
+class AddReLU(keras.layers.Layer):
+    """max(x + shortcut, 0)."""
+
+    def call(self, inputs, training=False):
+        x, shortcut = inputs
+        if training and hot.on_cpu():
+            return hot.add_relu(x, shortcut)
+        return tf.nn.relu(x + shortcut)

@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from mocotf.optim.together import update_together
+
 
 class SGD(keras.optimizers.Optimizer):
     """SGD with momentum and coupled weight decay, the rule of `torch.optim.SGD`.
@@ -34,11 +36,20 @@ class SGD(keras.optimizers.Optimizer):
         """Returns the velocity v of a variable."""
         return self.velocities[self._get_variable_index(variable)]
 
-    def update_step(self, gradient, variable, learning_rate):
-        v = self.velocity_of(variable)
-        gradient = tf.cast(gradient, variable.dtype) + self.coupled_weight_decay * variable
-        self.assign(v, self.momentum * v.value + gradient)
-        self.assign_sub(variable, tf.cast(learning_rate, variable.dtype) * v.value)
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        """Sums gradients over replicas, then updates all variables at once; the base class would
+        call `update_step` for one after another."""
+        summed = self._all_reduce_sum_gradients(zip(grads, trainable_variables, strict=True))
+
+        def rule():
+            for g, variable in summed:
+                w, v = variable.value, self.velocity_of(variable).value
+                g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w
+                velocity = self.momentum * v + g
+                yield v, velocity
+                yield w, w - tf.cast(learning_rate, w.dtype) * velocity
+
+        update_together(rule)
 
     def get_config(self):
         config = super().get_config()
