@@ -37,6 +37,7 @@ from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.moco.config import Config
 from mocotf.moco.loss import chance
+from mocotf.moco.shuffle import shuffle_keys
 from mocotf.optim import schedules
 from mocotf.training.callback import Overseer
 from mocotf.training.callback import Plan
@@ -104,6 +105,10 @@ def main():
             data_service=FLAGS.data_service,
         )
 
+    def batches_from(step):
+        pairs = dataset_from(step)
+        return shuffle_keys(pairs, FLAGS.seed, step) if FLAGS.shuffle_bn == "input" else pairs
+
     if FLAGS.data_service:
         log.warning(
             "--data_service: with several workers batches come as they are ready, and a resumed run is "
@@ -133,7 +138,7 @@ def main():
     with guard_data(bad_images):
         fit(
             model,
-            dataset_from,
+            batches_from,
             steps_per_epoch=steps_per_epoch,
             total_steps=total_steps,
             callbacks=[overseer],

@@ -89,7 +89,7 @@ def make_model():
 def test_model_and_optimizer_are_the_papers(parse, name, T, layers):
     parse(from_file(name), *SMALL)
     model = make_model()
-    assert (model.m, model.T, model.symmetric, model.shuffle) == (0.999, T, False, True)
+    assert (model.m, model.T, model.symmetric, model.shuffle) == (0.999, T, False, "gather")
     assert model.queue.keys.shape == (65536, 128)
     assert len(model.query_encoder.head.layers) == layers
     optimizer = model.optimizer.get_config()
@@ -99,12 +99,12 @@ def test_model_and_optimizer_are_the_papers(parse, name, T, layers):
 
 def test_flags_reach_the_model(parse):
     parse(
-        *SMALL, "--symmetric", "--noshuffle_bn", "--bn_splits=4", "--seed=5", "--stem=cifar",
+        *SMALL, "--symmetric", "--shuffle_bn=off", "--bn_splits=4", "--seed=5", "--stem=cifar",
         "--moco_k=512", "--moco_dim=16", "--moco_m=.5", "--moco_t=.3",
         "--momentum=.8", "--weight_decay=.02",
     )  # fmt: skip
     model = make_model()
-    assert (model.m, model.T, model.symmetric, model.shuffle, model.seed) == (0.5, 0.3, True, False, 5)
+    assert (model.m, model.T, model.symmetric, model.shuffle, model.seed) == (0.5, 0.3, True, "off", 5)
     assert model.queue.keys.shape == (512, 16)
     optimizer = model.optimizer.get_config()
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.8, 0.02)

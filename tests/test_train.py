@@ -120,6 +120,7 @@ def test_the_saved_flags_start_the_same_run_elsewhere(tmp_path):
     [
         ("--arch=resnet51", 2, "value should be one of <resnet10|resnet18"),
         ("--moco_kk=1", 2, "Unknown command line flag 'moco_kk'. Did you mean: moco_k"),
+        ("--shuffle_bn=true", 2, "value should be one of <gather|input|off>"),
         ("--dataset=folder", 1, "--data_dir is missing; expected a folder of images"),
     ],
 )
@@ -156,6 +157,10 @@ MISTAKES = [
     (["--moco_k=300", "--symmetric"], "smaller than the 512 keys enqueued a step"),
     (["--batch_size=6401"], "has only 6400 images; expected at least one batch; try"),
     (["--batch_size=100", "--bn_splits=8"], r"multiple of 8 \(1 replicas x --bn_splits=8\); try 96"),
+    (
+        ["--shuffle_bn=input", "--symmetric"],
+        "to place them twice saves nothing; try --shuffle_bn=gather",
+    ),
     (["--cos", "--schedule=10"], "--cos and --schedule contradict each other"),
     (["--exp_steps=5", "--cos"], "--cos and --exp_steps contradict each other"),
     (["--blur_prob=.5"], "--blur_prob does nothing without --aug_plus"),
@@ -176,8 +181,14 @@ def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path):
     write_colours(str(tmp_path / "photos"), 8)
     options = [*FOLDER, "--aug_plus", f"--data_dir={tmp_path / 'photos'}", "--augment_on=device"]
     options += ["--num_logical_devices=2", "--bn_splits=1", "--checkpoint_every=2", "--steps=4"]
+    code, _, err = run(*options, f"--model_dir={tmp_path / 'gather'}")
+    assert code == 0, err
+    options += ["--shuffle_bn=input"]
     code, _, err = run(*options, f"--model_dir={tmp_path / 'whole'}")
     assert code == 0, err
+    # Who permutes the key images, before or after their augmentation, changes nothing.
+    losses = [[m["loss"] for m in metrics(tmp_path / run)[1:]] for run in ("gather", "whole")]
+    np.testing.assert_allclose(*losses, rtol=1e-4)
     shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
     for old in glob.glob(str(tmp_path / "stopped" / "checkpoints" / "ckpt-4.*")):
         os.remove(old)  # as if the run had been killed after step 2

@@ -7,6 +7,7 @@ from absl import flags
 from mocotf.data import recipe
 from mocotf.data.pair import OPS
 from mocotf.errors import UserError
+from mocotf.moco.shuffle import SHUFFLES
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import STEMS
 from mocotf.training.strategy import STRATEGIES
@@ -90,7 +91,13 @@ flags.DEFINE_integer(
     "BN groups a replica's batch is split into; 8 stands for the papers' 8 GPUs.",
     lower_bound=1,
 )
-flags.DEFINE_bool("shuffle_bn", True, "Permute key images over replicas and BN groups.")
+flags.DEFINE_enum(
+    "shuffle_bn",
+    "gather",
+    SHUFFLES,
+    "Permute key images over replicas and BN groups: gather, every replica gathers all of them; input, "
+    "the input pipeline permutes them, and only keys travel; off.",
+)
 flags.DEFINE_bool("symmetric", False, "Sum the loss of both directions; enqueues 2 keys an image.")
 # Optimisation
 flags.DEFINE_integer("epochs", 200, "Passes over the data.", lower_bound=1)
@@ -207,6 +214,11 @@ def check():
         numbers(name)
     _check_ranges()
     _check_data_service()
+    if FLAGS.shuffle_bn == "input" and FLAGS.symmetric:
+        raise UserError(
+            "--shuffle_bn=input with --symmetric: key images are queries too, and to place them twice "
+            "saves nothing; try --shuffle_bn=gather"
+        )
     if FLAGS.num_logical_devices > 1 and FLAGS.strategy == "one_device":
         raise UserError(
             f"--num_logical_devices={FLAGS.num_logical_devices} and --strategy=one_device contradict "

@@ -20,7 +20,7 @@ class Config:
     moco_m: float
     moco_t: float
     bn_splits: int
-    shuffle_bn: bool
+    shuffle_bn: str
     symmetric: bool
     momentum: float
     weight_decay: float

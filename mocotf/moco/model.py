@@ -2,10 +2,12 @@
 
 import tensorflow as tf
 
+from mocotf.errors import UserError
 from mocotf.moco.key_encoder import copy_weights
 from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import info_nce
 from mocotf.moco.queue import Queue
+from mocotf.moco.shuffle import SHUFFLES
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.moco.shuffle import permutation
@@ -25,9 +27,13 @@ class MoCo(Trainer):
         m: momentum of θk, in [0, 1): θk ← m·θk + (1 - m)·θq.
         T: temperature.
         symmetric: sum the loss of both directions, each view once query and once key.
-        shuffle: permute key images over replicas and BN groups.
+        shuffle: who permutes key images over replicas and BN groups: "gather" the step, which gathers
+            them; "input" the input pipeline, see `shuffle_keys`; "off" nobody.
         seed: of the queue's first rows and of the permutations.
         augment: makes (x_q, x_k) of a batch, on the device; None where batches are views already.
+
+    Raises:
+        UserError: `shuffle` is none of these, or "input" with `symmetric`.
     """
 
     def __init__(
@@ -39,11 +45,15 @@ class MoCo(Trainer):
         m,
         T,
         symmetric=False,
-        shuffle=True,
+        shuffle="gather",
         seed=0,
         augment=None,
     ):
         super().__init__(name="moco")
+        if shuffle not in SHUFFLES:
+            raise UserError(f"shuffle={shuffle!r}: expected one of {', '.join(SHUFFLES)}")
+        if shuffle == "input" and symmetric:
+            raise UserError("shuffle='input' with symmetric: key images are queries too; try 'gather'")
         self.query_encoder = query_encoder
         self.key_encoder = key_encoder
         copy_weights(query_encoder, key_encoder)
@@ -99,20 +109,20 @@ class MoCo(Trainer):
         """Encodes this replica's key images under shuffled BN, without gradient.
 
         Args:
-            x_k: `[n, H, W, 3]`.
+            x_k: `[n, H, W, 3]`; with shuffle "input" the share of the permuted batch.
             direction: 0, or 1 for the second half of the symmetric loss; each permutes anew.
 
         Returns:
-            (k, all_k): the keys of `x_k` `[n, C]`, and those of all replicas `[N, C]` in their order.
+            (k, all_k): the keys of this replica's queries `[n, C]`, and of all queries `[N, C]`.
         """
-        if not self.shuffle:
+        if self.shuffle == "off":
             k = self.key_encoder(x_k, training=True)
             return k, all_gather(k)
-        everyone = all_gather(x_k)
-        order = permutation(
-            self.seed, self.optimizer.iterations.value, direction, tf.shape(everyone)[0]
-        )
-        k = self.key_encoder(tf.gather(everyone, own_share(order)), training=True)
+        N = tf.shape(x_k)[0] * tf.distribute.get_replica_context().num_replicas_in_sync
+        order = permutation(self.seed, self.optimizer.iterations.value, direction, N)
+        if self.shuffle == "gather":
+            x_k = tf.gather(all_gather(x_k), own_share(order))
+        k = self.key_encoder(x_k, training=True)
         all_k = tf.gather(all_gather(k), tf.argsort(order))
         return own_share(all_k), all_k
 

@@ -6,16 +6,41 @@ the batch statistics a key sees come from another subset than its query's. Queri
 
 import tensorflow as tf
 
+SHUFFLES = ("gather", "input", "off")  # who permutes: the step, the input pipeline, nobody
+
 
 def permutation(seed, step, direction, N):
     """Returns a random permutation of range(N), int32 `[N]`: a pure function of the arguments.
 
     Being stateless it is the same on every replica without communication, and after a resume.
     """
+    # Named, for left to TensorFlow the algorithm is the device's, and host and device must agree.
+    alg = "philox"
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
-    key = tf.random.experimental.stateless_fold_in(key, tf.cast(direction, tf.int64))
-    draws = tf.random.stateless_uniform([N], key, minval=None, maxval=None, dtype=tf.int32)
+    key = tf.random.experimental.stateless_fold_in(key, tf.cast(direction, tf.int64), alg)
+    draws = tf.random.stateless_uniform([N], key, None, None, tf.int32, alg=alg)
     return tf.argsort(draws, stable=True)
+
+
+def shuffle_keys(batches, seed, first_step=0):
+    """Returns the batches that a model with shuffle "input" takes: key images permuted beforehand.
+
+    Args:
+        batches: dataset of global batches, `(x_q, x_k)`, each `[N, H, W, 3]`, or `(x_q, x_k, draws)`,
+            draws `[N, 2, D]` of both views, which go with their images.
+        seed: the model's.
+        first_step: step of the run that takes the first batch.
+    """
+
+    def shuffled(step, batch):
+        x_q, x_k, *draws = batch
+        order = permutation(seed, step, 0, tf.shape(x_k)[0])
+        draws = [tf.stack([d[:, 0], tf.gather(d[:, 1], order)], axis=1) for d in draws]
+        return x_q, tf.gather(x_k, order), *draws
+
+    # Parallel only to be ahead of the step: deterministic, it keeps the order.
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    return batches.enumerate(first_step).map(shuffled, **parallel)
 
 
 def all_gather(x):

@@ -30,10 +30,20 @@ class Both:
         strategy: of the mocotf side.
         schedule: step → learning rate, float64.
         dtype: "float32" or "float64"; the Keras policy must be set to it.
-        mlp, bn_splits, symmetric: of the model.
+        mlp, bn_splits, symmetric, shuffle: of the model.
     """
 
-    def __init__(self, strategy, schedule, *, dtype, mlp=True, bn_splits=1, symmetric=False):
+    def __init__(
+        self,
+        strategy,
+        schedule,
+        *,
+        dtype,
+        mlp=True,
+        bn_splits=1,
+        symmetric=False,
+        shuffle="gather",
+    ):
         self.symmetric = symmetric
         self.schedule = schedule
         self.strategy = strategy
@@ -46,7 +56,8 @@ class Both:
                 )
                 for _ in range(2)
             ]
-            self.model = model.MoCo(*encoders, K=K, m=M, T=T, symmetric=symmetric, seed=SEED)
+            options = {"symmetric": symmetric, "shuffle": shuffle, "seed": SEED}
+            self.model = model.MoCo(*encoders, K=K, m=M, T=T, **options)
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
             self.model.optimizer.build(self.model.query_encoder.trainable_variables)
         torch.manual_seed(SEED)
@@ -74,6 +85,8 @@ class Both:
         """Takes a step on both sides; returns ((loss, logits), (loss, logits)), mocotf's first."""
         rng = np.random.default_rng(step)
         x_q, x_k = rng.normal(size=(2, BATCH, SIDE, SIDE, 3)).astype(self.dtype)
+        orders = [permutation(SEED, step, d, BATCH).numpy() for d in range(2)]
+        placed = x_q, (x_k[orders[0]] if self.model.shuffle == "input" else x_k)
         replicas = self.strategy.num_replicas_in_sync
         share = BATCH // replicas
 
@@ -82,11 +95,10 @@ class Both:
                 context.replica_id_in_sync_group * share,
                 (context.replica_id_in_sync_group + 1) * share,
             )
-            return tf.constant(x_q[rows]), tf.constant(x_k[rows])
+            return tuple(tf.constant(x[rows]) for x in placed)
 
         views = self.strategy.experimental_distribute_values_from_function(own)
         mine = [value.numpy() for value in self._step(views)]
-        orders = [permutation(SEED, step, d, BATCH).numpy() for d in range(2)]
         theirs = self.oracle.step(
             *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (x_q, x_k)),
             float(self.schedule(step)),

@@ -7,7 +7,9 @@ import tensorflow as tf
 
 from mocotf.data import recipe
 from mocotf.data.pipeline import augment_crops
+from mocotf.errors import UserError
 from mocotf.moco.model import MoCo
+from mocotf.moco.shuffle import shuffle_keys
 from mocotf.nn.encoder import build_encoder
 from mocotf.optim.sgd import SGD
 
@@ -39,7 +41,8 @@ def pairs(seed=0):
 
 def train(model, steps):
     model.steps_per_epoch = model.total_steps = steps
-    model.fit(pairs(), steps_per_epoch=steps, verbose=0, shuffle=False)
+    batches = shuffle_keys(pairs(), model.seed) if model.shuffle == "input" else pairs()
+    model.fit(batches, steps_per_epoch=steps, verbose=0, shuffle=False)
     return model
 
 
@@ -111,9 +114,33 @@ def test_shuffling_matters_with_two_bn_groups_and_not_with_one(replicas):
     def keys_after_a_step(bn_splits, shuffle):
         return train(make_model(replicas(1), bn_splits, shuffle=shuffle), 1).queue.keys.numpy()
 
-    apart = np.abs(keys_after_a_step(4, True) - keys_after_a_step(4, False)).max()
-    together = np.abs(keys_after_a_step(1, True) - keys_after_a_step(1, False)).max()
+    apart = np.abs(keys_after_a_step(4, "gather") - keys_after_a_step(4, "off")).max()
+    together = np.abs(keys_after_a_step(1, "gather") - keys_after_a_step(1, "off")).max()
     assert apart > 1e-2 and together < 1e-5
+
+
+@pytest.mark.parametrize(("count", "bn_splits"), [(1, 2), (2, 1)])
+def test_input_and_step_may_permute_the_key_images_alike(replicas, count, bn_splits):
+    gather, input_ = (
+        train(make_model(replicas(count), bn_splits, shuffle=shuffle, seed=7), 5)
+        for shuffle in ("gather", "input")
+    )
+    np.testing.assert_array_equal(gather.queue.keys.numpy(), input_.queue.keys.numpy())
+    for name in ("query_encoder", "key_encoder"):
+        for a, b in zip(*(weights(getattr(m, name)) for m in (gather, input_)), strict=True):
+            np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"shuffle": True}, "expected one of gather"),
+        ({"shuffle": "input", "symmetric": True}, "gather"),
+    ],
+)
+def test_a_shuffle_that_cannot_be_is_refused(replicas, options, message):
+    with pytest.raises(UserError, match=message):
+        make_model(replicas(1), **options)
 
 
 def test_symmetric_loss_enqueues_both_views(replicas):

@@ -1,11 +1,13 @@
 """The permutation of shuffled batch norm, and what it is for."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.moco.shuffle import permutation
+from mocotf.moco.shuffle import shuffle_keys
 
 
 def test_is_a_permutation_and_a_pure_function_of_its_arguments():
@@ -14,6 +16,22 @@ def test_is_a_permutation_and_a_pure_function_of_its_arguments():
     np.testing.assert_array_equal(a, permutation(1, 2, 0, 64))
     for other in ((2, 2, 0), (1, 3, 0), (1, 2, 1)):
         assert (a != permutation(*other, 64).numpy()).mean() > 0.8
+
+
+@pytest.mark.parametrize("with_draws", [False, True])
+def test_of_a_batch_the_key_images_and_their_draws_are_permuted(with_draws):
+    rng = np.random.default_rng(0)
+    batches = [rng.random((4, 16, 5, 5, 3)), rng.random((4, 16, 5, 5, 3)), rng.random((4, 16, 2, 9))]
+    batches = tuple(batches[: 2 + with_draws])
+    shuffled = shuffle_keys(tf.data.Dataset.from_tensor_slices(batches), seed=3, first_step=100)
+    assert len(shuffled) == 4
+    for i, (x_q, x_k, *draws) in enumerate(shuffled):
+        order = permutation(3, 100 + i, 0, 16).numpy()
+        np.testing.assert_array_equal(x_q, batches[0][i])
+        np.testing.assert_array_equal(x_k, batches[1][i][order])
+        for d in draws:
+            np.testing.assert_array_equal(d[:, 0], batches[2][i][:, 0])
+            np.testing.assert_array_equal(d[:, 1], batches[2][i][order][:, 1])
 
 
 def test_sends_every_place_to_every_place():

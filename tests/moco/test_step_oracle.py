@@ -27,7 +27,13 @@ CASES = {
         "symmetric": True,
         "schedule": COSINE_LR,
     },
+    "shuffled input": {"bn_splits": 4, "shuffle": "input", "schedule": STEP_LR},
+    "2 replicas, shuffled input": {"replicas": 2, "shuffle": "input", "schedule": COSINE_LR},
 }
+# Who permutes the key images changes nothing about rounding.
+RUNS = [
+    (c, d) for c in CASES for d in ("float32", "float64") if d == "float64" or "shuffle" not in CASES[c]
+]
 EACH_STEP = {"float32": 1e-4, "float64": 1e-9}
 AT_THE_END = {"float32": 1e-3, "float64": 1e-9}
 
@@ -47,9 +53,8 @@ def run(replicas, dtype, case):
     return steps, differences(both)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("case", CASES)
-def test_thirty_steps_agree_with_the_oracle(replicas, dtype, case):
+@pytest.mark.parametrize(("case", "dtype"), RUNS)
+def test_thirty_steps_agree_with_the_oracle(replicas, case, dtype):
     steps, end = run(replicas, dtype, case)
     for quantity, difference in steps.items():
         agree(f"step: {quantity}, each of 30 steps, {dtype}, {case}", difference, EACH_STEP[dtype])

@@ -31,7 +31,8 @@ from tools.peers.serve import seconds
 from tools.peers.serve import serve
 
 V2 = {"width": 1.0, "stem": "imagenet", "mlp": True, "moco_dim": 128, "moco_m": 0.999, "moco_t": 0.2}
-V2 |= {"bn_splits": 1, "shuffle_bn": True, "symmetric": False, "momentum": 0.9, "weight_decay": 1e-4}
+V2 |= {"bn_splits": 1, "shuffle_bn": "gather", "symmetric": False}
+V2 |= {"momentum": 0.9, "weight_decay": 1e-4}
 
 
 class Bench:
