@@ -16,9 +16,4 @@ def momentum_update(key_encoder, query_encoder, m):
     """
     theta_k = [v.value for v in key_encoder.trainable_variables]
     theta_q = [v.value for v in query_encoder.trainable_variables]
-
-    def follow():
-        for k, q in zip(theta_k, theta_q, strict=True):
-            yield k, m * k + (1 - m) * q
-
-    update_together(follow)
+    update_together(lambda: [(k, m * k + (1 - m) * q) for k, q in zip(theta_k, theta_q, strict=True)])

@@ -42,12 +42,13 @@ class SGD(keras.optimizers.Optimizer):
         summed = self._all_reduce_sum_gradients(zip(grads, trainable_variables, strict=True))
 
         def rule():
+            new = []
             for g, variable in summed:
                 w, v = variable.value, self.velocity_of(variable).value
                 g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w
                 velocity = self.momentum * v + g
-                yield v, velocity
-                yield w, w - tf.cast(learning_rate, w.dtype) * velocity
+                new += [(v, velocity), (w, w - tf.cast(learning_rate, w.dtype) * velocity)]
+            return new
 
         update_together(rule)
 

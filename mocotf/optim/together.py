@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def update_together(rule):
-    """Runs `rule()`, which yields (variable, new value), and assigns; in replica context.
+    """Runs `rule()`, which returns pairs (variable, new value), and assigns; in replica context.
 
     XLA fuses what makes a value into the loop that writes it: TensorFlow would write every
     intermediate. Each replica assigns to its own copy, without a look at the others'.
