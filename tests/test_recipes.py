@@ -101,13 +101,14 @@ def test_flags_reach_the_model(parse):
     parse(
         *SMALL, "--symmetric", "--shuffle_bn=off", "--bn_splits=4", "--seed=5", "--stem=cifar",
         "--moco_k=512", "--moco_dim=16", "--moco_m=.5", "--moco_t=.3",
-        "--momentum=.8", "--weight_decay=.02",
+        "--momentum=.8", "--weight_decay=.02", "--remat",
     )  # fmt: skip
     model = make_model()
     assert (model.m, model.T, model.symmetric, model.shuffle, model.seed) == (0.5, 0.3, True, "off", 5)
     assert model.queue.keys.shape == (512, 16)
     optimizer = model.optimizer.get_config()
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.8, 0.02)
+    assert model.query_encoder.remat and not model.key_encoder.remat  # keys have no backward pass
     for encoder in (model.query_encoder, model.key_encoder):
         assert encoder.backbone.get_layer("bn1").groups == 4
         assert encoder.backbone.get_layer("conv1").kernel.shape[:2] == (3, 3)

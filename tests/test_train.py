@@ -192,7 +192,8 @@ def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path):
     shutil.copytree(tmp_path / "whole", tmp_path / "stopped")
     for old in glob.glob(str(tmp_path / "stopped" / "checkpoints" / "ckpt-4.*")):
         os.remove(old)  # as if the run had been killed after step 2
-    code, out, err = run(*options, f"--model_dir={tmp_path / 'stopped'}")
+    # What was short of memory may go on with --remat, which changes no result.
+    code, out, err = run(*options, "--remat", f"--model_dir={tmp_path / 'stopped'}")
     assert code == 0 and "at step 2 of 4" in out, err
     assert comparable(metrics(tmp_path / "whole")) == comparable(metrics(tmp_path / "stopped"))
 

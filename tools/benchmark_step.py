@@ -34,7 +34,7 @@ from tools.peers.race import start_sides
 
 PEERS_FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers")
 PRECISIONS = ("float32", "mixed_bfloat16")
-SETTINGS = ("arch", "moco_k", "batch_size", "image_size")
+SETTINGS = ("arch", "moco_k", "batch_size", "image_size", "remat")
 OUR_VERSIONS = ("tensorflow", "keras", "numpy")
 PEER_VERSIONS = ("torch",)
 UNTIMED = 3  # steps at the start, of which the memory is read
@@ -48,6 +48,7 @@ flags.DEFINE_enum("arch", "resnet50", list(ARCHITECTURES), "Backbone.")
 flags.DEFINE_integer("image_size", 224, "Side of a view, pixels.", lower_bound=8)
 flags.DEFINE_integer("batch_size", 64, "Images a step.", lower_bound=1)
 flags.DEFINE_integer("moco_k", 65536, "Keys in the queue.", lower_bound=1)
+flags.DEFINE_bool("remat", False, "Of our side only: as the flag of mocotf.train.")
 flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
 flags.DEFINE_integer("steps", 1, "Steps a side takes in a round.", lower_bound=1)
 flags.DEFINE_integer("threads", 0, "Cores to use; 0 for all that there are.", lower_bound=0)

@@ -150,6 +150,13 @@ flags.DEFINE_enum(
     ["float32", "mixed_bfloat16"],
     "Of the encoders; loss, queue and momentum update stay float32.",
 )
+flags.DEFINE_bool(
+    "remat",
+    False,
+    "Gradient checkpointing: keep only what the query encoder's stem and residual blocks take in, and "
+    "compute the rest again for the gradient. Saves most of the memory that grows with the batch, "
+    "costs one more forward pass a step; changes no result.",
+)
 flags.DEFINE_integer("steps_per_execution", 1, "Steps between returns to Python.", lower_bound=1)
 flags.DEFINE_integer(
     "log_every", 10, "Steps between records in metrics.jsonl and TensorBoard.", lower_bound=1
@@ -179,7 +186,7 @@ flags.DEFINE_enum(
 )
 
 # Flags that change what is shown or kept, not what is computed.
-NEUTRAL = {"log_every", "checkpoint_every", "steps_per_execution"}
+NEUTRAL = {"log_every", "checkpoint_every", "steps_per_execution", "remat"}
 NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
 NEUTRAL |= {"max_bad_images", "data_service"}
 # Flags that are lists of numbers, and how many; None for any.

@@ -25,6 +25,7 @@ class Config:
     momentum: float
     weight_decay: float
     seed: int
+    remat: bool = False
 
     @classmethod
     def from_flags(cls, values):
@@ -36,9 +37,11 @@ class Config:
                 return value == "true"
             return field.type(value)
 
-        return cls(**{field.name: convert(field) for field in dataclasses.fields(cls)})
+        # A run may have been saved before a field with a default was there.
+        known = [field for field in dataclasses.fields(cls) if field.name in values]
+        return cls(**{field.name: convert(field) for field in known})
 
-    def build_encoder(self, name=None):
+    def build_encoder(self, name=None, *, remat=False):
         """Returns a new encoder."""
         return build_encoder(
             self.arch,
@@ -47,6 +50,7 @@ class Config:
             width=self.width,
             stem=self.stem,
             bn_splits=self.bn_splits,
+            remat=remat,
             name=name,
         )
 
@@ -59,7 +63,7 @@ class Config:
             compile_options: of `keras.Model.compile`.
         """
         model = MoCo(
-            self.build_encoder("query_encoder"),
+            self.build_encoder("query_encoder", remat=self.remat),
             self.build_encoder("key_encoder"),
             K=self.moco_k,
             m=self.moco_m,

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from mocotf.nn.heads import linear_head
 from mocotf.nn.heads import mlp_head
+from mocotf.nn.remat import recomputed
+from mocotf.nn.resnet import parts
 from mocotf.nn.resnet import resnet
 
 
@@ -14,24 +16,49 @@ class Encoder(keras.Model):
     Attributes:
         backbone: images to pooled features `[n, C]`; what is kept after pre-training.
         head: features to `[n, dim]`; what is thrown away.
+        remat: in training, keep only what stem and residual blocks take in, and compute the rest again
+            for the gradient: less memory, a longer step, the same results.
     """
 
-    def __init__(self, backbone, head, name=None):
+    def __init__(self, backbone, head, *, remat=False, name=None):
         super().__init__(name=name)
         self.backbone = backbone
         self.head = head
+        self.remat = remat
+        if remat:
+            # A function, so that Keras and checkpoints do not see the layers twice.
+            self._recomputed_features = _recomputed_features(backbone)
         self.built = True  # both parts are
 
     def call(self, images, training=False):
-        z = self.head(self.backbone(images, training=training), training=training)
+        if training and self.remat:
+            features = self._recomputed_features(images)
+        else:
+            features = self.backbone(images, training=training)
+        z = self.head(features, training=training)
         # Under a bfloat16 or float16 policy everything from here on is float32.
         z = tf.cast(z, tf.float64 if z.dtype == tf.float64 else tf.float32)
         return tf.math.l2_normalize(z, axis=-1)
 
 
-def build_encoder(arch, *, dim=128, mlp=False, width=1.0, stem="imagenet", bn_splits=1, name=None):
-    """Returns a new `Encoder`; arguments as in `resnet`, `mlp` chooses MoCo v2's head."""
+def _recomputed_features(backbone):
+    """Returns a backbone in training, images `[n, H, W, 3]` → `[n, C]`, recomputed part by part."""
+    *stem_and_blocks, pooling = parts(backbone)
+    stem_and_blocks = [recomputed(part) for part in stem_and_blocks]
+
+    def features(x):
+        for part in stem_and_blocks:
+            x = part(x)
+        return pooling(x)
+
+    return features
+
+
+def build_encoder(
+    arch, *, dim=128, mlp=False, width=1.0, stem="imagenet", bn_splits=1, remat=False, name=None
+):
+    """Returns a new `Encoder`; arguments as in `resnet` and `Encoder`, `mlp` chooses MoCo v2's head."""
     backbone = resnet(arch, width=width, stem=stem, bn_splits=bn_splits)
     features = backbone.output_shape[-1]
     head = mlp_head(features, dim) if mlp else linear_head(features, dim)
-    return Encoder(backbone, head, name=name)
+    return Encoder(backbone, head, remat=remat, name=name)

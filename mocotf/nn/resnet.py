@@ -5,6 +5,8 @@ and matters for exchanging weights: no convolution bias, the stride sits in the 
 strided windows are padded explicitly by (k-1)/2 on every side, BN epsilon is 1e-5.
 """
 
+import itertools
+
 import keras
 import tensorflow as tf
 
@@ -54,6 +56,13 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
             x = block(build, x, planes * 2**stage, stride, f"layer{stage + 1}.{index}")
     features = keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
     return keras.Model(images, features, name=name or arch)
+
+
+def parts(backbone):
+    """Returns a backbone's stem, each residual block, and pooling: models in a row, of its layers."""
+    ends = [layer.output for layer in backbone.layers if isinstance(layer, AddReLU)]
+    bounds = [backbone.input, backbone.get_layer("layer1.0.conv1").input, *ends, backbone.output]
+    return [keras.Model(begin, end) for begin, end in itertools.pairwise(bounds)]
 
 
 def _basic_block(build, x, planes, stride, name):

@@ -37,9 +37,11 @@ def run(*arguments):
 
 
 def test_ours_alone():
-    code, found, err = run("--peer=none", "--precision=float32", "--rounds=2", "--threads=1")
+    options = "--precision=float32", "--rounds=2", "--threads=1", "--remat"
+    code, found, err = run("--peer=none", *options)
     assert code == 0, err
-    assert found["threads"] == 1 and found["batch_size"] == 8 and "mixed_bfloat16" not in found
+    assert found["threads"] == 1 and found["batch_size"] == 8 and found["remat"] is True
+    assert "mixed_bfloat16" not in found
     assert "tensorflow" in found["versions"] and "peers" not in found["versions"]
     numbers = found["float32"]
     assert not any(name.startswith(("peer", "ratio")) for name in numbers)

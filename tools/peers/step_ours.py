@@ -39,17 +39,17 @@ class Bench:
     """A model and what is timed of it.
 
     Args:
-        arch, moco_k: as the flags of mocotf.train; the rest is MoCo v2's.
+        arch, moco_k, remat: as the flags of mocotf.train; the rest is MoCo v2's.
         batch_size, image_size: of the views.
         precision: of the encoders.
     """
 
-    def __init__(self, arch, moco_k, batch_size, image_size, precision):
+    def __init__(self, arch, moco_k, batch_size, image_size, precision, remat=False):
         keras.utils.set_random_seed(0)
         keras.config.set_dtype_policy(precision)
         self.strategy = make_strategy("one_device")  # what `auto` is on a CPU
         with self.strategy.scope():
-            config = Config(arch=arch, moco_k=moco_k, seed=0, **V2)
+            config = Config(arch=arch, moco_k=moco_k, seed=0, remat=remat, **V2)
             self.model = config.build_model(Cosine(0.03, total=1_000_000))
         shape = [batch_size, image_size, image_size, 3]
         self.views = tf.random.normal(shape), tf.random.normal(shape)

@@ -1,0 +1,139 @@
+"""Gradient checkpointing changes no gradient, no statistic and no checkpoint, and saves memory."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.nn.encoder import build_encoder
+
+CASES = [
+    ("float32", "resnet10", 2, 2),
+    ("mixed_bfloat16", "resnet10", 2, 1),
+    ("mixed_bfloat16", "resnet50", 1, 2),
+    ("float64", "resnet10", 1, 1),
+]
+
+
+def build(strategy, arch="resnet10", bn_splits=1, remat=True):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        return build_encoder(
+            arch, width=1 / 8, stem="small", dim=8, mlp=True, bn_splits=bn_splits, remat=remat
+        )
+
+
+def gradients(strategy, encoder, steps):
+    """Returns each replica's gradients of the last of some steps, which change statistics only."""
+    images = tf.random.stateless_normal([steps, 8, 32, 32, 3], [0, 1])
+    weights = tf.random.stateless_normal([8, 8], [0, 2])
+
+    @tf.function
+    def step(images):
+        def on_replica(images):
+            replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+            images = tf.roll(images, replica, axis=1) * (1 + tf.cast(replica, tf.float32))
+            with tf.GradientTape() as tape:
+                q = encoder(images, training=True)
+                total = tf.reduce_sum(tf.cast(q, tf.float32) * weights)
+            return tape.gradient(total, [v.value for v in encoder.trainable_variables])
+
+        return [
+            strategy.experimental_local_results(g) for g in strategy.run(on_replica, args=(images,))
+        ]
+
+    for x in images:
+        found = step(x)
+    return [[g.numpy() for g in everywhere] for everywhere in found]
+
+
+def statistics(strategy, encoder):
+    """Returns each replica's moving statistics."""
+    values = [v.value for v in encoder.non_trainable_variables]
+    return [[s.numpy() for s in strategy.experimental_local_results(value)] for value in values]
+
+
+@pytest.mark.parametrize(("policy", "arch", "count", "bn_splits"), CASES)
+def test_gradients_and_moving_statistics_are_the_same_to_the_bit(
+    replicas, policy, arch, count, bn_splits
+):
+    keras.config.set_dtype_policy(policy)
+    strategy = replicas(count)
+    found = []
+    for remat in (False, True):
+        encoder = build(strategy, arch, bn_splits, remat)
+        start = statistics(strategy, encoder)
+        found.append((gradients(strategy, encoder, 2), statistics(strategy, encoder)))
+    for plain, recomputed in zip(*found, strict=True):
+        for a, b in zip(plain, recomputed, strict=True):
+            np.testing.assert_array_equal(a, b)
+    for before, after in zip(start, statistics(strategy, encoder), strict=True):
+        assert all(np.any(a != b) for a, b in zip(before, after, strict=True))
+
+
+def test_statistics_follow_once_in_a_step(replicas):
+    strategy = replicas(1)
+    encoder = build(strategy)
+    gradients(strategy, encoder, 1)
+    images = tf.random.stateless_normal([1, 8, 32, 32, 3], [0, 1])[0]
+    stem = keras.Model(encoder.backbone.input, encoder.backbone.get_layer("conv1").output)
+    mean = tf.reduce_mean(stem(images), [0, 1, 2])
+    moving = encoder.backbone.get_layer("bn1").moving_mean
+    np.testing.assert_allclose(moving.numpy(), 0.1 * mean, rtol=1e-4, atol=1e-6)
+
+
+def test_weights_and_checkpoints_are_the_same(replicas, tmp_path):
+    plain, recomputed = (build(replicas(1), remat=remat) for remat in (False, True))
+    assert [w.path for w in plain.weights] == [w.path for w in recomputed.weights]
+    for encoder in (plain, recomputed):
+        encoder.weights[0].assign_add(tf.ones_like(encoder.weights[0].value))
+    path = tf.train.Checkpoint(model=plain).write(str(tmp_path / "ckpt"))
+    other = build(replicas(1))
+    tf.train.Checkpoint(model=other).read(path).assert_consumed()
+    for a, b in zip(plain.weights, other.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
+    path = tf.train.Checkpoint(model=recomputed).write(str(tmp_path / "back"))
+    tf.train.Checkpoint(model=build(replicas(1), remat=False)).read(path).assert_consumed()
+
+
+MEMORY = """
+import sys
+import tensorflow as tf
+from mocotf.nn.encoder import build_encoder
+from tools.peers.serve import resident_mb
+
+encoder = build_encoder("resnet50", width=1 / 4, stem="small", remat=sys.argv[1] == "True")
+
+@tf.function(input_signature=[tf.TensorSpec([None, 64, 64, 3])])
+def step(images):
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(encoder(images, training=True)[:, 0])
+    return tape.gradient(total, [v.value for v in encoder.trainable_variables])
+
+step(tf.zeros([1, 64, 64, 3]))
+before = resident_mb()
+step(tf.zeros([128, 64, 64, 3]))
+print(resident_mb("VmHWM") - before)
+"""
+
+
+def test_a_pass_there_and_back_needs_half_the_memory():
+    # TensorFlow must neither merge both computations nor begin the second one early.
+    plain, recomputed = (_megabytes(remat) for remat in (False, True))
+    assert recomputed < 0.6 * plain
+
+
+def _megabytes(remat):
+    process = subprocess.run(
+        [sys.executable, "-c", MEMORY, str(remat)],
+        cwd=os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))),
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert process.returncode == 0, process.stderr
+    return float(process.stdout)
