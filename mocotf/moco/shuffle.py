@@ -36,7 +36,7 @@ def shuffle_keys(batches, seed, first_step=0):
         x_q, x_k, *draws = batch
         order = permutation(seed, step, 0, tf.shape(x_k)[0])
         draws = [tf.stack([d[:, 0], tf.gather(d[:, 1], order)], axis=1) for d in draws]
-        return x_q, tf.gather(x_k, order), *draws
+        return x_q, tf.ensure_shape(tf.gather(x_k, order), x_k.shape), *draws
 
     # Parallel only to be ahead of the step: deterministic, it keeps the order.
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}

@@ -123,7 +123,8 @@ class Conv2D(keras.layers.Conv2D):
 
     def convolution_op(self, inputs, kernel):
         if self.kernel_size == (1, 1) and inputs.dtype == tf.bfloat16 and hot.on_cpu():
-            return hot.pointwise_conv(inputs, kernel, self.strides[0])
+            # A tensor, for a custom gradient would have to know of a variable.
+            return hot.pointwise_conv(inputs, tf.cast(kernel, inputs.dtype), self.strides[0])
         return super().convolution_op(inputs, kernel)
 
 
