@@ -25,6 +25,7 @@ class Config:
     momentum: float
     weight_decay: float
     seed: int
+    grad_accum_steps: int = 1
 
     @classmethod
     def from_flags(cls, values):
@@ -36,7 +37,9 @@ class Config:
                 return value == "true"
             return field.type(value)
 
-        return cls(**{field.name: convert(field) for field in dataclasses.fields(cls)})
+        # A run saved before a flag existed does not name it.
+        named = [field for field in dataclasses.fields(cls) if field.name in values]
+        return cls(**{field.name: convert(field) for field in named})
 
     def build_encoder(self, name=None):
         """Returns a new encoder."""
@@ -66,6 +69,7 @@ class Config:
             T=self.moco_t,
             symmetric=self.symmetric,
             shuffle=self.shuffle_bn,
+            grad_accum_steps=self.grad_accum_steps,
             seed=self.seed,
             augment=augment,
         )

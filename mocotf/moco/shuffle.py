@@ -18,6 +18,23 @@ def permutation(seed, step, direction, N):
     return tf.argsort(draws, stable=True)
 
 
+def within_micro_batches(order, n, A):
+    """Returns the permutation that is `order` `[N]` within each micro-batch: images of one take places
+    of the same, in the succession that `order` has them.
+
+    Args:
+        order: a permutation of range(N).
+        n: images a replica.
+        A: micro-batches; the a-th has the a-th of A contiguous parts of every replica's n.
+    """
+    if A == 1:
+        return order
+    micro_batch = tf.range(tf.size(order)) % n // (n // A)  # of an image, and of a place
+    images = tf.gather(order, tf.argsort(tf.gather(micro_batch, order), stable=True))
+    places = tf.argsort(micro_batch, stable=True)
+    return tf.gather(images, tf.argsort(places))
+
+
 def all_gather(x):
     """Returns `x` `[n, …]` of every replica, concatenated in replica order to `[N, …]`."""
     replica = tf.distribute.get_replica_context()
