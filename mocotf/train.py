@@ -107,7 +107,10 @@ def main():
 
     def batches_from(step):
         pairs = dataset_from(step)
-        return shuffle_keys(pairs, FLAGS.seed, step) if FLAGS.shuffle_bn == "input" else pairs
+        if FLAGS.shuffle_bn != "input":
+            return pairs
+        replicas = strategy.num_replicas_in_sync
+        return shuffle_keys(pairs, FLAGS.seed, step, replicas, FLAGS.grad_accum_steps)
 
     if FLAGS.data_service:
         log.warning(
@@ -172,11 +175,12 @@ def make_source():
 def check_batch(replicas):
     """Holds the batch against the devices and the queue."""
     groups = replicas * FLAGS.bn_splits
-    if FLAGS.batch_size % groups:
+    unit = groups * FLAGS.grad_accum_steps
+    if FLAGS.batch_size % unit:
         raise UserError(
-            f"--batch_size={FLAGS.batch_size}: expected a multiple of {groups} "
-            f"({replicas} replicas x --bn_splits={FLAGS.bn_splits}); "
-            f"try {FLAGS.batch_size // groups * groups or groups}"
+            f"--batch_size={FLAGS.batch_size}: expected a multiple of {unit} ({replicas} replicas x "
+            f"--bn_splits={FLAGS.bn_splits} x --grad_accum_steps={FLAGS.grad_accum_steps}); "
+            f"try {FLAGS.batch_size // unit * unit or unit}"
         )
     enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
     if FLAGS.moco_k < enqueued:
@@ -194,7 +198,8 @@ def check_batch(replicas):
 def check_source(source):
     """Holds the batch and the queue against the data."""
     if source.size < FLAGS.batch_size:
-        fitting = source.size // FLAGS.bn_splits * FLAGS.bn_splits
+        unit = FLAGS.bn_splits * FLAGS.grad_accum_steps
+        fitting = source.size // unit * unit
         raise UserError(
             f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
             f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
@@ -253,8 +258,8 @@ def guard_data(bad_images):
         yield
     except tf.errors.ResourceExhaustedError as error:
         raise UserError(
-            f"--batch_size={FLAGS.batch_size}: does not fit the device's memory; try a smaller one, or "
-            "--precision=mixed_bfloat16"
+            f"--batch_size={FLAGS.batch_size}: does not fit the device's memory; try a smaller one, "
+            f"--grad_accum_steps={2 * FLAGS.grad_accum_steps} or --precision=mixed_bfloat16"
         ) from error
     except tf.errors.OpError as error:
         if bad_images.too_many:

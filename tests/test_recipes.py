@@ -101,11 +101,12 @@ def test_flags_reach_the_model(parse):
     parse(
         *SMALL, "--symmetric", "--shuffle_bn=off", "--bn_splits=4", "--seed=5", "--stem=cifar",
         "--moco_k=512", "--moco_dim=16", "--moco_m=.5", "--moco_t=.3",
-        "--momentum=.8", "--weight_decay=.02", "--remat",
+        "--momentum=.8", "--weight_decay=.02", "--remat", "--grad_accum_steps=2",
     )  # fmt: skip
     model = make_model()
     assert (model.m, model.T, model.symmetric, model.shuffle, model.seed) == (0.5, 0.3, True, "off", 5)
     assert model.queue.keys.shape == (512, 16)
+    assert model.A == 2
     optimizer = model.optimizer.get_config()
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.8, 0.02)
     assert model.query_encoder.remat and not model.key_encoder.remat  # keys have no backward pass

@@ -96,6 +96,7 @@ def test_two_replicas_train_and_the_results_name_what_knn_gave(tmp_path):
         *SMALL,
         "--strategy=mirrored",
         "--num_logical_devices=2",
+        "--grad_accum_steps=2",
         "--steps=20",
         f"--model_dir={tmp_path}",
     )
@@ -156,7 +157,8 @@ MISTAKES = [
     (["--moco_k=100"], "smaller than the 256 keys enqueued a step; expected at least that; try"),
     (["--moco_k=300", "--symmetric"], "smaller than the 512 keys enqueued a step"),
     (["--batch_size=6401"], "has only 6400 images; expected at least one batch; try"),
-    (["--batch_size=100", "--bn_splits=8"], r"multiple of 8 \(1 replicas x --bn_splits=8\); try 96"),
+    (["--batch_size=100", "--bn_splits=8"], r"multiple of 8 \(1 replicas x --bn_splits=8 x .* try 96"),
+    (["--grad_accum_steps=3"], r"multiple of 3 \(1 .*x --grad_accum_steps=3\); try 255"),
     (
         ["--shuffle_bn=input", "--symmetric"],
         "to place them twice saves nothing; try --shuffle_bn=gather",

@@ -103,6 +103,13 @@ flags.DEFINE_bool("symmetric", False, "Sum the loss of both directions; enqueues
 flags.DEFINE_integer("epochs", 200, "Passes over the data.", lower_bound=1)
 flags.DEFINE_integer("steps", None, "Optimizer steps in all; overrides --epochs.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 256, "Images a step, over all replicas.", lower_bound=1)
+flags.DEFINE_integer(
+    "grad_accum_steps",
+    1,
+    "Parts a replica takes its share of a batch in, one after another, to need less memory; batch norm "
+    "and its shuffling act within a part.",
+    lower_bound=1,
+)
 flags.DEFINE_float("lr", 0.03, "Learning rate.", lower_bound=0)
 flags.DEFINE_enum(
     "lr_scaling",

@@ -25,6 +25,7 @@ class Config:
     momentum: float
     weight_decay: float
     seed: int
+    grad_accum_steps: int = 1
     remat: bool = False
 
     @classmethod
@@ -70,6 +71,7 @@ class Config:
             T=self.moco_t,
             symmetric=self.symmetric,
             shuffle=self.shuffle_bn,
+            grad_accum_steps=self.grad_accum_steps,
             seed=self.seed,
             augment=augment,
         )

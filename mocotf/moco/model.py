@@ -1,8 +1,11 @@
 """MoCo: Algorithm 1 of arXiv 1911.05722 as a Keras model."""
 
+import functools
+
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.moco import micro_batches
 from mocotf.moco.key_encoder import copy_weights
 from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import info_nce
@@ -11,6 +14,7 @@ from mocotf.moco.shuffle import SHUFFLES
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.moco.shuffle import permutation
+from mocotf.moco.shuffle import within_micro_batches
 from mocotf.moco.trainer import Trainer
 
 
@@ -29,6 +33,8 @@ class MoCo(Trainer):
         symmetric: sum the loss of both directions, each view once query and once key.
         shuffle: who permutes key images over replicas and BN groups: "gather" the step, which gathers
             them; "input" the input pipeline, see `shuffle_keys`; "off" nobody.
+        grad_accum_steps: A, the micro-batches a step's batch is taken in, one after another, each a
+            contiguous part of a replica's share.
         seed: of the queue's first rows and of the permutations.
         augment: makes (x_q, x_k) of a batch, on the device; None where batches are views already.
 
@@ -46,6 +52,7 @@ class MoCo(Trainer):
         T,
         symmetric=False,
         shuffle="gather",
+        grad_accum_steps=1,
         seed=0,
         augment=None,
     ):
@@ -64,6 +71,7 @@ class MoCo(Trainer):
         self.T = T
         self.symmetric = symmetric
         self.shuffle = shuffle
+        self.A = grad_accum_steps
         self.seed = seed
         self.augment = augment
         self.built = True
@@ -84,26 +92,42 @@ class MoCo(Trainer):
 
         momentum_update(self.key_encoder, self.query_encoder, self.m)
         keys = [self.encode_keys(x_k, d) for d, (_, x_k) in enumerate(directions)]
+        pairs = [(x_q, k) for (x_q, _), (k, _) in zip(directions, keys, strict=True)]
 
+        theta_q = self.query_encoder.trainable_variables
+        zeros = [tf.zeros(v.shape, v.dtype) for v in theta_q], {"loss": 0.0, "acc1": 0.0, "acc5": 0.0}
+        gradients, metrics = micro_batches.mean(self.contrast, pairs, self.A, zeros)
+        self.optimizer.apply_gradients(zip(gradients, theta_q, strict=True))
+
+        # After the loss: today's keys are no negatives today.
+        self.queue.enqueue(tf.concat([all_k for _, all_k in keys], axis=0))
+        return metrics
+
+    def contrast(self, pairs):
+        """Contrasts queries with their keys and the queue.
+
+        Args:
+            pairs: (x_q, k) of each direction, `[n, H, W, 3]` and `[n, C]`.
+
+        Returns:
+            (gradients of θq, metrics), the means over queries; see `train_step`.
+        """
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         with tf.GradientTape() as tape:
             loss, ranks = 0.0, []
-            for (x_q, _), (k, _) in zip(directions, keys, strict=True):
+            for x_q, k in pairs:
                 q = self.query_encoder(x_q, training=True)  # [n, C]
                 loss_d, rank = info_nce(q, k, self.queue.keys, self.T)
                 loss += loss_d
                 ranks.append(rank)
             # The optimizer sums gradients over replicas; the method takes their mean.
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
-        theta_q = self.query_encoder.trainable_variables
-        gradients = tape.gradient(scaled_loss, [v.value for v in theta_q])
-        self.optimizer.apply_gradients(zip(gradients, theta_q, strict=True))
-
-        # After the loss: today's keys are no negatives today.
-        self.queue.enqueue(tf.concat([all_k for _, all_k in keys], axis=0))
+        theta_q = [v.value for v in self.query_encoder.trainable_variables]
+        gradients = tape.gradient(scaled_loss, theta_q)
 
         rank = tf.concat(ranks, axis=0)
-        return {"loss": tf.cast(loss, tf.float32), "acc1": top(1, rank), "acc5": top(5, rank)}
+        metrics = {"loss": tf.cast(loss, tf.float32), "acc1": top(1, rank), "acc5": top(5, rank)}
+        return gradients, metrics
 
     def encode_keys(self, x_k, direction=0):
         """Encodes this replica's key images under shuffled BN, without gradient.
@@ -116,15 +140,24 @@ class MoCo(Trainer):
             (k, all_k): the keys of this replica's queries `[n, C]`, and of all queries `[N, C]`.
         """
         if self.shuffle == "off":
-            k = self.key_encoder(x_k, training=True)
+            k = self.f_k(x_k)
             return k, all_gather(k)
-        N = tf.shape(x_k)[0] * tf.distribute.get_replica_context().num_replicas_in_sync
+        n = tf.shape(x_k)[0]
+        N = n * tf.distribute.get_replica_context().num_replicas_in_sync
         order = permutation(self.seed, self.optimizer.iterations.value, direction, N)
+        order = within_micro_batches(order, n, self.A)
         if self.shuffle == "gather":
             x_k = tf.gather(all_gather(x_k), own_share(order))
-        k = self.key_encoder(x_k, training=True)
+        k = self.f_k(x_k)
         all_k = tf.gather(all_gather(k), tf.argsort(order))
         return own_share(all_k), all_k
+
+    def f_k(self, x_k):
+        """Returns the keys `[n, C]` of images `[n, H, W, 3]`."""
+        keys = self.queue.keys
+        spec = tf.TensorSpec([None, *keys.shape[1:]], keys.dtype)
+        encode = functools.partial(self.key_encoder, training=True)
+        return micro_batches.join(encode, x_k, self.A, spec)
 
 
 def top(j, rank):

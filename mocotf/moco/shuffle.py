@@ -22,19 +22,38 @@ def permutation(seed, step, direction, N):
     return tf.argsort(draws, stable=True)
 
 
-def shuffle_keys(batches, seed, first_step=0):
+def within_micro_batches(order, n, A):
+    """Returns the permutation that is `order` `[N]` within each micro-batch: images of one take places
+    of the same, in the succession that `order` has them.
+
+    Args:
+        order: a permutation of range(N).
+        n: images a replica.
+        A: micro-batches; the a-th has the a-th of A contiguous parts of every replica's n.
+    """
+    if A == 1:
+        return order
+    micro_batch = tf.range(tf.size(order)) % n // (n // A)  # of an image, and of a place
+    images = tf.gather(order, tf.argsort(tf.gather(micro_batch, order), stable=True))
+    places = tf.argsort(micro_batch, stable=True)
+    return tf.gather(images, tf.argsort(places))
+
+
+def shuffle_keys(batches, seed, first_step=0, replicas=1, A=1):
     """Returns the batches that a model with shuffle "input" takes: key images permuted beforehand.
 
     Args:
         batches: dataset of global batches, `(x_q, x_k)`, each `[N, H, W, 3]`, or `(x_q, x_k, draws)`,
             draws `[N, 2, D]` of both views, which go with their images.
-        seed: the model's.
+        seed, A: the model's.
         first_step: step of the run that takes the first batch.
+        replicas: that the batch is divided over.
     """
 
     def shuffled(step, batch):
         x_q, x_k, *draws = batch
-        order = permutation(seed, step, 0, tf.shape(x_k)[0])
+        N = tf.shape(x_k)[0]
+        order = within_micro_batches(permutation(seed, step, 0, N), N // replicas, A)
         draws = [tf.stack([d[:, 0], tf.gather(d[:, 1], order)], axis=1) for d in draws]
         return x_q, tf.ensure_shape(tf.gather(x_k, order), x_k.shape), *draws
 

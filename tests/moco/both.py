@@ -1,6 +1,6 @@
 """A mocotf model and the PyTorch oracle with the same weights, queue and permutations."""
 
-import threading
+import collections
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +11,7 @@ from mocotf.interop.torch_names import write_state
 from mocotf.moco import model
 from mocotf.moco.loss import logits
 from mocotf.moco.shuffle import permutation
+from mocotf.moco.shuffle import within_micro_batches
 from mocotf.nn.encoder import build_encoder
 from mocotf.optim.sgd import SGD
 from tests.oracles.torch_moco import MoCoOracle
@@ -30,7 +31,7 @@ class Both:
         strategy: of the mocotf side.
         schedule: step → learning rate, float64.
         dtype: "float32" or "float64"; the Keras policy must be set to it.
-        mlp, bn_splits, symmetric, shuffle: of the model.
+        mlp, bn_splits, symmetric, shuffle, grad_accum_steps: of the model.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Both:
         bn_splits=1,
         symmetric=False,
         shuffle="gather",
+        grad_accum_steps=1,
     ):
         self.symmetric = symmetric
         self.schedule = schedule
@@ -56,8 +58,8 @@ class Both:
                 )
                 for _ in range(2)
             ]
-            options = {"symmetric": symmetric, "shuffle": shuffle, "seed": SEED}
-            self.model = model.MoCo(*encoders, K=K, m=M, T=T, **options)
+            options = {"symmetric": symmetric, "shuffle": shuffle, "grad_accum_steps": grad_accum_steps}
+            self.model = model.MoCo(*encoders, K=K, m=M, T=T, seed=SEED, **options)
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
             self.model.optimizer.build(self.model.query_encoder.trainable_variables)
         torch.manual_seed(SEED)
@@ -77,18 +79,26 @@ class Both:
             write_state(encoder, to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())
         self.oracle = MoCoOracle(
-            network, queue, m=M, T=T, weight_decay=WEIGHT_DECAY, symmetric=symmetric
+            network,
+            queue,
+            m=M,
+            T=T,
+            weight_decay=WEIGHT_DECAY,
+            symmetric=symmetric,
+            accumulation=grad_accum_steps,
+            replicas=replicas,
         )
+        self._recorder = LogitsRecorder()
         self._step = tf.function(self._distributed_step)
 
     def step(self, step):
         """Takes a step on both sides; returns ((loss, logits), (loss, logits)), mocotf's first."""
         rng = np.random.default_rng(step)
         x_q, x_k = rng.normal(size=(2, BATCH, SIDE, SIDE, 3)).astype(self.dtype)
-        orders = [permutation(SEED, step, d, BATCH).numpy() for d in range(2)]
+        share = BATCH // self.strategy.num_replicas_in_sync
+        orders = [permutation(SEED, step, d, BATCH) for d in range(2)]
+        orders = [within_micro_batches(o, share, self.model.A).numpy() for o in orders]
         placed = x_q, (x_k[orders[0]] if self.model.shuffle == "input" else x_k)
-        replicas = self.strategy.num_replicas_in_sync
-        share = BATCH // replicas
 
         def own(context):
             rows = slice(
@@ -98,7 +108,8 @@ class Both:
             return tuple(tf.constant(x[rows]) for x in placed)
 
         views = self.strategy.experimental_distribute_values_from_function(own)
-        mine = [value.numpy() for value in self._step(views)]
+        self._step(views)
+        mine = self._recorder.take()
         theirs = self.oracle.step(
             *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (x_q, x_k)),
             float(self.schedule(step)),
@@ -107,15 +118,8 @@ class Both:
         return mine, [value.numpy() for value in theirs]
 
     def _distributed_step(self, views):
-        with LogitsRecorder() as recorder:
-
-            def run(views):
-                self.model.train_step(views)
-                return recorder.own()
-
-            loss, logits = self.strategy.run(run, args=(views,))
-        everywhere = self.strategy.experimental_local_results(logits)
-        return self.strategy.reduce("MEAN", loss, axis=None), tf.concat(everywhere, axis=-2)
+        with self._recorder:
+            self.strategy.run(self.model.train_step, args=(views,))
 
 
 def open_relus(network, offset=3.0):
@@ -130,18 +134,26 @@ def open_relus(network, offset=3.0):
 
 
 class LogitsRecorder:
-    """Keeps what `info_nce` sees on each replica while a step is traced, in the step's precision."""
+    """Keeps what `info_nce` sees, in the step's precision: as arrays, for no tensor leaves a loop.
+
+    While a step is traced, enter it.
+    """
+
+    def __init__(self):
+        self._seen = collections.defaultdict(list)  # (direction, replica) → of each micro-batch
 
     def __enter__(self):
         self._original = model.info_nce
-        self._replica = threading.local()  # replicas are traced in threads of their own
+        directions = collections.Counter()  # traced so far on each replica
 
         def recording(q, k, queue, T):
+            replica = tf.distribute.get_replica_context()._replica_id
+            place = directions[replica], replica
+            directions[replica] += 1
             positive, negatives = logits(q, k, queue, T)
             loss, rank = self._original(q, k, queue, T)
             joined = tf.concat([positive[:, None], negatives], axis=1)
-            seen = self._replica.__dict__.setdefault("seen", [])
-            seen.append((loss, joined))
+            tf.numpy_function(lambda *values: self._seen[place].append(values), [loss, joined], [])
             return loss, rank
 
         model.info_nce = recording
@@ -150,10 +162,16 @@ class LogitsRecorder:
     def __exit__(self, *_):
         model.info_nce = self._original
 
-    def own(self):
-        """Returns this replica's loss and logits, those of two directions stacked."""
-        losses, joined = zip(*self._replica.seen, strict=True)
-        return tf.add_n(losses), tf.stack(joined) if len(joined) > 1 else joined[0]
+    def take(self):
+        """Returns loss and logits of the step just taken, those of two directions stacked."""
+        seen, self._seen = self._seen, collections.defaultdict(list)
+        loss, joined = 0.0, []
+        for direction in sorted({direction for direction, _ in seen}):
+            parts = [part for place in sorted(seen) if place[0] == direction for part in seen[place]]
+            losses, rows = zip(*parts, strict=True)
+            loss += np.mean(losses)
+            joined.append(np.concatenate(rows))
+        return loss, np.stack(joined) if len(joined) > 1 else joined[0]
 
 
 def to_numpy(state):

@@ -10,19 +10,19 @@ from mocotf.data.pipeline import augment_crops
 from mocotf.errors import UserError
 from mocotf.moco.model import MoCo
 from mocotf.moco.shuffle import shuffle_keys
+from mocotf.nn.encoder import Encoder
 from mocotf.nn.encoder import build_encoder
+from mocotf.nn.heads import linear_head
 from mocotf.optim.sgd import SGD
 
 BATCH = 16
 
 
-def make_model(strategy, bn_splits=1, steps_per_execution=1, **options):
+def make_model(strategy, bn_splits=1, steps_per_execution=1, make_encoder=build_encoder, **options):
+    resnet = {"arch": "resnet10", "width": 1 / 16, "stem": "cifar", "dim": 8, "mlp": True}
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        encoders = [
-            build_encoder("resnet10", width=1 / 16, stem="cifar", dim=8, mlp=True, bn_splits=bn_splits)
-            for _ in range(2)
-        ]
+        encoders = [make_encoder(**resnet, bn_splits=bn_splits) for _ in range(2)]
         model = MoCo(*encoders, **({"K": 40, "m": 0.9, "T": 0.2} | options))
         model.compile(SGD(0.05, weight_decay=1e-3), steps_per_execution=steps_per_execution)
         model.optimizer.build(model.query_encoder.trainable_variables)
@@ -141,6 +141,49 @@ def test_input_and_step_may_permute_the_key_images_alike(replicas, count, bn_spl
 def test_a_shuffle_that_cannot_be_is_refused(replicas, options, message):
     with pytest.raises(UserError, match=message):
         make_model(replicas(1), **options)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_micro_batches_compute_what_bn_groups_do(replicas, count):
+    keras.config.set_dtype_policy("float64")
+    groups = train(make_model(replicas(count), 4, shuffle="off"), 3)
+    parts = train(make_model(replicas(count), 2, shuffle="off", grad_accum_steps=2), 3)
+    assert_same(groups, parts)
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_accumulation_changes_nothing_where_images_do_not_meet(replicas, count):
+    def without_batch_norm(dim, **_):
+        images = keras.Input((None, None, 3), dtype="float64")
+        features = keras.layers.Conv2D(8, 3, activation="relu")(images)
+        features = keras.layers.GlobalAveragePooling2D()(features)
+        return Encoder(keras.Model(images, features), linear_head(8, dim))
+
+    keras.config.set_dtype_policy("float64")
+    options = {"make_encoder": without_batch_norm, "symmetric": True}
+    assert_same(*(train(make_model(replicas(count), grad_accum_steps=A, **options), 4) for A in (1, 2)))
+
+
+def assert_same(a, b):
+    """Asserts that two models agree after training, in parameters, queue and reported numbers."""
+    for one, other in zip(a.query_encoder.weights, b.query_encoder.weights, strict=True):
+        if one.trainable:
+            np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-9)
+    np.testing.assert_allclose(a.queue.keys.numpy(), b.queue.keys.numpy(), atol=1e-9)
+    assert a.queue.pointer.numpy() == b.queue.pointer.numpy()
+    assert a.step == b.step
+    for name, values in a.history.history.items():
+        np.testing.assert_allclose(values, b.history.history[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("A", "loops"), [(1, []), (4, [1, 1])])
+def test_micro_batches_run_one_after_another(replicas, A, loops):
+    model = make_model(replicas(1), grad_accum_steps=A)
+    step = tf.function(lambda *views: replicas(1).run(model.train_step, args=(views,)))
+    operations = step.get_concrete_function(*next(iter(pairs()))).graph.get_operations()
+    while_ops = [op for op in operations if op.type in ("While", "StatelessWhile")]
+    assert [op.get_attr("parallel_iterations") for op in while_ops] == loops
+    assert all("Conv2D" not in op.type for op in operations) == (A > 1), "no part outside of a loop"
 
 
 def test_symmetric_loss_enqueues_both_views(replicas):

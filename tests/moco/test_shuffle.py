@@ -8,6 +8,7 @@ from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.moco.shuffle import permutation
 from mocotf.moco.shuffle import shuffle_keys
+from mocotf.moco.shuffle import within_micro_batches
 
 
 def test_is_a_permutation_and_a_pure_function_of_its_arguments():
@@ -40,6 +41,17 @@ def test_sends_every_place_to_every_place():
         counts[np.arange(4), permutation(0, step, 0, 4).numpy()] += 1
     chi_square = np.sum((counts - 100) ** 2 / 100)
     assert chi_square < 27.9  # 9 degrees of freedom, p = .001; never permuting gives 1200
+
+
+def test_images_stay_in_their_micro_batch_and_each_has_a_permutation_of_its_own():
+    replicas, A, n = 2, 3, 12
+    order = permutation(1, 2, 0, replicas * n)
+    np.testing.assert_array_equal(within_micro_batches(order, n, 1), order)
+    places = np.arange(replicas * n).reshape(replicas, A, n // A).transpose(1, 0, 2).reshape(A, -1)
+    images = within_micro_batches(order, n, A).numpy()[places]
+    np.testing.assert_array_equal(np.sort(images), places)
+    assert np.any(images[:, : n // A] >= n), "over replicas too"
+    assert len(set(map(tuple, np.argsort(images)))) == A
 
 
 def test_gathers_in_replica_order_and_takes_the_own_share_back(replicas):

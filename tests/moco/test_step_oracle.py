@@ -29,11 +29,27 @@ CASES = {
     },
     "shuffled input": {"bn_splits": 4, "shuffle": "input", "schedule": STEP_LR},
     "2 replicas, shuffled input": {"replicas": 2, "shuffle": "input", "schedule": COSINE_LR},
+    "2 replicas, shuffled input, accumulation": {
+        "replicas": 2,
+        "shuffle": "input",
+        "grad_accum_steps": 4,
+        "schedule": COSINE_LR,
+    },
+    "accumulation": {"grad_accum_steps": 2, "bn_splits": 2, "schedule": STEP_LR},
+    "2 replicas, accumulation": {"replicas": 2, "grad_accum_steps": 4, "schedule": STEP_LR},
+    "accumulation, symmetric": {"grad_accum_steps": 4, "symmetric": True, "schedule": COSINE_LR},
+    "2 replicas, bn_splits, accumulation, symmetric": {
+        "replicas": 2,
+        "bn_splits": 2,
+        "grad_accum_steps": 2,
+        "symmetric": True,
+        "schedule": COSINE_LR,
+    },
 }
-# Who permutes the key images changes nothing about rounding.
-RUNS = [
-    (c, d) for c in CASES for d in ("float32", "float64") if d == "float64" or "shuffle" not in CASES[c]
-]
+# Who permutes the key images, and in how many parts a batch is taken, change nothing about rounding.
+EXACT_ONLY = {"shuffle", "grad_accum_steps"}
+RUNS = [(c, "float64") for c in CASES]
+RUNS += [(c, "float32") for c in CASES if not EXACT_ONLY & CASES[c].keys()]
 EACH_STEP = {"float32": 1e-4, "float64": 1e-9}
 AT_THE_END = {"float32": 1e-3, "float64": 1e-9}
 

@@ -99,6 +99,34 @@ def test_symmetric_step():
         torch.testing.assert_close(p, p_1 + p_2 - p_0 + 0.1 * 1e-4 * p_0)
 
 
+def test_micro_batches_are_groups_with_moving_statistics_of_their_own():
+    """Halves of a batch, one after another, give what two groups of its batch norm give."""
+    queue, permutation = unit_rows(8, 6, 0, torch.float64), [1, 2, 0, 5, 3, 4]
+    groups = MoCoOracle(tiny(bn_groups=2), queue)
+    parts = MoCoOracle(tiny(bn_groups=1), queue, accumulation=2)
+    x_q, x_k = images(6, 0), images(6, 1)
+    first = copy.deepcopy(parts.encoder_q)
+    for value, expected in zip(
+        parts.step(x_q, x_k, 0.1, permutation), groups.step(x_q, x_k, 0.1, permutation), strict=True
+    ):
+        torch.testing.assert_close(value, expected)
+    torch.testing.assert_close(parts.queue, groups.queue)
+    for p, expected in zip(parts.encoder_q.parameters(), groups.encoder_q.parameters(), strict=True):
+        torch.testing.assert_close(p, expected)
+    first.train()
+    for half in x_q.chunk(2):
+        first(half)
+    for b, expected in zip(parts.encoder_q.buffers(), first.buffers(), strict=True):
+        torch.testing.assert_close(b, expected)
+    with pytest.raises(ValueError, match="out of a micro-batch"):
+        parts.step(x_q, x_k, 0.1, [3, 1, 2, 0, 4, 5])
+
+
+def test_micro_batches_are_parts_of_every_replica():
+    oracle = MoCoOracle(tiny(), unit_rows(8, 6, 0), accumulation=2, replicas=2)
+    assert [rows.tolist() for rows in oracle.micro_batches(8)] == [[0, 1, 4, 5], [2, 3, 6, 7]]
+
+
 def test_queue_wraps_and_refuses_too_many_keys():
     oracle = MoCoOracle(tiny(), torch.zeros(5, 6, dtype=torch.float64))
     for value in (1, 2, 3):

@@ -13,22 +13,29 @@ class MoCoOracle:
     r holds the r-th contiguous slice of the batch. With equal shares the mean over replicas of each
     replica's mean loss is the mean over the batch, and so are the gradients.
 
+    With accumulation a step passes through its batch in micro-batches: the a-th holds the a-th
+    contiguous part of every replica's slice, and the shuffle stays within it.
+
     Args:
       encoder: the query encoder; the key encoder starts as its copy.
       queue: [K, C] rows of unit length, oldest at row 0; copied.
       m, T: momentum of the key encoder, temperature.
       momentum, weight_decay: of SGD; the decay is coupled and on every parameter.
       symmetric: whether the loss is the sum of both directions (views swapped).
+      accumulation: number of micro-batches a step.
+      replicas: what the groups stand for; tells where micro-batches lie.
     """
 
     def __init__(
-        self, encoder, queue, m=0.999, T=0.07, momentum=0.9, weight_decay=1e-4, symmetric=False
-    ):
+        self, encoder, queue, m=0.999, T=0.07, momentum=0.9, weight_decay=1e-4, symmetric=False,
+        accumulation=1, replicas=1,
+    ):  # fmt: skip
         self.encoder_q = encoder
         self.encoder_k = copy.deepcopy(encoder).requires_grad_(False)  # θk ← θq
         self.queue = queue.detach().clone()  # [K, C]
         self.queue_ptr = 0
         self.m, self.T, self.symmetric = m, T, symmetric
+        self.accumulation, self.replicas = accumulation, replicas
         # As in the original θk is listed too; without gradients it sees neither step nor decay.
         self.optimizer = torch.optim.SGD(
             [*self.encoder_q.parameters(), *self.encoder_k.parameters()],
@@ -50,16 +57,17 @@ class MoCoOracle:
         self.encoder_q.train()
         self.encoder_k.train()  # the key encoder normalises by its own batch statistics
         self.follow()  # once, in the symmetric case too
-        if self.symmetric:
-            loss_1, logits_1, k_1 = self.contrast(x_q, x_k, permutation[0])
-            loss_2, logits_2, k_2 = self.contrast(x_k, x_q, permutation[1])
-            loss, keys = loss_1 + loss_2, torch.cat([k_1, k_2])  # [2N, C]
-            logits = torch.stack([logits_1, logits_2])
-        else:
-            loss, logits, keys = self.contrast(x_q, x_k, permutation)  # keys [N, C]
-        self.descend(loss, lr)
-        self.enqueue(keys)  # after the loss: today's keys are no negatives today
-        return loss.detach(), logits.detach()
+        views = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
+        permutations = permutation if self.symmetric else [permutation]
+        keys = [self.encode_keys(x, p) for (_, x), p in zip(views, permutations, strict=True)]
+        loss, logits = self.descend([x for x, _ in views], keys, lr)
+        self.enqueue(torch.cat(keys))  # after the loss: today's keys are no negatives today
+        return loss, logits if self.symmetric else logits[0]
+
+    def micro_batches(self, N):
+        """Returns the rows of each micro-batch, in the order of the batch."""
+        rows = torch.arange(N).reshape(self.replicas, self.accumulation, -1)
+        return [rows[:, a].flatten() for a in range(self.accumulation)]
 
     @torch.no_grad()
     def follow(self):
@@ -68,27 +76,47 @@ class MoCoOracle:
         for theta_k, theta_q in pairs:
             theta_k.copy_(self.m * theta_k + (1 - self.m) * theta_q)
 
-    def contrast(self, x_q, x_k, permutation):
-        """Returns one direction's (loss, logits [N, 1 + K], keys [N, C]) against the old queue."""
-        k = self.encode_keys(x_k, permutation)  # [N, C]
-        q = F.normalize(self.encoder_q(x_q), dim=1)  # [N, C]
-        loss, logits = info_nce(q, k, self.queue, self.T)
-        return loss, logits, k
-
     @torch.no_grad()
     def encode_keys(self, x_k, permutation):
         """Encodes the shuffled images and returns the keys [N, C] in the order of x_k."""
         permutation = torch.as_tensor(permutation)
-        shuffled = F.normalize(self.encoder_k(x_k[permutation]), dim=1)  # [N, C]
-        return shuffled[torch.argsort(permutation)]
+        keys = {}
+        for rows in self.micro_batches(len(x_k)):
+            images = permutation[rows].tolist()  # in the order they are encoded
+            if sorted(images) != rows.tolist():
+                raise ValueError("the shuffle leads out of a micro-batch")
+            k = F.normalize(self.encoder_k(x_k[images]), dim=1)
+            keys.update(zip(images, k, strict=True))
+        return torch.stack([keys[i] for i in range(len(x_k))])
 
-    def descend(self, loss, lr):
-        """One step of SGD on θq: v ← momentum · v + (g + wd · w); w ← w − lr · v."""
+    def descend(self, queries, keys, lr):
+        """One step of SGD on θq: v ← momentum · v + (g + wd · w); w ← w − lr · v.
+
+        The gradient g is the mean over micro-batches, all of which see the same old queue.
+
+        Args:
+          queries, keys: of each direction, [N, 3, H, W] and [N, C].
+
+        Returns:
+          (loss, logits): a scalar and [directions, N, 1 + K].
+        """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        N, total = len(queries[0]), 0.0
+        logits = self.queue.new_empty(len(queries), N, 1 + len(self.queue))
+        for rows in self.micro_batches(N):
+            loss = 0.0
+            for d, (x, k) in enumerate(zip(queries, keys, strict=True)):
+                q = F.normalize(self.encoder_q(x[rows]), dim=1)
+                loss_d, logits_d = info_nce(q, k[rows], self.queue, self.T)
+                logits[d, rows] = logits_d.detach()
+                loss = loss + loss_d
+            loss = loss / self.accumulation
+            loss.backward()  # adds to the gradients
+            total = total + loss.detach()
         self.optimizer.step()
+        return total, logits
 
     @torch.no_grad()
     def enqueue(self, keys):
