@@ -13,8 +13,11 @@ def permutation(seed, step, direction, N):
     Being stateless it is the same on every replica without communication, and after a resume.
     """
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
-    key = tf.random.experimental.stateless_fold_in(key, tf.cast(direction, tf.int64))
-    draws = tf.random.stateless_uniform([N], key, minval=None, maxval=None, dtype=tf.int32)
+    # Left to choose, TensorFlow and XLA draw differently from the same key.
+    key = tf.random.experimental.stateless_fold_in(key, tf.cast(direction, tf.int64), alg="philox")
+    draws = tf.random.stateless_uniform(
+        [N], key, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+    )
     return tf.argsort(draws, stable=True)
 
 

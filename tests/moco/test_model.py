@@ -9,12 +9,13 @@ from mocotf.data import recipe
 from mocotf.data.pipeline import augment_crops
 from mocotf.moco.model import MoCo
 from mocotf.nn.encoder import build_encoder
+from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 
 BATCH = 16
 
 
-def make_model(strategy, bn_splits=1, steps_per_execution=1, **options):
+def make_model(strategy, bn_splits=1, steps_per_execution=1, jit_compile=False, **options):
     keras.utils.set_random_seed(0)
     with strategy.scope():
         encoders = [
@@ -22,7 +23,13 @@ def make_model(strategy, bn_splits=1, steps_per_execution=1, **options):
             for _ in range(2)
         ]
         model = MoCo(*encoders, **({"K": 40, "m": 0.9, "T": 0.2} | options))
-        model.compile(SGD(0.05, weight_decay=1e-3), steps_per_execution=steps_per_execution)
+        rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
+        model.compile(
+            rule(0.05, weight_decay=1e-3),
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+        )
         model.optimizer.build(model.query_encoder.trainable_variables)
     return model
 
