@@ -15,6 +15,7 @@ import json
 import os
 import shutil
 
+import keras
 from absl import flags
 
 from mocotf.cli import train_flags
@@ -61,6 +62,7 @@ def from_torch(source, target):
         raise UserError(f"{source}: arch {decided['arch']}; expected one of {', '.join(ARCHITECTURES)}")
     for name, value in decided.items():
         FLAGS[name].value = value
+    keras.config.set_dtype_policy(FLAGS.precision)  # on which depends what the optimizer holds
     model = Config.from_flags(FLAGS.flag_values_dict()).build_model(Milestones(FLAGS.lr, []))
     whole = interop.load(model, content, source)
     if whole:
@@ -82,6 +84,7 @@ def to_torch(source, target):
         raise UserError(f"{source}: no flags.cfg; expected the --model_dir of a run")
     saved = read_flags(flags_file)
     config = Config.from_flags(saved)
+    keras.config.set_dtype_policy(saved["precision"])
     model = config.build_model(Milestones(float(saved["lr"]), []))
     step = Checkpoints(os.path.join(source, "checkpoints"), model).restore()
     if step is None:

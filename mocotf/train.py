@@ -57,7 +57,10 @@ def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
     augmentation = make_augmentation()
+    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.intra_op_threads)
+    tf.config.threading.set_inter_op_parallelism_threads(FLAGS.inter_op_threads)
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
+    check_compiler(strategy.num_replicas_in_sync)
     check_batch(strategy.num_replicas_in_sync)
     source = make_source()
     check_source(source)
@@ -76,7 +79,9 @@ def main():
     augment = augment_crops(augmentation) if FLAGS.augment_on == "device" else None
     with strategy.scope():
         config = Config.from_flags(FLAGS.flag_values_dict())
-        model = config.build_model(schedule, augment, steps_per_execution=FLAGS.steps_per_execution)
+        model = config.build_model(
+            schedule, augment, FLAGS.jit_compile, steps_per_execution=FLAGS.steps_per_execution
+        )
 
     # ---- Resume
     checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
@@ -170,6 +175,15 @@ def make_source():
     if FLAGS.dataset == "tfrecord":
         return TFRecords(FLAGS.data_dir, num_images=FLAGS.num_images)
     return TFDS(FLAGS.dataset, FLAGS.data_dir)
+
+
+def check_compiler(replicas):
+    """Holds --jit_compile against the devices."""
+    if FLAGS.jit_compile and replicas > 1:
+        raise UserError(
+            f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; expected "
+            "one replica; drop --jit_compile, or try --strategy=one_device"
+        )
 
 
 def check_batch(replicas):

@@ -40,10 +40,14 @@ def oracle():
     return trained_oracle(mlp=True)
 
 
-def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(tmp_path, oracle):
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(
+    tmp_path, oracle, precision
+):
     there, back = tmp_path / "fair.pth.tar", tmp_path / "back.pth.tar"
     torch.save(content := training_file(oracle, "resnet18", 2), there)
     to = ["--from=torch", "--to=mocotf", "--steps_per_epoch=5", *RUN, "--json"]
+    to.append(f"--precision={precision}")
     code, out, err = run("convert", *to, str(there), str(tmp_path / "run"))
     assert code == 0, err
     assert json.loads(out.splitlines()[-1]) == {"step": 10, "training_state": True}

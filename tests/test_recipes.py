@@ -2,6 +2,7 @@
 
 import os
 
+import keras
 import numpy as np
 import pytest
 from absl import flags
@@ -11,6 +12,8 @@ from mocotf import train
 from mocotf.cli import train_flags
 from mocotf.data import recipe
 from mocotf.moco.config import Config
+from mocotf.optim.loss_scale import LossScaledSGD
+from mocotf.optim.sgd import SGD
 from tests.oracles import schedules as published
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "flags")
@@ -113,3 +116,11 @@ def test_flags_reach_the_model(parse):
     for encoder in (model.query_encoder, model.key_encoder):
         assert encoder.backbone.get_layer("bn1").groups == 4
         assert encoder.backbone.get_layer("conv1").kernel.shape[:2] == (3, 3)
+
+
+def test_float16_scales_the_loss_by_our_own_optimizer(parse):
+    parse(*SMALL)
+    assert type(make_model().optimizer) is SGD
+    keras.config.set_dtype_policy("mixed_float16")
+    model = make_model()
+    assert type(model.optimizer) is LossScaledSGD and model.optimizer.momentum == 0.9

@@ -107,6 +107,19 @@ def test_two_replicas_train_and_the_results_name_what_knn_gave(tmp_path):
     assert metrics(tmp_path)[-1]["knn_top1"] == found["knn_top1"]
 
 
+def test_a_compiled_run_in_float16_on_one_thread_is_quiet_and_resumes(tmp_path):
+    options = [*SMALL, "--precision=mixed_float16", "--jit_compile", "--intra_op_threads=1"]
+    options += ["--knn_every=0", "--steps=4", "--checkpoint_every=2", f"--model_dir={tmp_path}"]
+    code, out, err = run(*options, "--inter_op_threads=1")
+    assert code == 0 and err == "" and "step 4/4" in out
+    loss = metrics(tmp_path)[-1]["loss"]
+    for old in tmp_path.glob("checkpoints/ckpt-4.*"):
+        old.unlink()  # as if the run had been killed after step 2
+    code, out, err = run(*options, "--inter_op_threads=2")
+    assert code == 0 and "at step 2 of 4" in out, err
+    assert metrics(tmp_path)[-1]["loss"] == loss
+
+
 def test_the_saved_flags_start_the_same_run_elsewhere(tmp_path):
     small = [*SMALL, "--steps=2", "--knn_every=0"]
     assert run(*small, f"--model_dir={tmp_path / 'a'}")[0] == 0
@@ -167,6 +180,7 @@ MISTAKES = [
     (["--exp_steps=5", "--cos"], "--cos and --exp_steps contradict each other"),
     (["--blur_prob=.5"], "--blur_prob does nothing without --aug_plus"),
     (["--num_logical_devices=2"], "--strategy=one_device contradict each other"),
+    (["--jit_compile", "--strategy=mirrored"], "--jit_compile with 4 replicas: XLA cannot compile"),
     (["--jitter=.4,.4"], "--jitter=.4,.4: expected 4 numbers separated by commas"),
     (["--std=0,1,1"], "--std=0,1,1: expected three numbers above 0"),
     (["--jitter=.4,.4,.4,3"], "that of hue up to .5"),

@@ -154,8 +154,24 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "precision",
     "float32",
-    ["float32", "mixed_bfloat16"],
-    "Of the encoders; loss, queue and momentum update stay float32.",
+    ["float32", "mixed_bfloat16", "mixed_float16"],
+    "Of the encoders; loss, queue and momentum update stay float32. mixed_float16 scales the loss; a "
+    "step whose gradients overflow changes no weight, halves the scale, and counts.",
+)
+flags.DEFINE_bool(
+    "jit_compile", False, "XLA compiles the whole step; for one accelerator, on a CPU it is slower."
+)
+flags.DEFINE_integer(
+    "intra_op_threads",
+    0,
+    "Threads that share the work of one operator; 0: one a core.",
+    lower_bound=0,
+)
+flags.DEFINE_integer(
+    "inter_op_threads",
+    0,
+    "Operators that run at once, those that make views among them; 0: one a core.",
+    lower_bound=0,
 )
 flags.DEFINE_bool(
     "remat",
@@ -196,6 +212,7 @@ flags.DEFINE_enum(
 NEUTRAL = {"log_every", "checkpoint_every", "steps_per_execution", "remat"}
 NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
 NEUTRAL |= {"max_bad_images", "data_service"}
+NEUTRAL |= {"inter_op_threads"}  # but not intra_op_threads: it decides in which order sums are taken
 # Flags that are lists of numbers, and how many; None for any.
 LISTS = {"jitter": 4, "mean": 3, "std": 3, "schedule": None}
 

@@ -103,7 +103,7 @@ def _blend_as(images, op, factor):
 
 
 # A function of its own: XLA's compiler would copy what follows a switch into all its branches.
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _apply_to_one(images, op, factor):
     """As `_apply`, where n = 1: computes nothing but the one operator."""
     operators = {

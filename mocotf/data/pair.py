@@ -63,7 +63,7 @@ def pair_maker(augmentation, ops, crops_only):
 
         return pair
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def finish(blocks, draws):
         x = crop.join_blocks(blocks, size)
         if crops_only:

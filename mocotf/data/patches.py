@@ -109,6 +109,6 @@ def _cut(tiles, count, rng):
     for i in range(count):
         top, left = rng.integers(0, TILE - WINDOW + 1, 2)
         window = tiles[i % len(tiles)][top : top + WINDOW, left : left + WINDOW].astype(np.float32)
-        pairs = window.reshape(PATCH, 2, PATCH, 2, 3)
-        patches.append(np.round(pairs.mean(axis=(1, 3))).astype(np.uint8))
+        rows = window[::2] + window[1::2]  # NumPy's mean over two axes is ten times slower
+        patches.append(np.round((rows[:, ::2] + rows[:, 1::2]) / 4).astype(np.uint8))
     return np.stack(patches)

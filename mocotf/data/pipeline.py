@@ -16,6 +16,8 @@ PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 NOTHING_DECODES = "no image of a whole batch decodes"
 
 
+# Its functions are graphs as they are; to convert their source takes longer than all else here.
+@tf.autograph.experimental.do_not_convert
 def two_crops(
     source,
     augmentation,
@@ -141,6 +143,7 @@ def _replace_bad(places, bad, x_q, x_k, draws, bad_images, n):
     return tuple(tf.ensure_shape(x, [n, *x.shape[1:]]) for x in views)
 
 
+@tf.autograph.experimental.do_not_convert
 def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
     """Returns the finite dataset of (image, label) that evaluation reads, without randomness.
 

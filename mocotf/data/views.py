@@ -15,7 +15,7 @@ def view_draws(seed, key):
 
 
 # XLA fuses the operators into a few loops: 5 times faster than one by one, on a CPU too.
-@functools.partial(tf.function, jit_compile=True)
+@functools.partial(tf.function, jit_compile=True, autograph=False)
 def augment(images, draws, augmentation):
     """Returns views of cropped images, as the encoder sees them.
 

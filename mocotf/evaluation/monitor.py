@@ -46,7 +46,7 @@ def encoder_function(encoder, features):
     """
     network = encoder.backbone if features == "pooled" else encoder
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def encode(images):
         return network(images, training=False)
 

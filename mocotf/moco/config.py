@@ -4,6 +4,7 @@ import dataclasses
 
 from mocotf.moco.model import MoCo
 from mocotf.nn.encoder import build_encoder
+from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 
 
@@ -55,13 +56,16 @@ class Config:
             name=name,
         )
 
-    def build_model(self, schedule, augment=None, **compile_options):
+    def build_model(self, schedule, augment=None, jit_compile=False, **compile_options):
         """Returns a compiled model whose optimizer is built; call it in the strategy's scope.
+
+        Keras's dtype policy decides its precision; under float16 the optimizer scales the loss.
 
         Args:
             schedule: step → learning rate.
             augment: see `MoCo`.
-            compile_options: of `keras.Model.compile`.
+            jit_compile: XLA compiles the step; on one replica.
+            compile_options: more of `keras.Model.compile`.
         """
         model = MoCo(
             self.build_encoder("query_encoder", remat=self.remat),
@@ -75,7 +79,10 @@ class Config:
             seed=self.seed,
             augment=augment,
         )
-        sgd = SGD(schedule, momentum=self.momentum, weight_decay=self.weight_decay)
-        model.compile(optimizer=sgd, jit_compile=False, **compile_options)
+        rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
+        sgd = rule(schedule, momentum=self.momentum, weight_decay=self.weight_decay)
+        # Keras would wrap it in a loss scaling of its own.
+        compile_options |= {"jit_compile": jit_compile, "auto_scale_loss": False}
+        model.compile(optimizer=sgd, **compile_options)
         model.optimizer.build(model.query_encoder.trainable_variables)
         return model

@@ -14,7 +14,7 @@ def permutation(seed, step, direction, N):
 
     Being stateless it is the same on every replica without communication, and after a resume.
     """
-    # Named, for left to TensorFlow the algorithm is the device's, and host and device must agree.
+    # Named, for host, device and XLA must agree: left to choose, each draws otherwise from a key.
     alg = "philox"
     key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
     key = tf.random.experimental.stateless_fold_in(key, tf.cast(direction, tf.int64), alg)

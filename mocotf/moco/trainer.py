@@ -36,7 +36,7 @@ class Trainer(keras.Model):
             return self.train_function
         strategy = self.distribute_strategy
 
-        @tf.function(jit_compile=self.jit_compile, reduce_retracing=True)
+        @tf.function(jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
         def one_step(batch):
             logs = strategy.run(self.train_step, args=(batch,))
             return tf.nest.map_structure(lambda x: strategy.reduce("MEAN", x, axis=None), logs)
@@ -56,7 +56,7 @@ class Trainer(keras.Model):
             ends = tf.logical_or(step % self.steps_per_epoch == 0, step == self.total_steps)
             return tf.logical_and(execution_step < self.steps_per_execution, ~ends)
 
-        @tf.function
+        @tf.function(autograph=False)
         def train_function(iterator):
             def body(execution_step, _):
                 return execution_step + 1, one_step(next_batch(iterator))

@@ -23,7 +23,7 @@ def add_relu(x, shortcut):
     return z, gradient
 
 
-@tf.function(jit_compile=True)
+@tf.function(jit_compile=True, autograph=False)
 def _add_relu(x, shortcut):
     return tf.nn.relu(x + shortcut)
 

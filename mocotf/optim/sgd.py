@@ -40,17 +40,17 @@ class SGD(keras.optimizers.Optimizer):
         """Sums gradients over replicas, then updates all variables at once; the base class would
         call `update_step` for one after another."""
         summed = self._all_reduce_sum_gradients(zip(grads, trainable_variables, strict=True))
+        update_together(lambda: self._updates(summed, learning_rate))
 
-        def rule():
-            new = []
-            for g, variable in summed:
-                w, v = variable.value, self.velocity_of(variable).value
-                g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w
-                velocity = self.momentum * v + g
-                new += [(v, velocity), (w, w - tf.cast(learning_rate, w.dtype) * velocity)]
-            return new
-
-        update_together(rule)
+    def _updates(self, gradients, learning_rate):
+        """Returns what changes and its new value; `gradients` are (summed gradient, variable)."""
+        new = []
+        for g, variable in gradients:
+            w, v = variable.value, self.velocity_of(variable).value
+            g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w
+            velocity = self.momentum * v + g
+            new += [(v, velocity), (w, w - tf.cast(learning_rate, w.dtype) * velocity)]
+        return new
 
     def get_config(self):
         config = super().get_config()

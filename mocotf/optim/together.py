@@ -10,7 +10,7 @@ def update_together(rule):
     intermediate. Each replica assigns to its own copy, without a look at the others'.
     """
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def update():
         for variable, value in rule():
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)

@@ -13,18 +13,32 @@ from mocotf.moco.shuffle import shuffle_keys
 from mocotf.nn.encoder import Encoder
 from mocotf.nn.encoder import build_encoder
 from mocotf.nn.heads import linear_head
+from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 
 BATCH = 16
 
 
-def make_model(strategy, bn_splits=1, steps_per_execution=1, make_encoder=build_encoder, **options):
+def make_model(
+    strategy,
+    bn_splits=1,
+    steps_per_execution=1,
+    jit_compile=False,
+    make_encoder=build_encoder,
+    **options,
+):
     resnet = {"arch": "resnet10", "width": 1 / 16, "stem": "cifar", "dim": 8, "mlp": True}
     keras.utils.set_random_seed(0)
     with strategy.scope():
         encoders = [make_encoder(**resnet, bn_splits=bn_splits) for _ in range(2)]
         model = MoCo(*encoders, **({"K": 40, "m": 0.9, "T": 0.2} | options))
-        model.compile(SGD(0.05, weight_decay=1e-3), steps_per_execution=steps_per_execution)
+        rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
+        model.compile(
+            rule(0.05, weight_decay=1e-3),
+            steps_per_execution=steps_per_execution,
+            jit_compile=jit_compile,
+            auto_scale_loss=False,
+        )
         model.optimizer.build(model.query_encoder.trainable_variables)
     return model
 

@@ -3,6 +3,7 @@
 import logging
 import os
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -24,8 +25,10 @@ def state(model):
     return variables | {"queue": model.queue.keys.numpy(), "ptr": model.queue.pointer.numpy()}
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("count", [1, 2])
-def test_a_restored_run_ends_bit_equal_to_one_never_stopped(replicas, tmp_path, count):
+def test_a_restored_run_ends_bit_equal_to_one_never_stopped(replicas, tmp_path, count, policy):
+    keras.config.set_dtype_policy(policy)
     strategy = replicas(count)
     whole = make_model(strategy)
     train(whole, 0, 6)

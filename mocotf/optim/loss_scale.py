@@ -1,0 +1,46 @@
+"""Dynamic loss scaling, without which small gradients vanish in float16."""
+
+import keras
+import tensorflow as tf
+
+from mocotf.optim.sgd import SGD
+
+START = 2.0**15
+PATIENCE = 2000  # steps
+
+
+class LossScaledSGD(SGD):
+    """`SGD` on gradients of a loss that is scaled up, by as much as they can bear.
+
+    A step whose gradients overflow changes no weight and no velocity, and halves the scale; `PATIENCE`
+    steps in a row without overflow double it.
+
+    Differs from `keras.optimizers.LossScaleOptimizer` in two things that a run depends on: a step that
+    changes nothing counts in `iterations` all the same, for data, schedule and permutations go on; and
+    gradients are looked at after they are summed over replicas: Keras looks at replica 0's alone, and
+    applies what has overflowed on another.
+
+    Attributes:
+        scale: factor of the loss, float32 variable.
+        finite_steps: in a row, since the scale last changed, int32 variable.
+    """
+
+    def build(self, variables):
+        if not self.built:
+            self.scale = self.add_variable((), keras.initializers.Constant(START), name="scale")
+            self.finite_steps = self.add_variable((), "zeros", "int32", name="finite_steps")
+            super().build(variables)
+
+    def scale_loss(self, loss):
+        return loss * self.scale.value
+
+    def _updates(self, gradients, learning_rate):
+        scale, steps = self.scale.value, self.finite_steps.value
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g, _ in gradients])
+        unscaled = [(g / scale, variable) for g, variable in gradients]
+        new = [
+            (v, tf.where(finite, value, v)) for v, value in super()._updates(unscaled, learning_rate)
+        ]
+        patient = finite & (steps + 1 == PATIENCE)
+        factor = tf.where(patient, 2.0, tf.where(finite, 1.0, 0.5))
+        return [*new, (scale, scale * factor), (steps, tf.where(finite & ~patient, steps + 1, 0))]
