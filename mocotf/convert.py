@@ -72,7 +72,10 @@ def from_torch(source, target):
     partial = f"{target}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     run_dir = RunDir(partial, train_flags.resolved())
-    Checkpoints(run_dir.file("checkpoints"), model).save()
+    checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
+    checkpoints.save()
+    if not checkpoints.wait():
+        raise UserError(f"{target}: the checkpoint could not be written, see above; make room")
     os.rename(partial, target)
     return {"step": model.step, "training_state": whole}
 

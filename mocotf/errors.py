@@ -1,5 +1,9 @@
-"""The one exception that a user's mistake raises."""
+"""What ends a command otherwise than by success or a fault of ours."""
 
 
 class UserError(ValueError):
     """A mistake the user can mend: one line that says what was wrong, expected, received, to try."""
+
+
+class Preempted(Exception):  # noqa: N818  (no error)
+    """The process was asked to end by SIGTERM, and did so in good order; says what was kept."""

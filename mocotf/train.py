@@ -20,34 +20,40 @@ import numpy as np
 import tensorflow as tf
 from absl import flags
 
+from mocotf.cli import from_flags
 from mocotf.cli import train_flags
-from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
 from mocotf.data.decode import FORMATS
-from mocotf.data.folder import Folder
-from mocotf.data.patches import Patches
 from mocotf.data.pipeline import NOTHING_DECODES
 from mocotf.data.pipeline import augment_crops
 from mocotf.data.pipeline import two_crops
 from mocotf.data.source import Order
-from mocotf.data.tfds import TFDS
-from mocotf.data.tfrecord import TFRecords
+from mocotf.errors import Preempted
 from mocotf.errors import UserError
-from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.moco.config import Config
 from mocotf.moco.loss import chance
 from mocotf.moco.shuffle import shuffle_keys
-from mocotf.optim import schedules
+from mocotf.training.alarms import Alarms
+from mocotf.training.callback import Desk
 from mocotf.training.callback import Overseer
 from mocotf.training.callback import Plan
 from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.checkpoints import init_from
+from mocotf.training.checkpoints import steps_in
+from mocotf.training.cluster import find_cluster
+from mocotf.training.cluster import place_in
+from mocotf.training.divergence import DivergenceError
 from mocotf.training.fit import fit
+from mocotf.training.host import configure_host
 from mocotf.training.records import Records
 from mocotf.training.records import show_views
+from mocotf.training.replicas import broadcast
+from mocotf.training.replicas import check_agreement
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
+from mocotf.training.termination import Termination
 
 FLAGS = flags.FLAGS
 log = logging.getLogger(__name__)
@@ -56,65 +62,69 @@ log = logging.getLogger(__name__)
 def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
-    augmentation = make_augmentation()
-    tf.config.threading.set_intra_op_parallelism_threads(FLAGS.intra_op_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(FLAGS.inter_op_threads)
-    strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
-    check_compiler(strategy.num_replicas_in_sync)
-    check_batch(strategy.num_replicas_in_sync)
-    source = make_source()
-    check_source(source)
-    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size)
+    configure_host(FLAGS.intra_op_threads, FLAGS.inter_op_threads)
+    cluster = find_cluster(FLAGS.workers, FLAGS.worker_index)
+    strategy = make_strategy(
+        FLAGS.strategy, FLAGS.num_logical_devices, cluster, FLAGS.tpu, FLAGS.worker_timeout
+    )
+    replicas = strategy.num_replicas_in_sync
+    worker, workers = place_in(cluster)
+    chief = worker == 0
+    augmentation = from_flags.make_augmentation()
+    from_flags.check_devices(replicas, workers)
+    from_flags.check_batch(replicas)
+    source = from_flags.make_source()
+    from_flags.check_source(source)
+    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
-    facts = {"replicas": strategy.num_replicas_in_sync, "images": source.size}
-    run_dir = RunDir(FLAGS.model_dir, train_flags.resolved(), facts, train_flags.NEUTRAL)
-    bad_images = BadImages(run_dir.file("bad_images.txt"), source.size, FLAGS.max_bad_images)
-    with guard_data(bad_images):
+    facts = {"replicas": replicas, "images": source.size}
+    if workers > 1:
+        role = "the chief, which writes" if chief else "which writes nothing to"
+        print(f"worker {worker} of {workers}: {role} {FLAGS.model_dir}", flush=True)
+        check_agreement(strategy, train_flags.decisive(), facts)
+    run_dir = (
+        RunDir(FLAGS.model_dir, train_flags.resolved(), facts, train_flags.NEUTRAL) if chief else None
+    )
+    names_file = run_dir.file("bad_images.txt") if chief else None
+    bad_images = BadImages(names_file, source.size, FLAGS.max_bad_images)
+    with guard(bad_images, workers):
         bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
 
     # ---- Model
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
-    schedule = make_schedule(steps_per_epoch, total_steps)
+    schedule = from_flags.make_schedule(steps_per_epoch, total_steps)
     augment = augment_crops(augmentation) if FLAGS.augment_on == "device" else None
     with strategy.scope():
         config = Config.from_flags(FLAGS.flag_values_dict())
         model = config.build_model(
             schedule, augment, FLAGS.jit_compile, steps_per_execution=FLAGS.steps_per_execution
         )
+    checkpoints = Checkpoints(
+        os.path.join(FLAGS.model_dir, "checkpoints"), model, FLAGS.keep_checkpoints
+    )
+    if chief:
+        start(run_dir, checkpoints, model, total_steps)
 
-    # ---- Resume
-    checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
-    step = checkpoints.restore() or 0
-    run_dir.forget_after(step)
-    if step >= total_steps and not run_dir.metrics():
-        raise UserError(
-            f"--model_dir={FLAGS.model_dir}: its checkpoint is of step {step}; expected a step before "
-            f"the last, {total_steps}; try a larger --epochs when converting"
-        )
-    if run_dir.resuming:
-        print(f"resuming {FLAGS.model_dir} at step {step} of {total_steps}", flush=True)
+    # ---- Data
+    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch, worker, workers)
 
-    # ---- Baselines and the first look at the data
-    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch)
-
-    def dataset_from(step):
+    def pairs_from(batch):
         return two_crops(
             source,
             augmentation,
             order,
             bad_images=bad_images,
-            first_step=step,
+            first_step=batch,
             crops_only=FLAGS.augment_on == "device",
             ops=FLAGS.host_ops,
             data_service=FLAGS.data_service,
         )
 
-    def batches_from(step):
-        pairs = dataset_from(step)
+    def dataset_from(step):
+        pairs = checkpoints.skipped.dataset_from(step, pairs_from)
         if FLAGS.shuffle_bn != "input":
             return pairs
-        replicas = strategy.num_replicas_in_sync
         return shuffle_keys(pairs, FLAGS.seed, step, replicas, FLAGS.grad_accum_steps)
 
     if FLAGS.data_service:
@@ -122,14 +132,19 @@ def main():
             "--data_service: with several workers batches come as they are ready, and a resumed run is "
             "not bit-equal to one that was not stopped; with one worker it is; see docs/data.md"
         )
-    monitor = make_monitor(source, augmentation, bad_images)
+
+    monitor = from_flags.make_monitor(source, augmentation, bad_images) if chief else None
     encode = encoder_function(model.query_encoder, FLAGS.knn_features)
-    records = Records(run_dir)
-    if step == 0 and not run_dir.metrics():
-        with guard_data(bad_images):
-            batch = next(iter(dataset_from(0)))
-            show_views(run_dir, *(augment(*batch) if augment else batch), augmentation)
-        records.write({"step": 0, "epoch": 0} | baselines(monitor, encode))
+
+    def open_desk():
+        records = Records(run_dir)
+        if not run_dir.metrics():
+            with guard(bad_images, workers):
+                batch = next(iter(pairs_from(0)))
+                show_views(run_dir, *(augment(*batch) if augment else batch), augmentation)
+            records.write({"step": 0, "epoch": 0} | baselines(monitor, encode))
+        alarms = Alarms(total_steps, FLAGS.moco_k / (FLAGS.batch_size * (1 + FLAGS.symmetric)))
+        return Desk(records, checkpoints, alarms, lambda: monitor.measure(encode))
 
     # ---- Train
     plan = Plan(
@@ -137,125 +152,90 @@ def main():
         steps_per_epoch=steps_per_epoch,
         batch_size=FLAGS.batch_size,
         log_every=FLAGS.log_every,
-        checkpoint_every=FLAGS.checkpoint_every,
+        checkpoint_every=FLAGS.checkpoint_epochs * steps_per_epoch or FLAGS.checkpoint_every,
+        checkpoint_minutes=FLAGS.checkpoint_minutes,
         knn_every=FLAGS.knn_every if monitor else 0,
+        check_replicas_every=FLAGS.check_replicas_every,
         schedule=schedule,
         chance=chance(FLAGS.moco_k, directions=1 + FLAGS.symmetric),
+        workers=workers,
     )
-    overseer = Overseer(plan, records, checkpoints, lambda: monitor.measure(encode))
-    with guard_data(bad_images):
-        fit(
-            model,
-            batches_from,
-            steps_per_epoch=steps_per_epoch,
-            total_steps=total_steps,
-            callbacks=[overseer],
-        )
-    records.close()
-    report(run_dir, bad_images)
+    termination = Termination()
+    finished = False
+    while not finished:
+        desk = open_desk() if chief else None
+        try:
+            with guard(bad_images, workers):
+                if workers > 1:
+                    broadcast(strategy, checkpoints.named.values())
+                fit(
+                    model,
+                    dataset_from,
+                    steps_per_epoch=steps_per_epoch,
+                    total_steps=total_steps,
+                    callbacks=[Overseer(plan, termination, desk)],
+                )
+            finished = True
+        except Preempted:
+            if workers > 1:
+                check_agreement(strategy, {}, facts)  # until the chief has saved
+            raise
+        except DivergenceError as divergence:
+            go_back(divergence.step, checkpoints, model, run_dir)
+        finally:
+            if chief:
+                desk.records.close()
+    if chief:
+        finish(run_dir, checkpoints, bad_images)
+    if workers > 1:
+        check_agreement(strategy, {}, facts)  # the chief has written all
 
 
-def make_augmentation():
-    make = recipe.v2 if FLAGS.aug_plus else recipe.v1
-    changes = {"jitter": train_flags.numbers("jitter"), "blur_prob": FLAGS.blur_prob}
-    return make(
-        size=FLAGS.image_size,
-        min_area=FLAGS.crop_min,
-        mean=train_flags.numbers("mean"),
-        std=train_flags.numbers("std"),
-        **{name: value for name, value in changes.items() if value is not None},
-    )
-
-
-def make_source():
-    if FLAGS.dataset == "patches":
-        return Patches()
-    if FLAGS.dataset == "folder":
-        return Folder(FLAGS.data_dir)
-    if FLAGS.dataset == "tfrecord":
-        return TFRecords(FLAGS.data_dir, num_images=FLAGS.num_images)
-    return TFDS(FLAGS.dataset, FLAGS.data_dir)
-
-
-def check_compiler(replicas):
-    """Holds --jit_compile against the devices."""
-    if FLAGS.jit_compile and replicas > 1:
+def start(run_dir, checkpoints, model, total_steps):
+    """Brings the model to where the run is: its newest checkpoint, or what it is to start from."""
+    step = checkpoints.restore()
+    run_dir.forget_after(step or 0)
+    if step is None and FLAGS.init_from:
+        init_from(model, FLAGS.init_from)
+    if step is None and FLAGS.on_nan == "restore":
+        checkpoints.save()  # to have one to go back to
+    if step is not None and step >= total_steps and not run_dir.metrics():
         raise UserError(
-            f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; expected "
-            "one replica; drop --jit_compile, or try --strategy=one_device"
+            f"--model_dir={FLAGS.model_dir}: its checkpoint is of step {step}; expected a step before "
+            f"the last, {total_steps}; try a larger --epochs when converting"
         )
+    if run_dir.resuming:
+        print(f"resuming {FLAGS.model_dir} at step {step or 0} of {total_steps}", flush=True)
 
 
-def check_batch(replicas):
-    """Holds the batch against the devices and the queue."""
-    groups = replicas * FLAGS.bn_splits
-    unit = groups * FLAGS.grad_accum_steps
-    if FLAGS.batch_size % unit:
+def go_back(step, checkpoints, model, run_dir):
+    """Returns to the last checkpoint, from where the batch of a step that diverged is left out.
+
+    Args:
+        step: that diverged, counted from 1.
+        run_dir: None where this is not the chief: then the chief's state is yet to be received.
+
+    Raises:
+        UserError: that is not wanted, or no longer.
+    """
+    skipped = checkpoints.skipped
+    batch, known = skipped.batch_of(step - 1), skipped.batches
+    what = f"step {step}: loss or gradients are not finite: the run has diverged"
+    if FLAGS.on_nan == "stop" or len(known) >= FLAGS.max_skipped_batches:
+        last = max(steps_in(os.path.join(FLAGS.model_dir, "checkpoints")), default=0)
+        more = f" ({len(known)} batches were left out before)" if known else ""
         raise UserError(
-            f"--batch_size={FLAGS.batch_size}: expected a multiple of {unit} ({replicas} replicas x "
-            f"--bn_splits={FLAGS.bn_splits} x --grad_accum_steps={FLAGS.grad_accum_steps}); "
-            f"try {FLAGS.batch_size // unit * unit or unit}"
+            f"{what}{more}; the last healthy checkpoint is that of step {last}, nothing was saved "
+            "since; try a lower --lr or --warmup_epochs, in another --model_dir, or --on_nan=restore"
         )
-    enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
-    if FLAGS.moco_k < enqueued:
-        raise UserError(
-            f"--moco_k={FLAGS.moco_k}: smaller than the {enqueued} keys enqueued a step; "
-            f"expected at least that; try --moco_k={4 * enqueued}"
-        )
-    if groups == 1:
-        log.warning(
-            "one BN group: keys share their batch statistics with their queries, which MoCo's "
-            "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
-        )
-
-
-def check_source(source):
-    """Holds the batch and the queue against the data."""
-    if source.size < FLAGS.batch_size:
-        unit = FLAGS.bn_splits * FLAGS.grad_accum_steps
-        fitting = source.size // unit * unit
-        raise UserError(
-            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
-            f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
-        )
-    if FLAGS.data_service and not source.portable:
-        raise UserError(
-            f"--data_service={FLAGS.data_service} with --dataset={FLAGS.dataset}, which is kept as "
-            "array_record: a service cannot read it; try a data set kept as tfrecord"
-        )
-    if FLAGS.moco_k > source.size:
-        log.warning(
-            "--moco_k=%d is larger than the data set (%d images): the queue holds older keys of the "
-            "very images it is compared with; see docs/faq.md",
-            FLAGS.moco_k,
-            source.size,
-        )
-
-
-def make_schedule(steps_per_epoch, total_steps):
-    scale = FLAGS.batch_size / 256
-    lr = FLAGS.lr * {"none": 1, "linear": scale, "sqrt": scale**0.5}[FLAGS.lr_scaling]
-    if FLAGS.cos:
-        hold = steps_per_epoch if FLAGS.cos_unit == "epoch" else 1
-        schedule = schedules.Cosine(lr, total_steps, hold)
-    elif FLAGS.exp_steps:
-        schedule = schedules.Exponential(lr, FLAGS.exp_steps, FLAGS.exp_factor)
-    else:
-        milestones = train_flags.numbers("schedule")
-        schedule = schedules.Milestones(lr, [int(e * steps_per_epoch) for e in milestones])
-    if FLAGS.warmup_epochs:
-        schedule = schedules.WarmUp(schedule, FLAGS.warmup_epochs * steps_per_epoch)
-    return schedule
-
-
-def make_monitor(source, augmentation, bad_images):
-    if not FLAGS.knn_every:
-        return None
-    if not all(source.evaluation_sizes):
-        log.warning("no kNN: %s has no labels, or no split to ask about", source.name)
-        return None
-    vote = {"k": FLAGS.knn_k, "T": FLAGS.knn_t}
-    return KNNMonitor(source, augmentation, bad_images, most=FLAGS.knn_bank, **vote)
+    with model.distribute_strategy.scope():
+        model.gauges.unhealthy_step.assign(-1)
+    if run_dir:
+        restored = checkpoints.restore()
+        run_dir.forget_after(restored)
+        with model.distribute_strategy.scope():
+            skipped.skip([*known, batch])
+        log.warning("%s; back at step %d, from where batch %d is left out", what, restored, batch)
 
 
 def baselines(monitor, encode):
@@ -266,8 +246,8 @@ def baselines(monitor, encode):
 
 
 @contextlib.contextmanager
-def guard_data(bad_images):
-    """Turns what the graph says of bad images, or of too little memory, into the user's language."""
+def guard(bad_images, workers=1):
+    """Turns what TensorFlow says of bad images, memory or lost workers into the user's language."""
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
@@ -278,16 +258,29 @@ def guard_data(bad_images):
     except tf.errors.OpError as error:
         if bad_images.too_many:
             raise UserError(bad_images.too_many) from error
-        if NOTHING_DECODES not in str(error):
+        if NOTHING_DECODES in str(error):
+            raise UserError(
+                f"--data_dir={FLAGS.data_dir}: {NOTHING_DECODES}, such as {bad_images.names[0]}; "
+                f"expected {FORMATS}; try tools/check_data.py, which says what is wrong with each"
+            ) from error
+        if workers == 1:
             raise
         raise UserError(
-            f"--data_dir={FLAGS.data_dir}: {NOTHING_DECODES}, such as {bad_images.names[0]}; expected "
-            f"{FORMATS}; try tools/check_data.py, which says what is wrong with each"
+            f"a worker is lost ({type(error).__name__}); the others cannot go on without it; start the "
+            "same command on all of them, which resumes the run"
         ) from error
 
 
-def report(run_dir, bad_images):
-    """Writes results.json and prints the final table."""
+def finish(run_dir, checkpoints, bad_images):
+    """Writes results.json and prints the final table.
+
+    Raises:
+        UserError: the last checkpoint could not be saved.
+    """
+    if not checkpoints.wait():
+        raise UserError(
+            "the last checkpoint was not saved, see above; make room, and run the same command"
+        )
     metrics = run_dir.metrics()
     first, last = metrics[0], metrics[-1]
     speeds = [m["images_per_second"] for m in metrics if "images_per_second" in m]

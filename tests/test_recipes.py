@@ -8,7 +8,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from mocotf import train
+from mocotf.cli import from_flags
 from mocotf.cli import train_flags
 from mocotf.data import recipe
 from mocotf.moco.config import Config
@@ -52,7 +52,7 @@ def from_file(name):
 def test_rates_are_the_papers_all_through_an_epoch(parse, name, rate, epochs):
     parse(from_file(name))
     assert epochs == flags.FLAGS.epochs
-    schedule = train.make_schedule(STEPS, epochs * STEPS)
+    schedule = from_flags.make_schedule(STEPS, epochs * STEPS)
     for epoch in (0, 1, 119, 120, 159, 160, epochs - 1):
         for step in (epoch * STEPS, epoch * STEPS + STEPS - 1):
             np.testing.assert_allclose(schedule(step), rate(epoch), rtol=1e-9)
@@ -60,7 +60,7 @@ def test_rates_are_the_papers_all_through_an_epoch(parse, name, rate, epochs):
 
 def test_the_rate_of_ig1b_falls_in_steps(parse):
     parse(from_file("ig1b.cfg"))
-    schedule = train.make_schedule(STEPS, flags.FLAGS.steps)
+    schedule = from_flags.make_schedule(STEPS, flags.FLAGS.steps)
     for step in (0, 62_499, 62_500, 1_249_999):
         np.testing.assert_allclose(schedule(step), published.exponential(step, 0.12), rtol=1e-12)
 
@@ -68,7 +68,7 @@ def test_the_rate_of_ig1b_falls_in_steps(parse):
 @pytest.mark.parametrize(("scaling", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
 def test_lr_scaling_and_warm_up_act_when_asked(parse, scaling, factor):
     parse(from_file("v1.cfg"), f"--lr_scaling={scaling}", "--batch_size=1024", "--warmup_epochs=2")
-    schedule = train.make_schedule(STEPS, 200 * STEPS)
+    schedule = from_flags.make_schedule(STEPS, 200 * STEPS)
     for step in (0, STEPS, 2 * STEPS - 1, 2 * STEPS):
         expected = published.linear_warmup(step, 0.03 * factor, 2 * STEPS)
         np.testing.assert_allclose(schedule(step), expected, rtol=1e-12)
@@ -77,14 +77,14 @@ def test_lr_scaling_and_warm_up_act_when_asked(parse, scaling, factor):
 def test_augmentations_are_the_papers(parse):
     for name, expected in (("v1", recipe.v1()), ("v2", recipe.v2()), ("v2_800ep", recipe.v2())):
         parse(from_file(f"{name}.cfg"))
-        assert train.make_augmentation() == expected
+        assert from_flags.make_augmentation() == expected
     parse(from_file("v2.cfg"), "--jitter=.1,.2,.3,.05", "--blur_prob=0", "--crop_min=.08")
     expected = recipe.v2(jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=0, min_area=0.08)
-    assert train.make_augmentation() == expected
+    assert from_flags.make_augmentation() == expected
 
 
 def make_model():
-    schedule = train.make_schedule(STEPS, 200 * STEPS)
+    schedule = from_flags.make_schedule(STEPS, 200 * STEPS)
     return Config.from_flags(flags.FLAGS.flag_values_dict()).build_model(schedule)
 
 

@@ -16,6 +16,7 @@ import tensorflow as tf
 from absl import flags
 
 from mocotf import train
+from mocotf.cli import from_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import two_crops
@@ -31,8 +32,8 @@ flags.DEFINE_string("out", "views.png", "PNG file to write.")
 
 def main():
     train_flags.check()
-    augmentation = train.make_augmentation()
-    source = train.make_source()
+    augmentation = from_flags.make_augmentation()
+    source = from_flags.make_source()
     pairs = min(PAIRS, source.size)
     bad_images = BadImages()
     views = two_crops(
@@ -42,7 +43,7 @@ def main():
         bad_images=bad_images,
         ops=FLAGS.host_ops,
     )
-    with train.guard_data(bad_images):
+    with train.guard(bad_images):
         x_q, x_k = next(iter(views))
     grid = tf.image.convert_image_dtype(view_grid(x_q, x_k, augmentation), tf.uint8)
     try:

@@ -10,7 +10,10 @@ import absl.logging
 from absl import app
 from absl import flags
 
+from mocotf.errors import Preempted
 from mocotf.errors import UserError
+
+PREEMPTED = 128 + 15  # as a shell reports a process that SIGTERM ended
 
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
 flags.declare_key_flag("json")
@@ -18,25 +21,27 @@ flags.declare_key_flag("json")
 
 def run(main, positional=()):
     """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags; 130
-    when interrupted.
+    when interrupted; 143 when it was asked to end by SIGTERM, and can be resumed.
 
     Args:
-        main: called with the positional arguments.
-        positional: their names.
+        main: called with the positional arguments; may return an exit code of its own.
+        positional: their names; None where there may be any.
     """
 
     def guarded(argv):
         arguments = argv[1:]
-        if len(arguments) != len(positional):
+        if positional is not None and len(arguments) != len(positional):
             expected = " ".join(positional) or "none, every option is a flag, --name=value"
             _stop(f"{len(arguments)} arguments {arguments}: expected {expected}", 2)
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
-        code = 0
         try:
-            main(*arguments)
+            code = main(*arguments) or 0
         except UserError as error:
             code = _complain(str(error), 1)
+        except Preempted as stop:
+            print(stop)
+            code = PREEMPTED
         except KeyboardInterrupt:
             code = _complain(
                 "interrupted; a run goes on from its last checkpoint by the same command", 130

@@ -10,6 +10,7 @@ from mocotf.errors import UserError
 from mocotf.moco.shuffle import SHUFFLES
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import STEMS
+from mocotf.training.divergence import MOST_SKIPPED
 from mocotf.training.strategy import STRATEGIES
 
 FLAGS = flags.FLAGS
@@ -143,7 +144,25 @@ flags.DEFINE_enum(
     "strategy",
     "auto",
     STRATEGIES,
-    "mirrored: a replica on each accelerator; auto: that, where there are several.",
+    "mirrored: a replica on each accelerator; multi_worker: on those of all workers, which --workers, "
+    "TF_CONFIG or SLURM name; tpu: on a TPU's cores; auto: the one of these that fits.",
+)
+flags.DEFINE_list(
+    "workers", None, "host:port of each process of the run, the chief first; the same on all."
+)
+flags.DEFINE_integer("worker_index", None, "Place of this process in --workers.", lower_bound=0)
+flags.DEFINE_integer(
+    "worker_timeout",
+    1800,
+    "Seconds that a worker waits for the others, at the start or in a step, before it gives up.",
+    lower_bound=1,
+)
+flags.DEFINE_string("tpu", None, "Name or address of a TPU; local on a TPU VM.")
+flags.DEFINE_integer(
+    "check_replicas_every",
+    0,
+    "Steps between checks that all replicas hold the same bits; 0 for none.",
+    lower_bound=0,
 )
 flags.DEFINE_integer(
     "num_logical_devices",
@@ -191,6 +210,40 @@ flags.DEFINE_integer(
     lower_bound=1,
 )
 flags.DEFINE_integer(
+    "checkpoint_epochs", 0, "Epochs between checkpoints, instead of --checkpoint_every.", lower_bound=0
+)
+flags.DEFINE_float(
+    "checkpoint_minutes",
+    0,
+    "Save as well when so many minutes have passed since the last checkpoint; 0: not.",
+    lower_bound=0,
+)
+flags.DEFINE_integer(
+    "keep_checkpoints",
+    3,
+    "How many of the newest are kept; the one of the highest kNN is kept beside them.",
+    lower_bound=1,
+)
+flags.DEFINE_string(
+    "init_from",
+    None,
+    "Start a new run from the query encoder of another: a run directory, or a checkpoint, ckpt-STEP.",
+)
+flags.DEFINE_enum(
+    "on_nan",
+    "stop",
+    ["stop", "restore"],
+    "Where loss or gradients are not finite: stop, or restore the last checkpoint and leave out the "
+    "batch.",
+)
+flags.DEFINE_integer(
+    "max_skipped_batches",
+    3,
+    "Batches that --on_nan=restore leaves out before it stops.",
+    0,
+    MOST_SKIPPED,
+)
+flags.DEFINE_integer(
     "knn_every",
     1,
     "Epochs between kNN measurements, where there are labels; 0 for none.",
@@ -210,17 +263,26 @@ flags.DEFINE_enum(
 
 # Flags that change what is shown or kept, not what is computed.
 NEUTRAL = {"log_every", "checkpoint_every", "steps_per_execution", "remat"}
+NEUTRAL |= {"checkpoint_epochs", "checkpoint_minutes", "keep_checkpoints", "check_replicas_every"}
+NEUTRAL |= {"on_nan", "max_skipped_batches", "worker_timeout"}
 NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
 NEUTRAL |= {"max_bad_images", "data_service"}
 NEUTRAL |= {"inter_op_threads"}  # but not intra_op_threads: it decides in which order sums are taken
+# Flags that say where a run is, not what it is; they are not saved.
+PLACES = {"model_dir", "workers", "worker_index", "tpu"}
 # Flags that are lists of numbers, and how many; None for any.
 LISTS = {"jitter": 4, "mean": 3, "std": 3, "schedule": None}
 
 
 def resolved():
-    """Returns name → text of every flag but --model_dir, defaults included."""
+    """Returns name → text of every flag but those of `PLACES`, defaults included."""
     own = FLAGS.get_flags_for_module(__name__)
-    return {f.name: _text(f) for f in own if f.name != "model_dir" and f.value is not None}
+    return {f.name: _text(f) for f in own if f.name not in PLACES and f.value is not None}
+
+
+def decisive():
+    """Returns the part of `resolved` that decides what is computed."""
+    return {name: text for name, text in resolved().items() if name not in NEUTRAL}
 
 
 def _text(flag):

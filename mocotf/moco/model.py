@@ -17,6 +17,8 @@ from mocotf.moco.shuffle import permutation
 from mocotf.moco.shuffle import within_micro_batches
 from mocotf.moco.trainer import Trainer
 
+METRICS = ("loss", "acc1", "acc5", "feature_std")
+
 
 class MoCo(Trainer):
     """Momentum Contrast v1 and v2; which of them is a matter of head, augmentation and T.
@@ -84,8 +86,9 @@ class MoCo(Trainer):
         """One step on this replica's share of the global batch: `(x_q, x_k)`, each `[n, H, W, 3]`, or
         what `augment` makes them of.
 
-        Returns float32 scalars: `loss`, and `acc1`, `acc5`, the (K+1)-way pretext accuracy in
-        percent.
+        Returns float32 scalars: `loss`; `acc1`, `acc5`, the (K+1)-way pretext accuracy in percent;
+        `feature_std`, how far queries are spread, 0 where all are the same, 1 where they are uniform on
+        the sphere; `gradient_norm`, over all replicas.
         """
         x_q, x_k = self.augment(*batch) if self.augment else batch
         directions = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
@@ -95,13 +98,13 @@ class MoCo(Trainer):
         pairs = [(x_q, k) for (x_q, _), (k, _) in zip(directions, keys, strict=True)]
 
         theta_q = self.query_encoder.trainable_variables
-        zeros = [tf.zeros(v.shape, v.dtype) for v in theta_q], {"loss": 0.0, "acc1": 0.0, "acc5": 0.0}
+        zeros = [tf.zeros(v.shape, v.dtype) for v in theta_q], dict.fromkeys(METRICS, 0.0)
         gradients, metrics = micro_batches.mean(self.contrast, pairs, self.A, zeros)
         self.optimizer.apply_gradients(zip(gradients, theta_q, strict=True))
 
         # After the loss: today's keys are no negatives today.
         self.queue.enqueue(tf.concat([all_k for _, all_k in keys], axis=0))
-        return metrics
+        return metrics | {"gradient_norm": self.optimizer.gradient_norm.value}
 
     def contrast(self, pairs):
         """Contrasts queries with their keys and the queue.
@@ -114,20 +117,21 @@ class MoCo(Trainer):
         """
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         with tf.GradientTape() as tape:
-            loss, ranks = 0.0, []
+            loss, ranks, spreads = 0.0, [], []
             for x_q, k in pairs:
                 q = self.query_encoder(x_q, training=True)  # [n, C]
                 loss_d, rank = info_nce(q, k, self.queue.keys, self.T)
                 loss += loss_d
                 ranks.append(rank)
+                spreads.append(spread(q))
             # The optimizer sums gradients over replicas; the method takes their mean.
             scaled_loss = self.optimizer.scale_loss(loss / replicas)
         theta_q = [v.value for v in self.query_encoder.trainable_variables]
         gradients = tape.gradient(scaled_loss, theta_q)
 
         rank = tf.concat(ranks, axis=0)
-        metrics = {"loss": tf.cast(loss, tf.float32), "acc1": top(1, rank), "acc5": top(5, rank)}
-        return gradients, metrics
+        metrics = loss, top(1, rank), top(5, rank), tf.reduce_mean(spreads)
+        return gradients, {n: tf.cast(x, tf.float32) for n, x in zip(METRICS, metrics, strict=True)}
 
     def encode_keys(self, x_k, direction=0):
         """Encodes this replica's key images under shuffled BN, without gradient.
@@ -163,3 +167,8 @@ class MoCo(Trainer):
 def top(j, rank):
     """Returns the percentage of queries whose key is among the `j` most similar."""
     return 100 * tf.reduce_mean(tf.cast(rank < j, tf.float32))
+
+
+def spread(q):
+    """Returns the standard deviation of unit vectors `[n, C]` over the batch, times √C."""
+    return tf.sqrt(tf.reduce_sum(tf.math.reduce_variance(tf.stop_gradient(q), axis=0)))

@@ -4,22 +4,44 @@ import keras
 import tensorflow as tf
 
 
+class Gauges:
+    """What a run watches of itself: no state of the model, and in no checkpoint.
+
+    Attributes:
+        data_wait: seconds spent waiting for the input pipeline so far, float64 variable.
+        unhealthy_step: the first step whose loss or gradients were not finite, -1 while there is none,
+            int64 variable.
+        stop: 1 once this worker wants the run to end, float32 variable.
+    """
+
+    def __init__(self):
+        self.data_wait = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="data_wait")
+        self.unhealthy_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="unhealthy_step")
+        self.stop = tf.Variable(0.0, trainable=False, name="stop")
+
+    def note_health(self, step, loss, gradient_norm):
+        """Remembers the step if it is the first that is not healthy."""
+        healthy = tf.math.is_finite(loss) & tf.math.is_finite(gradient_norm)
+        before = self.unhealthy_step.read_value()
+        self.unhealthy_step.assign(tf.where((before < 0) & ~healthy, tf.cast(step, tf.int64), before))
+
+
 class Trainer(keras.Model):
-    """A `keras.Model` whose `fit` runs `train_step` on every strategy and measures the data wait.
+    """A `keras.Model` whose `fit` runs `train_step` on every strategy and watches it.
 
     Keras 3's own train function builds the model on a batch (the encoders are built, and a batch
     would be lost) and reduces what a step returns in a way that fails under
     `MultiWorkerMirroredStrategy`. This one reduces scalars by their mean over replicas, ends an
-    execution of several steps at the epoch's end, and adds up how long the step waited for data.
+    execution of several steps at the epoch's end, and keeps the `gauges`.
 
     Attributes:
         steps_per_epoch, total_steps: of the run, set before `fit`.
-        data_wait: seconds spent waiting for the input pipeline so far, float64 variable.
+        gauges: a `Gauges`.
     """
 
     def __init__(self, name=None):
         super().__init__(name=name)
-        self.data_wait = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="data_wait")
+        self.gauges = Gauges()
         self.steps_per_epoch = None
         self.total_steps = None
 
@@ -38,8 +60,22 @@ class Trainer(keras.Model):
 
         @tf.function(jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
         def one_step(batch):
-            logs = strategy.run(self.train_step, args=(batch,))
-            return tf.nest.map_structure(lambda x: strategy.reduce("MEAN", x, axis=None), logs)
+            names = []
+
+            def step(batch):
+                logs = self.train_step(batch) | {"stop": self.gauges.stop}
+                names[:] = logs
+                return tf.stack(list(logs.values()))  # one reduction for all
+
+            means = strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
+            return dict(zip(names, tf.unstack(means), strict=True))
+
+        def healthy_step(batch):
+            logs = one_step(batch)
+            self.gauges.note_health(
+                self.optimizer.iterations.value, logs["loss"], logs["gradient_norm"]
+            )
+            return logs
 
         def next_batch(iterator):
             before = tf.timestamp()
@@ -47,7 +83,7 @@ class Trainer(keras.Model):
                 batch = next(iterator)
             arrived = tf.nest.flatten(batch, expand_composites=True)
             with tf.control_dependencies(arrived):
-                self.data_wait.assign_add(tf.timestamp() - before)
+                self.gauges.data_wait.assign_add(tf.timestamp() - before)
             return batch
 
         def unfinished(execution_step, _):
@@ -59,9 +95,9 @@ class Trainer(keras.Model):
         @tf.function(autograph=False)
         def train_function(iterator):
             def body(execution_step, _):
-                return execution_step + 1, one_step(next_batch(iterator))
+                return execution_step + 1, healthy_step(next_batch(iterator))
 
-            logs = one_step(next_batch(iterator))
+            logs = healthy_step(next_batch(iterator))
             if self.steps_per_execution > 1:
                 _, logs = tf.while_loop(unfinished, body, [1, logs])
             return logs

@@ -5,6 +5,8 @@ Elsewhere, and outside of training, layers use TensorFlow's.
 
 import tensorflow as tf
 
+FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
+
 
 def on_cpu():
     """Returns whether this process has no accelerator."""
@@ -28,34 +30,52 @@ def _add_relu(x, shortcut):
     return tf.nn.relu(x + shortcut)
 
 
-def pointwise_conv(x, kernel, stride):
-    """Returns the convolution of `x` `[n, H, W, Ci]` and `kernel` `[1, 1, Ci, Co]`.
+def conv2d(x, kernel, stride, padding):
+    """Returns `tf.nn.conv2d` of `x` `[n, H, W, Ci]` and `kernel` `[k, k, Ci, Co]`, for bfloat16.
 
-    Its gradient for the kernel is a matrix product: in bfloat16 oneDNN's convolution does not divide
-    that among TensorFlow's threads, and is two to six times slower.
+    Its gradient for the kernel is made of matrix products where they are faster: oneDNN's convolution
+    does not divide it among TensorFlow's threads. They are for 1×1 kernels, by two to six times, and
+    where pixels are fewer than kernels are large, by two.
+
+    Args:
+        padding: "same", with stride 1 only, or "valid".
     """
+    options = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
 
     @tf.custom_gradient
     def conv(x, kernel):
-        strides = [1, stride, stride, 1]
-        y = tf.nn.conv2d(x, kernel, strides, "VALID")
+        y = tf.nn.conv2d(x, kernel, **options)
 
         def gradient(dy):
             dx = tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(x),
-                filter=kernel,
-                out_backprop=dy,
-                strides=strides,
-                padding="VALID",
+                input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options
             )
-            Ci, Co = kernel.shape[2:]
-            rows = tf.reshape(_every(stride, x), [-1, Ci])
-            dkernel = tf.matmul(rows, tf.reshape(dy, [-1, Co]), transpose_a=True)
-            return dx, tf.reshape(dkernel, kernel.shape)
+            H, W = dy.shape[1:3]
+            if kernel.shape[0] == 1 or (H and W and H * W <= FEW_PIXELS):
+                return dx, _kernel_gradient(x, dy, kernel.shape, stride, padding)
+            dkernel = tf.raw_ops.Conv2DBackpropFilter(
+                input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
+            )
+            return dx, dkernel
 
         return y, gradient
 
     return conv(x, kernel)
+
+
+def _kernel_gradient(x, dy, shape, stride, padding):
+    """Returns the gradient for a kernel of `shape`: a product of `x` and `dy` for each tap."""
+    k, _, Ci, Co = shape
+    if padding == "same":
+        sides = [(k - 1) // 2, k // 2]
+        x = tf.pad(x, [[0, 0], sides, sides, [0, 0]])
+    H, W = (dy.shape[i] or tf.shape(dy)[i] for i in (1, 2))
+    dy = tf.reshape(dy, [-1, Co])
+    taps = [
+        _every(stride, x[:, i : i + stride * H, j : j + stride * W]) for i in range(k) for j in range(k)
+    ]
+    products = [tf.matmul(tf.reshape(tap, [-1, Ci]), dy, transpose_a=True) for tap in taps]
+    return tf.reshape(tf.stack(products), shape)
 
 
 def _every(stride, x):

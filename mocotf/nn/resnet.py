@@ -122,9 +122,10 @@ class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D`, with a faster gradient where there is one."""
 
     def convolution_op(self, inputs, kernel):
-        if self.kernel_size == (1, 1) and inputs.dtype == tf.bfloat16 and hot.on_cpu():
+        if inputs.dtype == tf.bfloat16 and hot.on_cpu():
             # A tensor, for a custom gradient would have to know of a variable.
-            return hot.pointwise_conv(inputs, tf.cast(kernel, inputs.dtype), self.strides[0])
+            kernel = tf.cast(kernel, inputs.dtype)
+            return hot.conv2d(inputs, kernel, self.strides[0], self.padding)
         return super().convolution_op(inputs, kernel)
 
 

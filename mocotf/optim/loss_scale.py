@@ -20,6 +20,9 @@ class LossScaledSGD(SGD):
     gradients are looked at after they are summed over replicas: Keras looks at replica 0's alone, and
     applies what has overflowed on another.
 
+    A step that overflows keeps the `gradient_norm` of the last that did not, unless the scale is down
+    to 1: then it is infinite.
+
     Attributes:
         scale: factor of the loss, float32 variable.
         finite_steps: in a row, since the scale last changed, int32 variable.
@@ -34,13 +37,15 @@ class LossScaledSGD(SGD):
     def scale_loss(self, loss):
         return loss * self.scale.value
 
-    def _updates(self, gradients, learning_rate):
+    def _updates(self, gradients, norm, learning_rate):
         scale, steps = self.scale.value, self.finite_steps.value
-        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(g)) for g, _ in gradients])
+        finite = tf.math.is_finite(norm)
         unscaled = [(g / scale, variable) for g, variable in gradients]
-        new = [
-            (v, tf.where(finite, value, v)) for v, value in super()._updates(unscaled, learning_rate)
-        ]
+        (norm_variable, norm), *updates = super()._updates(unscaled, norm / scale, learning_rate)
+        updates = [(variable, tf.where(finite, value, variable)) for variable, value in updates]
+        # Where no scaling is left, it is not the scale's fault.
+        skipped = tf.where(scale > 1, norm_variable, float("inf"))
+        updates.append((norm_variable, tf.where(finite, norm, skipped)))
         patient = finite & (steps + 1 == PATIENCE)
         factor = tf.where(patient, 2.0, tf.where(finite, 1.0, 0.5))
-        return [*new, (scale, scale * factor), (steps, tf.where(finite & ~patient, steps + 1, 0))]
+        return [*updates, (scale, scale * factor), (steps, tf.where(finite & ~patient, steps + 1, 0))]

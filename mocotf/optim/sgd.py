@@ -19,6 +19,9 @@ class SGD(keras.optimizers.Optimizer):
         learning_rate: float or schedule.
         momentum: in [0, 1).
         weight_decay: applied to every variable, batch-norm parameters and biases too.
+
+    Attributes:
+        gradient_norm: of the last step, all variables and replicas together, float32 variable.
     """
 
     def __init__(self, learning_rate, momentum=0.9, weight_decay=0.0, name="sgd", **kwargs):
@@ -30,6 +33,7 @@ class SGD(keras.optimizers.Optimizer):
     def build(self, variables):
         if not self.built:
             super().build(variables)
+            self.gradient_norm = self.add_variable((), "zeros", "float32", name="gradient_norm")
             self.velocities = self.add_optimizer_variables(variables, "velocity")
 
     def velocity_of(self, variable):
@@ -39,12 +43,21 @@ class SGD(keras.optimizers.Optimizer):
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         """Sums gradients over replicas, then updates all variables at once; the base class would
         call `update_step` for one after another."""
-        summed = self._all_reduce_sum_gradients(zip(grads, trainable_variables, strict=True))
-        update_together(lambda: self._updates(summed, learning_rate))
+        pairs = zip(grads, trainable_variables, strict=True)
+        summed = list(self._all_reduce_sum_gradients(pairs))
+        # Not within: XLA adds up one number at a time.
+        norm = tf.cast(tf.linalg.global_norm([g for g, _ in summed]), tf.float32)
+        update_together(lambda: self._updates(summed, norm, learning_rate))
 
-    def _updates(self, gradients, learning_rate):
-        """Returns what changes and its new value; `gradients` are (summed gradient, variable)."""
-        new = []
+    def _updates(self, gradients, norm, learning_rate):
+        """Returns pairs of what changes and its new value, `gradient_norm` first.
+
+        Args:
+            gradients: (gradient summed over replicas, variable) of each variable.
+            norm: of all of these gradients.
+            learning_rate: scalar.
+        """
+        new = [(self.gradient_norm.value, norm)]
         for g, variable in gradients:
             w, v = variable.value, self.velocity_of(variable).value
             g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w

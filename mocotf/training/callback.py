@@ -1,28 +1,36 @@
 """What happens between the steps of a pre-training run."""
 
+import contextlib
 import dataclasses
-import math
 import time
 from collections.abc import Callable
 
 import keras
 
-from mocotf.errors import UserError
+from mocotf.errors import Preempted
+from mocotf.training.alarms import Alarms
+from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.divergence import DivergenceError
+from mocotf.training.records import Records
 from mocotf.training.records import progress_line
+from mocotf.training.replicas import check_replicas
+from mocotf.training.state import shared_state
 
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The course of a run, in steps unless said otherwise.
+    """The course of a run, in steps unless said otherwise; the last step is one of every kind.
 
     Attributes:
         total_steps, steps_per_epoch: of the run.
         batch_size: images a step, over all replicas.
         log_every: between records.
-        checkpoint_every: between checkpoints; the last step is one too.
-        knn_every: epochs between kNN measurements, the last step being one; 0 for none.
+        checkpoint_every, checkpoint_minutes: between checkpoints, whichever is over first; 0 for not.
+        knn_every: epochs between kNN measurements; 0 for none.
+        check_replicas_every: between comparisons of the replicas; 0 for none.
         schedule: step → learning rate.
         chance: loss of a model that has learned nothing.
+        workers: processes that take part.
     """
 
     total_steps: int
@@ -30,33 +38,39 @@ class Plan:
     batch_size: int
     log_every: int
     checkpoint_every: int
+    checkpoint_minutes: float
     knn_every: int
+    check_replicas_every: int
     schedule: Callable
     chance: float
+    workers: int = 1
 
 
 class Overseer(keras.callbacks.Callback):
-    """Records metrics, measures kNN, saves checkpoints, and prints progress, in that order.
+    """Records metrics, measures kNN, saves checkpoints, and prints progress, in that order; ends the
+    run where it has diverged, or was asked to end.
 
     A step's record is complete before a checkpoint of the step exists, so a resumed run finds in
     metrics.jsonl all that came before it.
 
     Args:
         plan: a `Plan`.
-        records: a `Records`.
-        checkpoints: a `Checkpoints`.
-        measure_knn: returns the kNN top-1 of the query encoder.
+        termination: a `Termination`.
+        desk: what only the chief has, a `Desk`; None on other workers.
+
+    Raises:
+        DivergenceError, Preempted: out of `fit`.
     """
 
-    def __init__(self, plan, records, checkpoints, measure_knn):
+    def __init__(self, plan, termination, desk=None):
         super().__init__()
         self._plan = plan
-        self._records = records
-        self._checkpoints = checkpoints
-        self._measure_knn = measure_knn
+        self._termination = termination
+        self._desk = desk
 
     def on_train_begin(self, logs=None):
         self._step = self.model.step
+        self._saved_at = time.monotonic()
         self._open_window()
 
     def on_train_batch_end(self, batch, logs=None):
@@ -69,48 +83,102 @@ class Overseer(keras.callbacks.Callback):
             return every > 0 and (last or before // every < self._step // every)
 
         knn = passed(plan.knn_every * plan.steps_per_epoch)
-        if passed(plan.log_every) or knn:
+        log = passed(plan.log_every) or knn
+        minutes = (time.monotonic() - self._saved_at) / 60
+        save = passed(plan.checkpoint_every) or 0 < plan.checkpoint_minutes <= minutes
+        stop = self._must_stop(logs)
+        if log or save or stop:
+            self._stop_if_diverged()
+        if passed(plan.check_replicas_every):
+            with self._untimed():
+                check_replicas(self.model.distribute_strategy, shared_state(self.model))
+        if log:
             self._record(logs, knn)
-        if passed(plan.checkpoint_every):
-            self._stop_if_diverged(logs)
-            paused = time.perf_counter()
-            self._checkpoints.save()
-            self._window_start += time.perf_counter() - paused
+        if save or stop:
+            with self._untimed():
+                self._save(stop)
 
-    def _stop_if_diverged(self, logs):
-        loss = float(logs["loss"])
-        if not math.isfinite(loss):
-            raise UserError(
-                f"the loss of step {self._step} is {loss}: the run has diverged; nothing was saved "
-                "since the last checkpoint; try a lower --lr or --warmup_epochs, in another --model_dir"
-            )
+    def _must_stop(self, logs):
+        """Returns whether the run is to end now; all workers agree, a step after one was asked."""
+        if self._plan.workers == 1:
+            return self._termination.requested
+        if self._termination.requested:
+            with self.model.distribute_strategy.scope():
+                self.model.gauges.stop.assign(1.0)
+        return float(logs["stop"]) > 0
+
+    def _stop_if_diverged(self):
+        step = int(self.model.gauges.unhealthy_step.numpy())
+        if step >= 0:
+            raise DivergenceError(step)
+
+    def _save(self, stop):
+        self._saved_at = time.monotonic()
+        if self._desk:
+            self._desk.checkpoints.save()
+        if stop:
+            saved = self._desk is None or self._desk.checkpoints.wait()
+            kept = f"saved at step {self._step}" if saved else "not saved"
+            raise Preempted(f"asked to end by SIGTERM; {kept}; the same command resumes the run")
 
     def _record(self, logs, knn):
-        plan = self._plan
-        self._stop_if_diverged(logs)
-        record = {
-            "step": self._step,
-            "epoch": self._step // plan.steps_per_epoch,
-            "loss": float(logs["loss"]),
-            "chance": plan.chance,
-            "acc1": float(logs["acc1"]),
-            "acc5": float(logs["acc5"]),
-            "lr": float(plan.schedule(self._step - 1)),
-            "m": self.model.m,
-        }
         seconds = time.perf_counter() - self._window_start
-        steps = self._step - self._window_step
-        waited = float(self.model.data_wait.numpy()) - self._window_wait
-        record["images_per_second"] = round(steps * plan.batch_size / seconds, 2)
-        record["data_wait"] = round(min(1.0, waited / seconds), 4)
-        if knn:
-            record["knn_top1"] = self._measure_knn()
-        self._records.write(record)
-        seconds_left = (plan.total_steps - self._step) * seconds / steps
-        print(progress_line(record, plan, seconds_left), flush=True)
+        if self._desk:
+            steps = self._step - self._window_step
+            waited = float(self.model.gauges.data_wait.numpy()) - self._window_wait
+            record = {
+                "step": self._step,
+                "epoch": self._step // self._plan.steps_per_epoch,
+                "loss": float(logs["loss"]),
+                "chance": self._plan.chance,
+                "acc1": float(logs["acc1"]),
+                "acc5": float(logs["acc5"]),
+                "feature_std": float(logs["feature_std"]),
+                "gradient_norm": float(logs["gradient_norm"]),
+                "lr": float(self._plan.schedule(self._step - 1)),
+                "m": self.model.m,
+                "images_per_second": round(steps * self._plan.batch_size / seconds, 2),
+                "data_wait": round(min(1.0, waited / seconds), 4),
+            }
+            self._desk.file(record, knn)
+            seconds_left = (self._plan.total_steps - self._step) * seconds / steps
+            print(progress_line(record, self._plan, seconds_left), flush=True)
         self._open_window()
+
+    @contextlib.contextmanager
+    def _untimed(self):
+        paused = time.perf_counter()
+        yield
+        self._window_start += time.perf_counter() - paused
 
     def _open_window(self):
         self._window_start = time.perf_counter()
         self._window_step = self._step
-        self._window_wait = float(self.model.data_wait.numpy())
+        self._window_wait = float(self.model.gauges.data_wait.numpy())
+
+
+@dataclasses.dataclass(frozen=True)
+class Desk:
+    """Where the chief of a run keeps its records and checkpoints.
+
+    Attributes:
+        records: a `Records`.
+        checkpoints: a `Checkpoints`.
+        alarms: an `Alarms`.
+        measure_knn: returns the kNN top-1 of the query encoder.
+    """
+
+    records: Records
+    checkpoints: Checkpoints
+    alarms: Alarms
+    measure_knn: Callable
+
+    def file(self, record, knn):
+        """Completes a record by its kNN top-1 if `knn`, and keeps it."""
+        if knn:
+            record["knn_top1"] = self.measure_knn()
+            highest = self.records.highest_knn
+            if highest is None or record["knn_top1"] > highest:
+                self.checkpoints.save(best=True)
+        self.records.write(record)
+        self.alarms.look(record)

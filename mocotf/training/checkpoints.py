@@ -1,72 +1,196 @@
 """Checkpoints of everything a run is made of."""
 
+import concurrent.futures
 import glob
 import logging
 import os
+import shutil
 
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.moco.key_encoder import copy_weights
+from mocotf.training.divergence import SkippedBatches
+from mocotf.training.state import assign
+from mocotf.training.state import differences
+from mocotf.training.state import shapes
+from mocotf.training.state import state_of
 
 log = logging.getLogger(__name__)
+
+ENDINGS = (".data-00000-of-00001", ".index")  # the index last: where it is, the checkpoint is whole
 
 
 class Checkpoints:
     """Saves and restores both encoders, BN statistics, queue, pointer, optimizer and step.
 
-    TensorFlow writes a checkpoint beside the old ones and renames it into place, then rewrites the
-    list of those that are complete: an interrupted save leaves the one before it in force.
+    A checkpoint is a pair of files that `tf.train.load_checkpoint` reads, with the names of
+    `state_of`. It is written by a thread while training goes on, to files of other names that are
+    then renamed: an interrupted save leaves the one before it in force. TensorFlow's own asynchronous
+    checkpoints cannot copy the variables of Keras 3.
 
     Args:
         directory: where checkpoints are kept.
         model: a compiled `MoCo` whose optimizer is built.
-        keep: how many of the newest to keep.
+        keep: how many of the newest to keep, beside the best.
+
+    Attributes:
+        skipped: the `SkippedBatches` of the run.
+        named: name → variable of all that a checkpoint holds.
     """
 
     def __init__(self, directory, model, keep=3):
+        self._directory = directory
         self._model = model
+        self._keep = keep
+        with model.distribute_strategy.scope():
+            self.skipped = SkippedBatches()
+        self.named = state_of(model) | {"skipped_batches": self.skipped.variable}
+        self._best = os.path.join(directory, "best")
         self._saved = None
-        self._checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-        # TensorFlow's list of checkpoints may be lost or cut short; an index file is written last
-        # and renamed into place, so those on disk are the truth.
-        found = glob.glob(os.path.join(glob.escape(directory), "ckpt-*.index"))
-        paths = sorted((path.removesuffix(".index") for path in found), key=_step_of)
-        if paths:
-            times = [os.path.getmtime(f"{path}.index") for path in paths]
-            tf.compat.v1.train.update_checkpoint_state(
-                directory, paths[-1], paths, all_model_checkpoint_timestamps=times
-            )
-        self._manager = tf.train.CheckpointManager(self._checkpoint, directory, max_to_keep=keep)
+        self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
+        self._pending = None
 
-    def save(self):
-        """Saves the state after the model's current step, once."""
-        if self._saved != self._model.step:
-            self._saved = self._model.step
-            self._manager.save(checkpoint_number=self._saved)
+    def save(self, best=False):
+        """Begins to save the state after the model's current step, once; waits for the last save.
+
+        Args:
+            best: save it to the folder `best`, which keeps this one only.
+        """
+        step = self._model.step
+        if not best:
+            if self._saved == step:
+                return
+            self._saved = step
+        self.wait()
+        folder, keep = (self._best, 1) if best else (self._directory, self._keep)
+        values = {name: tf.convert_to_tensor(v.numpy()) for name, v in self.named.items()}
+        self._pending = step, self._writer.submit(_write, folder, step, values, keep)
+
+    def wait(self):
+        """Waits until the last save is complete; returns whether it succeeded. If not, says so."""
+        if self._pending is None:
+            return True
+        (step, result), self._pending = self._pending, None
+        try:
+            result.result()
+        except (OSError, tf.errors.OpError) as error:
+            reason = str(error).strip().splitlines()[0]
+            last = max(steps_in(self._directory), default="none")
+            log.error(
+                "cannot save the checkpoint of step %d (%s); the run goes on; the last good one is of "
+                "step %s",
+                step,
+                reason,
+                last,
+            )
+            return False
+        return True
 
     def restore(self):
         """Restores the newest readable checkpoint; returns its step, None where there is none.
 
         Raises:
-            UserError: there are checkpoints, but none can be read.
+            UserError: there are checkpoints, but none can be read, or they are of another model.
         """
-        candidates = self._manager.checkpoints[::-1]
-        for path in candidates:
+        self.wait()
+        steps = steps_in(self._directory)[::-1]
+        for step in steps:
+            path = path_of(self._directory, step)
             try:
-                self._checkpoint.restore(path).assert_consumed()
-            except (tf.errors.OpError, AssertionError, IndexError, ValueError) as error:
+                values = read(path)
+            except (tf.errors.OpError, ValueError, IndexError) as error:
                 reason = str(error).strip().splitlines()[0]
                 log.error("cannot read checkpoint %s (%s); trying the one before it", path, reason)
-            else:
-                self._saved = self._model.step
-                return self._saved
-        if candidates:
+                continue
+            if odd := differences(shapes(values), shapes(self.named)):
+                raise UserError(
+                    f"{path}: is of another model: {odd}; expected the flags it was made by"
+                )
+            with self._model.distribute_strategy.scope():
+                assign(self.named, values)
+            self._saved = step
+            return step
+        if steps:
             raise UserError(
-                f"{self._manager.directory}: none of {len(candidates)} checkpoints can be read; "
+                f"{self._directory}: none of {len(steps)} checkpoints can be read; "
                 "see the messages above; start again in another --model_dir"
             )
         return None
 
 
-def _step_of(path):
-    return int(path.rpartition("-")[2])
+def steps_in(folder):
+    """Returns the steps of which a folder has a checkpoint, ascending."""
+    found = glob.glob(os.path.join(glob.escape(folder), "ckpt-*.index"))
+    return sorted(int(path.removesuffix(".index").rpartition("-")[2]) for path in found)
+
+
+def path_of(folder, step):
+    """Returns what the names of a checkpoint's files begin with."""
+    return os.path.join(folder, f"ckpt-{step}")
+
+
+def read(path):
+    """Returns name → array of a checkpoint's variables; its path ends in ckpt-STEP.
+
+    Raises:
+        tf.errors.OpError, ValueError: it is not there, or damaged.
+    """
+    reader = tf.train.load_checkpoint(path)
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def _write(folder, step, values, keep):
+    partial = os.path.join(folder, "partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    os.makedirs(partial)
+    written = os.path.join(partial, "ckpt")
+    try:
+        with tf.device("CPU"):
+            tf.raw_ops.SaveV2(
+                prefix=written,
+                tensor_names=list(values),
+                shape_and_slices=[""] * len(values),
+                tensors=list(values.values()),
+            )
+        for ending in ENDINGS:
+            with open(written + ending, "rb") as file:
+                os.fsync(file.fileno())
+        for ending in ENDINGS:
+            os.replace(written + ending, path_of(folder, step) + ending)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    for old in steps_in(folder)[:-keep]:
+        for ending in ENDINGS[::-1]:
+            os.remove(path_of(folder, old) + ending)
+
+
+def init_from(model, path):
+    """Starts a new run from the query encoder of another: θq, and θk as its copy.
+
+    Args:
+        model: a `MoCo` that has not been trained.
+        path: of a run directory, whose newest checkpoint it is, or of a checkpoint, ckpt-STEP.
+
+    Raises:
+        UserError: there is none, it cannot be read, or its encoder is of another architecture.
+    """
+    folder = os.path.join(path, "checkpoints")
+    if os.path.isdir(folder):
+        steps = steps_in(folder)
+        if not steps:
+            raise UserError(f"--init_from={path}: this run has no checkpoint yet")
+        path = path_of(folder, steps[-1])
+    named = {n: v for n, v in state_of(model).items() if n.startswith("query_encoder/")}
+    try:
+        values = {n: v for n, v in read(path).items() if n.startswith("query_encoder/")}
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"--init_from={path}: {reason}; expected a run directory, or a checkpoint in one, ckpt-STEP"
+        ) from error
+    if odd := differences(shapes(values), shapes(named)):
+        raise UserError(f"--init_from={path}: is of another architecture: {odd}")
+    with model.distribute_strategy.scope():
+        assign(named, values)
+        copy_weights(model.query_encoder, model.key_encoder)

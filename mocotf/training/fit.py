@@ -9,7 +9,7 @@ def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):
 
     Args:
         model: a compiled `Trainer`.
-        dataset_from: step → endless dataset whose first batch is that step's.
+        dataset_from: step → endless dataset whose first batch is this worker's share of that step's.
         steps_per_epoch, total_steps: of the whole run.
         callbacks: Keras callbacks.
     """
@@ -20,7 +20,7 @@ def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):
         left = total_steps - model.step
         whole_epochs = 0 if done else left // steps_per_epoch
         model.fit(
-            dataset_from(model.step),
+            distribute(model.distribute_strategy, dataset_from(model.step)),
             initial_epoch=epoch,
             epochs=epoch + max(1, whole_epochs),
             steps_per_epoch=steps_per_epoch if whole_epochs else min(steps_per_epoch - done, left),
@@ -28,3 +28,18 @@ def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):
             shuffle=False,
             verbose=0,
         )
+
+
+def distribute(strategy, dataset):
+    """Returns the distributed dataset of one worker's batches: equal, contiguous shares a replica.
+
+    `experimental_distribute_dataset` would take them for batches of all workers.
+    """
+
+    def of_this_worker(context):
+        replicas = context.num_replicas_in_sync // context.num_input_pipelines
+        if replicas == 1:
+            return dataset
+        return dataset.rebatch(dataset.element_spec[0].shape[0] // replicas, drop_remainder=True)
+
+    return strategy.distribute_datasets_from_function(of_this_worker)

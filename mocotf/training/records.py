@@ -10,12 +10,16 @@ from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from mocotf.errors import UserError
+
 TAGS = {
     "loss": "pretext/loss",
     "acc1": "pretext/acc1",
     "acc5": "pretext/acc5",
     "lr": "schedule/lr",
     "m": "schedule/m",
+    "feature_std": "health/feature_std",
+    "gradient_norm": "health/gradient_norm",
     "images_per_second": "speed/images_per_second",
     "data_wait": "speed/data_wait",
     "knn_top1": "evaluation/knn_top1",
@@ -31,6 +35,9 @@ class Records:
 
     Args:
         run_dir: a `RunDir`, its metrics already cut to what the run has reached.
+
+    Attributes:
+        highest_knn: the highest kNN top-1 on record, of the trained encoder; None before there is one.
     """
 
     def __init__(self, run_dir):
@@ -39,16 +46,27 @@ class Records:
             os.remove(old)
         self._events = EventFileWriter(run_dir.path)
         self._chance = EventFileWriter(self._chance_dir)
+        self.highest_knn = None
         for record in run_dir.metrics():
             self._show(record)
         self._lines = open(run_dir.file("metrics.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
 
     def write(self, record):
-        """Writes one record, a dictionary with `step`; its wall-clock `time` is added."""
+        """Writes one record, a dictionary with `step`; its wall-clock `time` is added.
+
+        Raises:
+            UserError: it cannot be written, as where the disk is full.
+        """
         record = record | {"time": round(time.time(), 3)}
-        self._lines.write(json.dumps(record) + "\n")
-        self._lines.flush()
-        self._show(record)
+        try:
+            self._lines.write(json.dumps(record) + "\n")
+            self._lines.flush()
+            self._show(record)
+        except OSError as error:
+            raise UserError(
+                f"{self._lines.name}: {error.strerror}; the run stops after step {record['step']}; "
+                "make room, and the same command resumes it from its last checkpoint"
+            ) from error
 
     def close(self):
         """Completes the files."""
@@ -56,6 +74,8 @@ class Records:
             file.close()
 
     def _show(self, record):
+        if record["step"] > 0 and record.get("knn_top1") is not None:
+            self.highest_knn = max(record["knn_top1"], self.highest_knn or 0.0)
         tags = {tag: record[name] for name, tag in TAGS.items() if record.get(name) is not None}
         self._add(self._events, record, tags)
         if "chance" in record:

@@ -15,6 +15,8 @@ from mocotf.nn.encoder import build_encoder
 from mocotf.nn.heads import linear_head
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
+from mocotf.training.replicas import check_replicas
+from mocotf.training.state import shared_state
 
 BATCH = 16
 
@@ -86,16 +88,15 @@ def test_the_key_encoder_starts_as_a_copy(replicas):
 
 
 @pytest.mark.parametrize("count", [2, 4])
-def test_replicas_hold_the_same_weights_queue_and_pointer_after_20_steps(replicas, count):
+def test_replicas_hold_the_same_weights_queue_and_pointer_after_50_steps(replicas, count):
     strategy = replicas(count)
-    model = train(make_model(strategy), 20)
-    parameters = model.query_encoder.trainable_variables + model.key_encoder.trainable_variables
-    shared = [v.value for v in parameters] + [model.queue.keys, model.queue.pointer]
-    for variable in shared:
-        first, *others = strategy.experimental_local_results(variable)
+    model = train(make_model(strategy), 50)
+    for variable in shared_state(model).values():
+        first, *others = strategy.experimental_local_results(getattr(variable, "_value", variable))
         for other in others:
             np.testing.assert_array_equal(first.numpy(), other.numpy())
-    assert model.queue.pointer.numpy() == 20 * BATCH % 40
+    check_replicas(strategy, shared_state(model))
+    assert model.queue.pointer.numpy() == 50 * BATCH % 40
     statistics = model.query_encoder.backbone.get_layer("bn1").moving_mean.value
     first, second, *_ = strategy.experimental_local_results(statistics)
     assert np.any(first.numpy() != second.numpy()), "each replica keeps its own BN statistics"
@@ -186,7 +187,8 @@ def assert_same(a, b):
     np.testing.assert_allclose(a.queue.keys.numpy(), b.queue.keys.numpy(), atol=1e-9)
     assert a.queue.pointer.numpy() == b.queue.pointer.numpy()
     assert a.step == b.step
-    for name, values in a.history.history.items():
+    for name in {*a.history.history} - {"feature_std"}:  # which is of the images that are at hand
+        values = a.history.history[name]
         np.testing.assert_allclose(values, b.history.history[name], rtol=1e-6)
 
 

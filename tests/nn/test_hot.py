@@ -35,12 +35,15 @@ def test_sum_and_relu(dtype):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("side", [6, 7])
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("side", [6, 7, 17])  # few pixels, an odd number, many
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"),
+    [(1, 1, "same"), (1, 2, "valid"), (3, 1, "same"), (3, 2, "valid")],
+)
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 1e-2), ("float32", 1e-5)])
-def test_pointwise_convolution(dtype, tolerance, stride, side):
-    x, kernel = normal([4, side, side, 8], 1, dtype), normal([1, 1, 8, 16], 2, dtype)
-    ours = values_and_gradients(lambda x, k: hot.pointwise_conv(x, k, stride), x, kernel)
-    theirs = values_and_gradients(lambda x, k: tf.nn.conv2d(x, k, stride, "VALID"), x, kernel)
+def test_convolution(dtype, tolerance, size, stride, padding, side):
+    x, kernel = normal([4, side, side, 8], 1, dtype), normal([size, size, 8, 16], 2, dtype)
+    ours = values_and_gradients(lambda x, k: hot.conv2d(x, k, stride, padding), x, kernel)
+    theirs = values_and_gradients(lambda x, k: tf.nn.conv2d(x, k, stride, padding.upper()), x, kernel)
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())

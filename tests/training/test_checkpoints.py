@@ -2,6 +2,9 @@
 
 import logging
 import os
+import resource
+import signal
+import threading
 
 import keras
 import numpy as np
@@ -9,7 +12,10 @@ import pytest
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.nn.encoder import build_encoder
 from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.checkpoints import init_from
+from mocotf.training.checkpoints import steps_in
 from tests.moco.test_model import make_model
 from tests.moco.test_model import pairs
 
@@ -17,6 +23,11 @@ from tests.moco.test_model import pairs
 def train(model, first, last):
     model.steps_per_epoch = model.total_steps = last
     model.fit(pairs().skip(first), steps_per_epoch=last - first, verbose=0, shuffle=False)
+
+
+def save(checkpoints):
+    checkpoints.save()
+    assert checkpoints.wait()
 
 
 def state(model):
@@ -35,7 +46,7 @@ def test_a_restored_run_ends_bit_equal_to_one_never_stopped(replicas, tmp_path, 
 
     stopped = make_model(strategy)
     train(stopped, 0, 3)
-    Checkpoints(str(tmp_path), stopped).save()
+    save(Checkpoints(str(tmp_path), stopped))
     resumed = make_model(strategy)
     assert Checkpoints(str(tmp_path), resumed).restore() == 3
     train(resumed, 3, 6)
@@ -51,7 +62,7 @@ def test_an_unreadable_checkpoint_is_reported_and_the_one_before_it_used(replica
     checkpoints = Checkpoints(str(tmp_path), model)
     for step in (1, 2):
         train(model, step - 1, step)
-        checkpoints.save()
+        save(checkpoints)
     data = tmp_path / "ckpt-2.data-00000-of-00001"
     os.truncate(data, data.stat().st_size // 2)
     with caplog.at_level(logging.ERROR):
@@ -60,7 +71,7 @@ def test_an_unreadable_checkpoint_is_reported_and_the_one_before_it_used(replica
         assert checkpoints.restore() == 1
     assert "ckpt-2" in caplog.text
     train(model, 1, 2)
-    checkpoints.save()  # over the unreadable one
+    save(checkpoints)  # over the unreadable one
     assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 2
 
     os.truncate(data, 10)
@@ -75,19 +86,123 @@ def test_keeps_the_newest_and_saves_a_step_once(replicas, tmp_path):
     checkpoints = Checkpoints(str(tmp_path), model, keep=2)
     for step in range(1, 5):
         train(model, step - 1, step)
-        checkpoints.save()
-        checkpoints.save()
-    assert sorted(p.name for p in tmp_path.glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
-    assert tf.train.latest_checkpoint(str(tmp_path)).endswith("ckpt-4")
+        save(checkpoints)
+        save(checkpoints)
+    assert steps_in(tmp_path) == [3, 4]
 
 
-@pytest.mark.parametrize("content", [None, "", "garbage"])
-def test_checkpoints_are_found_without_tensorflows_list_of_them(replicas, tmp_path, content):
+def test_the_best_is_kept_beside_the_newest(replicas, tmp_path):
+    model = make_model(replicas(1))
+    checkpoints = Checkpoints(str(tmp_path), model, keep=1)
+    for step in range(1, 4):
+        train(model, step - 1, step)
+        if step < 3:
+            checkpoints.save(best=True)
+        save(checkpoints)
+    assert steps_in(tmp_path) == [3] and steps_in(tmp_path / "best") == [2]
+    best = make_model(replicas(1))
+    assert Checkpoints(str(tmp_path / "best"), best).restore() == 2
+
+
+def test_training_goes_on_while_a_checkpoint_is_written(replicas, tmp_path, monkeypatch):
+    model = make_model(replicas(1))
+    checkpoints = Checkpoints(str(tmp_path), model)
+    may_write = threading.Event()
+    monkeypatch.setattr(
+        tf.raw_ops, "SaveV2", lambda real=tf.raw_ops.SaveV2, **k: (may_write.wait(60), real(**k))
+    )
+    train(model, 0, 1)
+    expected = state(model)
+    checkpoints.save()
+    train(model, 1, 2)  # which must not reach the file
+    assert steps_in(tmp_path) == []
+    may_write.set()
+    assert checkpoints.wait() and steps_in(tmp_path) == [1]
+    restored = make_model(replicas(1))
+    Checkpoints(str(tmp_path), restored).restore()
+    for (name, a), b in zip(expected.items(), state(restored).values(), strict=True):
+        np.testing.assert_array_equal(a, b, err_msg=name)
+
+
+def test_where_the_disk_is_full_the_last_good_one_stays_and_the_run_goes_on(replicas, tmp_path, caplog):
+    model = make_model(replicas(1))
+    checkpoints = Checkpoints(str(tmp_path), model)
+    train(model, 0, 1)
+    save(checkpoints)
+    train(model, 1, 2)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # as a disk that is nearly full
+    try:
+        with caplog.at_level(logging.ERROR):
+            checkpoints.save()
+            assert not checkpoints.wait()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert "cannot save the checkpoint of step 2" in caplog.text and "is of step 1" in caplog.text
+    assert steps_in(tmp_path) == [1] and not (tmp_path / "partial").exists()
+    train(model, 2, 3)
+    save(checkpoints)
+    assert steps_in(tmp_path) == [1, 3]
+
+
+def test_what_was_being_written_when_the_process_died_is_no_checkpoint(replicas, tmp_path):
     model = make_model(replicas(1))
     train(model, 0, 1)
-    Checkpoints(str(tmp_path), model).save()
-    (tmp_path / "checkpoint").unlink()
-    if content is not None:
-        (tmp_path / "checkpoint").write_text(content)
-    assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 1
-    assert Checkpoints(str(tmp_path / "none"), model).restore() is None
+    save(Checkpoints(str(tmp_path), model))
+    (tmp_path / "partial").mkdir()
+    (tmp_path / "partial" / "ckpt.index").write_text("torn")
+    (tmp_path / "ckpt-2.data-00000-of-00001").write_text("renamed, but its index was not yet")
+    resumed = make_model(replicas(1))
+    checkpoints = Checkpoints(str(tmp_path), resumed)
+    assert checkpoints.restore() == 1
+    train(resumed, 1, 2)
+    save(checkpoints)
+    assert steps_in(tmp_path) == [1, 2]
+    assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 2
+
+
+def test_the_checkpoint_of_another_architecture_names_what_differs(replicas, tmp_path):
+    model = make_model(replicas(1))
+    train(model, 0, 1)
+    save(Checkpoints(str(tmp_path), model))
+    other = make_model(replicas(1), K=48)
+    message = r"of another model: queue/keys is \[40, 8\] there, \[48, 8\] here"
+    with pytest.raises(UserError, match=message):
+        Checkpoints(str(tmp_path), other).restore()
+
+
+def test_a_new_run_may_start_from_the_query_encoder_of_another(replicas, tmp_path):
+    model = make_model(replicas(2))
+    train(model, 0, 2)
+    save(Checkpoints(str(tmp_path / "checkpoints"), model))
+    for path in (tmp_path, tmp_path / "checkpoints" / "ckpt-2"):
+        new = make_model(replicas(2), K=48)  # only encoders must agree
+        queue = new.queue.keys.numpy()
+        init_from(new, str(path))
+        for a, b, c in zip(
+            model.query_encoder.weights, new.query_encoder.weights, new.key_encoder.weights, strict=True
+        ):
+            np.testing.assert_array_equal(a.numpy(), b.numpy())
+            np.testing.assert_array_equal(a.numpy(), c.numpy())
+        np.testing.assert_array_equal(queue, new.queue.keys.numpy())
+        assert new.step == 0
+
+
+def test_init_from_says_what_is_wrong(replicas, tmp_path):
+    model = make_model(replicas(1))
+    save(Checkpoints(str(tmp_path / "run" / "checkpoints"), model))
+    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(UserError, match="has no checkpoint yet"):
+        init_from(model, str(tmp_path / "empty"))
+    with pytest.raises(UserError, match="expected a run directory, or a checkpoint"):
+        init_from(model, str(tmp_path / "nowhere"))
+
+    def wider(width, **options):
+        return build_encoder(width=2 * width, **options)
+
+    with pytest.raises(
+        UserError, match="query_encoder/bn1/beta is \\[4\\] there, \\[8\\] here; .* more"
+    ):
+        init_from(make_model(replicas(1), make_encoder=wider), str(tmp_path / "run"))

@@ -1,11 +1,16 @@
 """metrics.jsonl and TensorBoard show the same numbers, each step once."""
 
 import json
+import os
+import resource
+import signal
 
 import numpy as np
+import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mocotf.data.recipe import v2
+from mocotf.errors import UserError
 from mocotf.training.records import Records
 from mocotf.training.records import duration
 from mocotf.training.records import show_views
@@ -39,6 +44,24 @@ def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
     assert scalars(tmp_path / "chance", "pretext/loss") == [(s, 6.9) for s in (1, 2, 3, 4)]
     lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert all(json.loads(line)["time"] > 1e9 for line in lines)
+
+
+def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
+    records = Records(run_dir := RunDir(str(tmp_path), {}))
+    records.write(record(1))
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = os.path.getsize(run_dir.file("metrics.jsonl"))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
+    try:
+        with pytest.raises(
+            UserError, match=r"metrics.jsonl: File too large; .* after step 2; make room"
+        ):
+            records.write(record(2))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert [r["step"] for r in run_dir.metrics()] == [1]
 
 
 def test_views_are_shown_as_pairs(tmp_path):

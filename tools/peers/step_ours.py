@@ -24,6 +24,7 @@ from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import info_nce
 from mocotf.moco.shuffle import permutation
 from mocotf.optim.schedules import Cosine
+from mocotf.training.host import configure_host
 from mocotf.training.strategy import make_strategy
 from tools.peers import limit
 from tools.peers.serve import resident_mb
@@ -119,6 +120,7 @@ class Bench:
 
 def main():
     base_mb = resident_mb()
+    configure_host()
     bench = Bench(**json.loads(sys.argv[1]))
     parts = ["step", "bare"]
 

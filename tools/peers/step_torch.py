@@ -3,11 +3,13 @@
     .venv-peers/bin/python tools/peers/step_torch.py '{"arch": "resnet50", "precision": "float32", …}'
 
 Each part is the fastest of PyTorch's that we found on a CPU: weights and images channels-last, one
-`lerp` for the momentum update, fused SGD, no backward graph for the keys. Loss and queue are float32
-under autocast, as ours. Keys are not shuffled, and no accuracy is computed.
+`lerp` for the momentum update, fused SGD, no backward graph for the keys, freed memory kept as by
+mocotf.training.host. Loss and queue are float32 under autocast, as ours. Keys are not shuffled, and no
+accuracy is computed.
 """
 
 import copy
+import ctypes
 import json
 import os
 import sys
@@ -76,6 +78,9 @@ def main():
     options = json.loads(sys.argv[1])
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     base_mb = resident_mb()
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-1, -1)  # M_TRIM_THRESHOLD
+    libc.mallopt(-4, 0)  # M_MMAP_MAX
     torch.manual_seed(0)
     moco = MoCo(
         Encoder(options["arch"], DIM), options["moco_k"], options["precision"] == "mixed_bfloat16"

@@ -1,0 +1,130 @@
+"""What the flags of `mocotf.train` describe: made, and held against each other."""
+
+import logging
+
+from absl import flags
+
+from mocotf.cli import train_flags
+from mocotf.data import recipe
+from mocotf.data.folder import Folder
+from mocotf.data.patches import Patches
+from mocotf.data.tfds import TFDS
+from mocotf.data.tfrecord import TFRecords
+from mocotf.errors import UserError
+from mocotf.evaluation.monitor import KNNMonitor
+from mocotf.optim import schedules
+
+FLAGS = flags.FLAGS
+log = logging.getLogger(__name__)
+
+
+def make_augmentation():
+    """Returns the `Augmentation`."""
+    make = recipe.v2 if FLAGS.aug_plus else recipe.v1
+    changes = {"jitter": train_flags.numbers("jitter"), "blur_prob": FLAGS.blur_prob}
+    return make(
+        size=FLAGS.image_size,
+        min_area=FLAGS.crop_min,
+        mean=train_flags.numbers("mean"),
+        std=train_flags.numbers("std"),
+        **{name: value for name, value in changes.items() if value is not None},
+    )
+
+
+def make_source():
+    """Returns the `Source`."""
+    if FLAGS.dataset == "patches":
+        return Patches()
+    if FLAGS.dataset == "folder":
+        return Folder(FLAGS.data_dir)
+    if FLAGS.dataset == "tfrecord":
+        return TFRecords(FLAGS.data_dir, num_images=FLAGS.num_images)
+    return TFDS(FLAGS.dataset, FLAGS.data_dir)
+
+
+def check_devices(replicas, workers):
+    """Holds the flags against the devices."""
+    if FLAGS.jit_compile and replicas > 1:
+        raise UserError(
+            f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; expected "
+            "one replica; drop --jit_compile, or try --strategy=one_device"
+        )
+    if FLAGS.shuffle_bn == "input" and workers > 1:
+        raise UserError(
+            f"--shuffle_bn=input with {workers} workers: no input pipeline has the key images of all; "
+            "try --shuffle_bn=gather"
+        )
+
+
+def check_batch(replicas):
+    """Holds the batch against the devices and the queue."""
+    groups = replicas * FLAGS.bn_splits
+    unit = groups * FLAGS.grad_accum_steps
+    if FLAGS.batch_size % unit:
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: expected a multiple of {unit} ({replicas} replicas x "
+            f"--bn_splits={FLAGS.bn_splits} x --grad_accum_steps={FLAGS.grad_accum_steps}); "
+            f"try {FLAGS.batch_size // unit * unit or unit}"
+        )
+    enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
+    if FLAGS.moco_k < enqueued:
+        raise UserError(
+            f"--moco_k={FLAGS.moco_k}: smaller than the {enqueued} keys enqueued a step; "
+            f"expected at least that; try --moco_k={4 * enqueued}"
+        )
+    if groups == 1:
+        log.warning(
+            "one BN group: keys share their batch statistics with their queries, which MoCo's "
+            "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
+        )
+
+
+def check_source(source):
+    """Holds the batch and the queue against the data."""
+    if source.size < FLAGS.batch_size:
+        unit = FLAGS.bn_splits * FLAGS.grad_accum_steps
+        fitting = source.size // unit * unit
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
+            f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
+        )
+    if FLAGS.data_service and not source.portable:
+        raise UserError(
+            f"--data_service={FLAGS.data_service} with --dataset={FLAGS.dataset}, which is kept as "
+            "array_record: a service cannot read it; try a data set kept as tfrecord"
+        )
+    if FLAGS.moco_k > source.size:
+        log.warning(
+            "--moco_k=%d is larger than the data set (%d images): the queue holds older keys of the "
+            "very images it is compared with; see docs/faq.md",
+            FLAGS.moco_k,
+            source.size,
+        )
+
+
+def make_schedule(steps_per_epoch, total_steps):
+    """Returns the learning rate's schedule, step → rate."""
+    scale = FLAGS.batch_size / 256
+    lr = FLAGS.lr * {"none": 1, "linear": scale, "sqrt": scale**0.5}[FLAGS.lr_scaling]
+    if FLAGS.cos:
+        hold = steps_per_epoch if FLAGS.cos_unit == "epoch" else 1
+        schedule = schedules.Cosine(lr, total_steps, hold)
+    elif FLAGS.exp_steps:
+        schedule = schedules.Exponential(lr, FLAGS.exp_steps, FLAGS.exp_factor)
+    else:
+        milestones = train_flags.numbers("schedule")
+        schedule = schedules.Milestones(lr, [int(e * steps_per_epoch) for e in milestones])
+    if FLAGS.warmup_epochs:
+        schedule = schedules.WarmUp(schedule, FLAGS.warmup_epochs * steps_per_epoch)
+    return schedule
+
+
+def make_monitor(source, augmentation, bad_images):
+    """Returns the `KNNMonitor`, None where there is none to be."""
+    if not FLAGS.knn_every:
+        return None
+    if not all(source.evaluation_sizes):
+        log.warning("no kNN: %s has no labels, or no split to ask about", source.name)
+        return None
+    vote = {"k": FLAGS.knn_k, "T": FLAGS.knn_t}
+    return KNNMonitor(source, augmentation, bad_images, most=FLAGS.knn_bank, **vote)

@@ -1,0 +1,103 @@
+"""What all replicas must agree on: given to them by the first, and checked."""
+
+import json
+import zlib
+
+import keras
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.moco.shuffle import all_gather
+
+
+def broadcast(strategy, variables):
+    """Gives every replica the first one's values of `variables`, bit for bit."""
+
+    @tf.function(autograph=False)
+    def run():
+        strategy.run(_take_those_of_the_first, args=(variables,))
+
+    run()
+
+
+def _take_those_of_the_first(variables):
+    replica = tf.distribute.get_replica_context()
+    first = replica.replica_id_in_sync_group == 0
+    values = [tf.convert_to_tensor(v) for v in variables]
+    # Whole numbers, of which one is not 0: their sum is exact, -0. and NaN included.
+    own = [tf.where(first, tf.bitcast(value, tf.int32), 0) for value in values]
+    for variable, value, bits in zip(
+        variables, values, replica.all_reduce(tf.distribute.ReduceOp.SUM, own), strict=True
+    ):
+        tf.raw_ops.AssignVariableOp(resource=_handle(variable), value=tf.bitcast(bits, value.dtype))
+
+
+def check_agreement(strategy, flags, facts):
+    """Checks that all workers were started alike, and waits until all are here.
+
+    Args:
+        strategy: of the run.
+        flags, facts: of this worker, see `RunDir`.
+
+    Raises:
+        UserError: another worker has others.
+    """
+    text = json.dumps([flags, facts], sort_keys=True)
+    own = tf.constant([zlib.crc32(text.encode())], tf.int64)
+
+    @tf.function(autograph=False)
+    def run(own):
+        return strategy.run(all_gather, args=(own,))
+
+    sums = strategy.experimental_local_results(run(own))[0].numpy()
+    odd = [replica for replica, s in enumerate(sums) if s != sums[0]]
+    if odd:
+        raise UserError(
+            f"the workers of replicas {odd} have other flags, data or devices than the chief; expected "
+            "the same command on all"
+        )
+
+
+def check_replicas(strategy, named):
+    """Compares the replicas' values of variables that must be equal on all.
+
+    Args:
+        strategy: of the run.
+        named: name → variable.
+
+    Raises:
+        UserError: they differ; names the variables and the replicas.
+    """
+
+    @tf.function(autograph=False)
+    def run():
+        return strategy.run(lambda: _gathered_checksums(list(named.values())))
+
+    sums = strategy.experimental_local_results(run())[0].numpy()  # [replicas, variables]
+    odd = {
+        name: [r for r, s in enumerate(sums[:, i]) if s != sums[0, i]] for i, name in enumerate(named)
+    }
+    odd = {name: replicas for name, replicas in odd.items() if replicas}
+    if odd:
+        name, replicas = next(iter(odd.items()))
+        raise UserError(
+            f"{len(odd)} of {len(named)} variables differ between replicas, such as {name}: replicas "
+            f"{replicas} have not what replica 0 has; expected bit-equal copies; a device or a "
+            "connection is at fault: resume on others from the last checkpoint"
+        )
+
+
+def _gathered_checksums(variables):
+    sums = tf.stack([_checksum(tf.convert_to_tensor(v)) for v in variables])
+    return all_gather(sums[None])
+
+
+def _checksum(value):
+    """Returns an int64 that depends on every bit of `value`, and on where it is."""
+    bits = tf.cast(tf.reshape(tf.bitcast(value, tf.int32), [-1]), tf.int64)
+    place = tf.range(tf.size(bits, tf.int64), dtype=tf.int64)
+    return tf.reduce_sum(bits * (2 * place + 1))
+
+
+def _handle(variable):
+    return (variable.value if isinstance(variable, keras.Variable) else variable).handle

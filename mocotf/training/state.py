@@ -1,0 +1,46 @@
+"""The state of a run by name: what checkpoints hold, and replicas agree on."""
+
+import tensorflow as tf
+
+STATISTICS = ("moving_mean", "moving_variance")  # of each replica its own
+
+
+def state_of(model):
+    """Returns name → variable of all that a `MoCo` with a built optimizer is made of.
+
+    Names are query_encoder/LAYER/WEIGHT, key_encoder/LAYER/WEIGHT, queue/keys, queue/pointer and
+    optimizer/VARIABLE.
+    """
+    named = {}
+    for part in ("query_encoder", "key_encoder"):
+        named |= {f"{part}/{v.path}": v for v in getattr(model, part).variables}
+    named |= {f"queue/{name}": getattr(model.queue, name) for name in ("keys", "pointer")}
+    named |= {f"optimizer/{v.path.partition('/')[2]}": v for v in model.optimizer.variables}
+    return named
+
+
+def shared_state(model):
+    """Returns the part of `state_of` that is equal on all replicas: all but BN's moving statistics."""
+    return {name: v for name, v in state_of(model).items() if not name.endswith(STATISTICS)}
+
+
+def shapes(named):
+    """Returns name → shape, a list, of variables or arrays."""
+    return {name: list(value.shape) for name, value in named.items()}
+
+
+def differences(found, expected):
+    """Returns what two results of `shapes` differ in, a line for the user; "" where they agree."""
+    odd = [
+        f"{name} is {found.get(name, 'absent')} there, {expected.get(name, 'absent')} here"
+        for name in sorted(found.keys() | expected.keys())
+        if found.get(name) != expected.get(name)
+    ]
+    more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
+    return "; ".join(odd[:3]) + more
+
+
+def assign(named, values):
+    """Assigns name → array to the variables of the same names, on all replicas of this process."""
+    for name, variable in named.items():
+        variable.assign(tf.cast(values[name], variable.dtype))

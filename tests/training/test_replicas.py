@@ -1,0 +1,72 @@
+"""Replicas are given the first one's bits, and those that differ are found."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.training.replicas import broadcast
+from mocotf.training.replicas import check_agreement
+from mocotf.training.replicas import check_replicas
+
+VALUES = {
+    "float": np.array([1.5, -0.0, np.nan, np.inf], np.float32),
+    "double": np.array([[1e-300, -0.0]], np.float64),
+    "int": np.array(2**40 + 1, np.int64),
+}
+
+
+@pytest.fixture
+def apart(replicas):
+    """Returns a strategy of two replicas and variables, name → variable, that differ between them."""
+    strategy = replicas(2)
+    local = {
+        "synchronization": tf.VariableSynchronization.ON_READ,
+        "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+    }
+    with strategy.scope():
+        named = {name: tf.Variable(value, **local) for name, value in VALUES.items()}
+
+    def spoil():
+        second = tf.distribute.get_replica_context().replica_id_in_sync_group == 1
+        for variable in named.values():
+            value = variable.read_value()
+            bits = tf.bitcast(value, tf.int32)
+            spoiled = tf.bitcast(bits + tf.cast(second, tf.int32), value.dtype)
+            tf.raw_ops.AssignVariableOp(resource=variable.handle, value=spoiled)
+
+    tf.function(lambda: strategy.run(spoil))()
+    return strategy, named
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_a_single_bit_is_found_and_mended(apart, name):
+    strategy, named = apart
+    with pytest.raises(UserError, match=rf"1 of 1 variables .* such as {name}: replicas \[1\]"):
+        check_replicas(strategy, {name: named[name]})
+    broadcast(strategy, [named[name]])
+    check_replicas(strategy, {name: named[name]})
+    for copy in strategy.experimental_local_results(named[name]):
+        assert copy.numpy().tobytes() == VALUES[name].tobytes()
+
+
+def test_values_that_changed_places_differ(replicas):
+    strategy = replicas(2)
+
+    def swapped():
+        second = tf.distribute.get_replica_context().replica_id_in_sync_group == 1
+        return tf.where(second, [2.0, 1.0], [1.0, 2.0])
+
+    with strategy.scope():
+        variable = tf.Variable(
+            [0.0, 0.0],
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        )
+    tf.function(lambda: strategy.run(lambda: variable.assign(swapped())))()
+    with pytest.raises(UserError, match="1 of 1"):
+        check_replicas(strategy, {"v": variable})
+
+
+def test_one_process_agrees_with_itself(replicas):
+    check_agreement(replicas(2), {"lr": "1"}, {"images": 3})

@@ -1,0 +1,184 @@
+"""Kills a small run at random moments, resumes it each time, and compares its end.
+
+    python tools/chaos.py --kills=20 --mode=one_device --json
+
+The run is the demo's in small. One copy of it is never killed. The other is killed by SIGKILL, a third
+of the times while it starts, a third while it trains, a third while it writes a checkpoint, and started
+again by the same command. A mismatch is a variable of the last checkpoint that differs by a bit, a
+record of metrics.jsonl that differs in more than its times, or a step that TensorBoard shows twice or
+not. With two workers one of them is killed, and tools/launch_local.py ends the other. Linux only.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
+
+import contextlib
+import json
+import random
+import signal
+import subprocess
+import tempfile
+import time
+
+import numpy as np
+from absl import flags
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mocotf.errors import UserError
+from mocotf.training.checkpoints import path_of
+from mocotf.training.checkpoints import read
+from mocotf.training.checkpoints import steps_in
+
+FLAGS = flags.FLAGS
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TRAIN = [sys.executable, "-m", "mocotf.train"]
+LAUNCH = [sys.executable, os.path.join(ROOT, "tools", "launch_local.py"), "-n", "2", "--"]
+MODES = {
+    "one_device": (TRAIN, ["--strategy=one_device"]),
+    "two_replicas": (TRAIN, ["--strategy=mirrored", "--num_logical_devices=2"]),
+    "two_workers": (LAUNCH, []),
+}
+SMALL = [
+    "--flagfile=flags/demo.cfg",
+    "--width=0.125",
+    "--batch_size=64",
+    "--moco_k=256",
+    "--knn_every=0",
+]
+SMALL += ["--log_every=3", "--checkpoint_every=5"]
+MOMENTS = ("start", "training", "saving")
+TIMES = {"time", "images_per_second", "data_wait"}
+PATIENCE = 300  # seconds for the moment to come
+
+flags.DEFINE_enum("mode", "one_device", list(MODES), "Devices of the run.")
+flags.DEFINE_integer("kills", 20, "How often the run is killed.", lower_bound=1)
+flags.DEFINE_integer("steps", None, "Of the run. Default: 40 for each kill.", lower_bound=1)
+flags.DEFINE_integer("seed", 0, "Of the moments.")
+
+
+def main():
+    chance = random.Random(FLAGS.seed)
+    steps = FLAGS.steps or 40 * FLAGS.kills
+    program, devices = MODES[FLAGS.mode]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = (os.path.join(folder, name) for name in ("whole", "killed"))
+        arguments = [*program, *SMALL, *devices, f"--steps={steps}"]
+        run_to_end([*arguments, f"--model_dir={whole}"])
+        kills, resumes = 0, 0
+        for kill in range(FLAGS.kills):
+            moment = MOMENTS[kill % len(MOMENTS)]
+            done = max(steps_in(os.path.join(killed, "checkpoints")), default=0)
+            killed_at = kill_once([*arguments, f"--model_dir={killed}"], killed, moment, chance)
+            kills += 1
+            resumes += kill > 0
+            print(
+                f"kill {kills}: while {moment}, from step {done} to {killed_at} of {steps}", flush=True
+            )
+        run_to_end([*arguments, f"--model_dir={killed}"])
+        resumes += 1
+        mismatches = compare(whole, killed, steps)
+    for mismatch in mismatches[:20]:
+        print(f"differs: {mismatch}")
+    found = {"mode": FLAGS.mode, "kills": kills, "resumes": resumes, "mismatches": len(mismatches)}
+    print(found)
+    command.print_json(found)
+    return 1 if mismatches else 0
+
+
+def start(arguments):
+    return subprocess.Popen(
+        arguments, cwd=ROOT, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+
+
+def run_to_end(arguments):
+    """Runs a command that must succeed."""
+    process = start(arguments)
+    _, err = process.communicate()
+    if process.returncode:
+        raise UserError(f"{' '.join(arguments)}: ended with {process.returncode}: {err}")
+
+
+def kill_once(arguments, folder, moment, chance):
+    """Starts a run and kills it, or one of its workers; returns the step of its newest checkpoint."""
+    checkpoints = os.path.join(folder, "checkpoints")
+    before = steps_in(checkpoints)
+    process = start(arguments)
+    if moment == "start":
+        time.sleep(chance.uniform(0, 8))
+    else:
+        await_moment(lambda: steps_in(checkpoints) != before, process)
+        time.sleep(chance.uniform(0, 0.5))
+    if moment == "saving":
+        await_moment(lambda: os.path.exists(os.path.join(checkpoints, "partial")), process)
+        time.sleep(chance.uniform(0, 0.02))
+    victims = children(process.pid) if FLAGS.mode == "two_workers" else [process.pid]
+    if victims:  # none before the launcher has started them
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(chance.choice(victims), signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate()
+    if process.returncode == 0:
+        raise UserError("the run ended before it was killed often enough; try more --steps")
+    return max(steps_in(checkpoints), default=0)
+
+
+def await_moment(come, process):
+    deadline = time.monotonic() + PATIENCE
+    while not come():
+        if process.poll() is not None:
+            raise UserError(f"the run ended with {process.returncode}: {process.stderr.read()}")
+        if time.monotonic() > deadline:
+            raise UserError(f"the run did nothing for {PATIENCE} s")
+        time.sleep(0.0005)
+
+
+def children(pid):
+    """Returns the process numbers of a process's children."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as numbers:
+        return [int(number) for number in numbers.read().split()]
+
+
+def compare(whole, killed, steps):
+    """Returns what differs between two runs, a list of descriptions."""
+    a, b = (read(path_of(os.path.join(folder, "checkpoints"), steps)) for folder in (whole, killed))
+    found = [
+        f"variable {name}"
+        for name in sorted(a.keys() | b.keys())
+        if name not in a or name not in b or a[name].tobytes() != b[name].tobytes()
+    ]
+    a, b = (records(folder) for folder in (whole, killed))
+    found += [f"records {x} and {y}" for x, y in zip(a, b, strict=False) if x != y]
+    if len(a) != len(b):
+        found.append(f"{len(a)} and {len(b)} records")
+    for folder in (whole, killed):
+        shown = scalars(folder)
+        logged = [
+            (record["step"], np.float32(record["loss"]))
+            for record in records(folder)
+            if "loss" in record
+        ]
+        if shown != logged:
+            found.append(f"TensorBoard of {os.path.basename(folder)}: {shown} for {logged}")
+    return found
+
+
+def records(folder):
+    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as lines:
+        parsed = [json.loads(line) for line in lines]
+    return [{name: value for name, value in record.items() if name not in TIMES} for record in parsed]
+
+
+def scalars(folder):
+    events = EventAccumulator(folder, size_guidance={"scalars": 0})
+    events.Reload()
+    return [(event.step, np.float32(event.value)) for event in events.Scalars("pretext/loss")]
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,110 @@
+"""Starts a run of several workers on this machine, as a cluster would on several.
+
+    python tools/launch_local.py -n 2 -- --flagfile=flags/demo.cfg --model_dir=runs/demo
+
+What follows -- are flags of `python -m mocotf.train`. Each worker's lines begin with its number. Where
+one ends in failure the others are ended; the same command resumes the run. The exit code is that of
+the first worker that failed, 143 where SIGTERM ended the run in good order.
+"""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
+
+import contextlib
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from absl import flags
+
+FLAGS = flags.FLAGS
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+GRACE = 30  # seconds from SIGTERM to SIGKILL
+
+flags.DEFINE_integer("n", 2, "Workers.", lower_bound=1)
+
+
+def main(*train_flags):
+    addresses = free_addresses(FLAGS.n)
+    workers = [start(index, addresses, train_flags) for index in range(FLAGS.n)]
+    printers = [threading.Thread(target=echo, args=pair) for pair in enumerate(workers)]
+    for printer in printers:
+        printer.start()
+    # What ends this process ends the workers; they decide what they keep.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ask_to_end(workers))
+    code = wait(workers)
+    for printer in printers:
+        printer.join()
+    return code
+
+
+def free_addresses(count):
+    """Returns host:port of so many free ports."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for free in sockets:
+            free.bind(("localhost", 0))
+        return [f"localhost:{free.getsockname()[1]}" for free in sockets]
+
+
+def start(index, addresses, train_flags):
+    """Returns a new worker, in a process group of its own, so that Ctrl-C reaches it by us only."""
+    config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+    return subprocess.Popen(
+        [sys.executable, "-m", "mocotf.train", *train_flags],
+        cwd=ROOT,
+        env=os.environ | {"TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def echo(index, worker):
+    """Prints a worker's lines."""
+    for line in worker.stdout:
+        print(f"[{index}] {line}", end="", flush=True)
+
+
+def wait(workers):
+    """Waits for all workers; returns 0, or the exit code of the first that failed."""
+    while True:
+        codes = [worker.poll() for worker in workers]
+        failed = [code for code in codes if code]
+        if failed:
+            end(workers)
+            return failed[0] if failed[0] > 0 else 128 - failed[0]
+        if None not in codes:
+            return 0
+        time.sleep(0.1)
+
+
+def end(workers):
+    """Ends the workers, by force those that take longer than `GRACE`."""
+    deadline = time.monotonic() + GRACE
+    ask_to_end(workers)
+    for worker in workers:
+        try:
+            worker.wait(max(0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def ask_to_end(workers):
+    for worker in workers:
+        if worker.poll() is None:
+            worker.terminate()
+
+
+if __name__ == "__main__":
+    command.run(main, positional=None)
