@@ -13,6 +13,7 @@ from mocotf.moco.key_encoder import copy_weights
 from mocotf.training.divergence import SkippedBatches
 from mocotf.training.state import assign
 from mocotf.training.state import differences
+from mocotf.training.state import encoder_state
 from mocotf.training.state import shapes
 from mocotf.training.state import state_of
 
@@ -165,11 +166,11 @@ def _write(folder, step, values, keep):
             os.remove(path_of(folder, old) + ending)
 
 
-def init_from(model, path):
-    """Starts a new run from the query encoder of another: θq, and θk as its copy.
+def load_encoder(encoder, path):
+    """Loads the query encoder of a run.
 
     Args:
-        model: a `MoCo` that has not been trained.
+        encoder: an `Encoder` of the same architecture, head and width.
         path: of a run directory, whose newest checkpoint it is, or of a checkpoint, ckpt-STEP.
 
     Raises:
@@ -179,18 +180,23 @@ def init_from(model, path):
     if os.path.isdir(folder):
         steps = steps_in(folder)
         if not steps:
-            raise UserError(f"--init_from={path}: this run has no checkpoint yet")
+            raise UserError(f"{path}: this run has no checkpoint yet")
         path = path_of(folder, steps[-1])
-    named = {n: v for n, v in state_of(model).items() if n.startswith("query_encoder/")}
+    named = encoder_state(encoder, "query_encoder")
     try:
         values = {n: v for n, v in read(path).items() if n.startswith("query_encoder/")}
     except (tf.errors.OpError, ValueError, IndexError) as error:
         reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"--init_from={path}: {reason}; expected a run directory, or a checkpoint in one, ckpt-STEP"
+            f"{path}: {reason}; expected a run directory, or a checkpoint in one, ckpt-STEP"
         ) from error
     if odd := differences(shapes(values), shapes(named)):
-        raise UserError(f"--init_from={path}: is of another architecture: {odd}")
+        raise UserError(f"{path}: is of another architecture: {odd}")
+    assign(named, values)
+
+
+def init_from(model, path):
+    """Starts a new run from another's query encoder, θk as its copy; arguments as `load_encoder`."""
     with model.distribute_strategy.scope():
-        assign(named, values)
+        load_encoder(model.query_encoder, path)
         copy_weights(model.query_encoder, model.key_encoder)

@@ -13,10 +13,15 @@ def state_of(model):
     """
     named = {}
     for part in ("query_encoder", "key_encoder"):
-        named |= {f"{part}/{v.path}": v for v in getattr(model, part).variables}
+        named |= encoder_state(getattr(model, part), part)
     named |= {f"queue/{name}": getattr(model.queue, name) for name in ("keys", "pointer")}
     named |= {f"optimizer/{v.path.partition('/')[2]}": v for v in model.optimizer.variables}
     return named
+
+
+def encoder_state(encoder, part):
+    """Returns the part of `state_of` that is an encoder, "query_encoder" or "key_encoder"."""
+    return {f"{part}/{v.path}": v for v in encoder.variables}
 
 
 def shared_state(model):
