@@ -185,6 +185,7 @@ def main():
         finally:
             if chief:
                 desk.records.close()
+                checkpoints.wait()  # whatever ends the run, what was begun is kept
     if chief:
         finish(run_dir, checkpoints, bad_images)
     if workers > 1:
@@ -218,6 +219,7 @@ def go_back(step, checkpoints, model, run_dir):
     Raises:
         UserError: that is not wanted, or no longer.
     """
+    checkpoints.wait()  # for one of a healthy step, which may still be being written
     skipped = checkpoints.skipped
     batch, known = skipped.batch_of(step - 1), skipped.batches
     what = f"step {step}: loss or gradients are not finite: the run has diverged"
