@@ -51,6 +51,7 @@ class Checkpoints:
         self._saved = None
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending = None
+        self._complete = True  # what was saved last
 
     def save(self, best=False):
         """Begins to save the state after the model's current step, once; waits for the last save.
@@ -71,10 +72,11 @@ class Checkpoints:
     def wait(self):
         """Waits until the last save is complete; returns whether it succeeded. If not, says so."""
         if self._pending is None:
-            return True
+            return self._complete
         (step, result), self._pending = self._pending, None
         try:
             result.result()
+            self._complete = True
         except (OSError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
             last = max(steps_in(self._directory), default="none")
@@ -85,8 +87,8 @@ class Checkpoints:
                 reason,
                 last,
             )
-            return False
-        return True
+            self._complete = False
+        return self._complete
 
     def restore(self):
         """Restores the newest readable checkpoint; returns its step, None where there is none.

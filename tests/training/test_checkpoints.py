@@ -136,7 +136,7 @@ def test_where_the_disk_is_full_the_last_good_one_stays_and_the_run_goes_on(repl
     try:
         with caplog.at_level(logging.ERROR):
             checkpoints.save()
-            assert not checkpoints.wait()
+            assert not checkpoints.wait() and not checkpoints.wait()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, old)
