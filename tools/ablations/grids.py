@@ -112,8 +112,8 @@ NEGATIVES = Group(
     "negatives",
     "Accuracy against the number of negatives, three mechanisms (Figure 3 of v1)",
     "All three gain from more negatives. MoCo has 59.0, 60.4 and 60.6 at K 4,096, 16,384 and 65,536, "
-    "the memory bank 58.0 at 65,536; end-to-end is near MoCo at equal K, and ends at what memory holds, "
-    "1,024. For end-to-end K is the batch, at a rate in proportion and over the same epochs.",
+    "the memory bank 58.0 at 65,536; end-to-end is near MoCo at equal K, and ends at the 1,024 that "
+    "memory holds. For end-to-end K is the batch, at a rate in proportion and over the same epochs.",
     (
         _moco_k(128),
         _moco_k(256, reduced=1),

@@ -1,0 +1,364 @@
+"""The program that runs grids of pre-trainings and makes tables and figures of them."""
+
+import dataclasses
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from xml.etree import ElementTree
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from mocotf.cli import train_flags
+from mocotf.errors import UserError
+from mocotf.training.run_dir import RunDir
+from tests.tools.support import ROOT
+from tests.tools.support import run_tool
+from tools.ablations import figures
+from tools.ablations import grids
+from tools.ablations import outcomes
+from tools.ablations import page
+from tools.ablations import plan
+
+DEMO = f"--flagfile={os.path.join(ROOT, 'flags', 'demo.cfg')}"
+TINY = [DEMO, "--width=0.125", "--batch_size=32", "--moco_k=64"]
+
+
+@pytest.fixture
+def base():
+    """The flags of mocotf.train are those of the demo."""
+    with flagsaver.flagsaver():
+        for flag in flags.FLAGS.get_key_flags_for_module(train_flags.__name__):
+            flag.unparse()
+        flags.FLAGS(["ablate", DEMO])
+        yield
+
+
+def expand(groups, out="nowhere", **options):
+    options = {"seeds": None, "reduced": False, "threads": 1} | options
+    return plan.expand(groups, out, lambda batch: 6400 // batch, **options)
+
+
+def seeds_of(tables, group, row):
+    ((_, rows),) = [(g, rows) for g, rows in tables if g.name == group]
+    (runs,) = [runs for r, runs in rows if r.name == row]
+    return runs
+
+
+# ---- The grids
+
+
+def test_names_are_unique_and_equal_rows_have_equal_seeds():
+    assert len({group.name for group in grids.GROUPS}) == len(grids.GROUPS)
+    seeds = {}
+    for group in grids.GROUPS:
+        assert len({row.name for row in group.rows}) == len(group.rows)
+        assert any(row.reduced for row in group.rows)
+        for row in group.rows:
+            seeds.setdefault(row.flags, set()).add(row.reduced)
+            assert group.figures != "x" or (row.curve and row.x)
+    assert all(len(found) == 1 for found in seeds.values())
+
+
+def test_every_row_has_flags_that_train_takes(base):
+    tables = expand(grids.GROUPS, seeds=range(3))
+    rows = [row for group in grids.GROUPS for row in group.rows]
+    runs = plan.runs_of(tables)
+    assert len(runs) == 3 * len({row.flags for row in rows})
+    assert len({run.name for run in runs}) == len(runs)
+    assert all(re.fullmatch(r"[\w=.-]+", run.name) for run in runs)
+    assert plan.seconds(runs, 2) < 10 * 3600  # a night
+
+
+def test_the_reduced_grid_is_a_cut(base):
+    runs = plan.runs_of(expand(grids.GROUPS, reduced=True))
+    assert 30 <= len(runs) <= 45
+    epochs = {run.steps * int(run.flags["batch_size"]) // 6400 for run in runs}
+    assert max(epochs) == plan.REDUCED_EPOCHS
+
+
+def test_rows_that_groups_share_are_run_once(base):
+    tables = expand([grids.MOMENTUM, grids.QUEUE, grids.PIECES], seeds=(4,))
+    (run,) = seeds_of(tables, "momentum", "m .99 (the base recipe)")
+    assert seeds_of(tables, "queue", "MoCo, K 1,024") == [run]
+    assert seeds_of(tables, "pieces", "MLP + cosine (the base recipe)") == [run]
+    assert run.name == "base_seed=4" and plan.runs_of(tables).count(run) == 1
+    (other,) = seeds_of(tables, "momentum", "m .9")
+    assert other.name == "moco_m=0.9_seed=4" and other.flags["moco_m"] == "0.9"
+    different = {name for name in run.flags if run.flags[name] != other.flags[name]}
+    assert different - train_flags.NEUTRAL == {"moco_m"}
+
+
+def test_runs_of_any_batch_see_as_many_images(base):
+    group = dataclasses.replace(
+        grids.PIECES, rows=(grids.BASE, grids.Row("large", "--batch_size=512 --lr=0.48"))
+    )
+    runs = plan.runs_of(expand([group], seeds=(0,)))
+    assert [run.steps for run in runs] == [1000, 240]  # 20 epochs of whole batches
+    flags.FLAGS.steps = 400
+    runs = plan.runs_of(expand([group], seeds=(0,)))
+    assert [run.steps for run in runs] == [400, 100]
+    assert runs[1].flags["steps"] == "100"
+
+
+def test_shares_of_a_schedule_become_epochs_and_curves_are_watched(base):
+    tables = expand([grids.PIECES], seeds=(0,))
+    (v1,) = seeds_of(tables, "pieces", "linear head, no blur, steps (v1)")
+    assert (v1.flags["schedule"], v1.flags["cos"], v1.flags["mlp"]) == ("12,16", "false", "false")
+    assert v1.flags["knn_every"] == "20" and not v1.watched  # at both ends only
+    (run,) = seeds_of(tables, "pieces", "MLP + cosine (the base recipe)")
+    assert run.flags["knn_every"] == "2" and run.watched  # by the group of shuffling
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("--moco_q=1", "pieces: x: --moco_q=1: mocotf.train has no flag --moco_q"),
+        ("--moco_m=2", "pieces: x: flag --moco_m=2"),
+        ("--schedule=3,4", "pieces: x: --cos and --schedule contradict each other"),
+    ],
+)
+def test_a_row_that_train_refuses_is_named(base, row, message):
+    with pytest.raises(UserError, match=re.escape(message)):
+        expand([dataclasses.replace(grids.PIECES, rows=(grids.Row("x", row),))], seeds=(0,))
+
+
+def test_groups_are_chosen_by_name():
+    assert plan.choose("reduced") == plan.choose("default") == list(grids.GROUPS)
+    assert plan.choose("queue,momentum") == [grids.MOMENTUM, grids.QUEUE]
+    with pytest.raises(UserError, match="--grid=momentum,all: no group all; expected default"):
+        plan.choose("momentum,all")
+
+
+def test_a_folder_of_another_run_is_refused_and_threads_stay(base, tmp_path):
+    (run,) = plan.runs_of(expand([dataclasses.replace(grids.PIECES, rows=(grids.BASE,))], seeds=(0,)))
+    RunDir(tmp_path / run.name, run.flags)
+    plan.check_folders([run], str(tmp_path))
+    (more,) = plan.runs_of(expand([grids.QUEUE], str(tmp_path), seeds=(0,), threads=7))[3:4]
+    assert more.name == run.name and more.flags["intra_op_threads"] == "1"
+    flags.FLAGS.epochs = 3
+    (other,) = plan.runs_of(expand([grids.QUEUE], str(tmp_path), seeds=(0,)))[3:4]
+    with pytest.raises(UserError, match="holds another run .--epochs=20 there, 3 here"):
+        plan.check_folders([other], str(tmp_path))
+
+
+# ---- Numbers, tables, figures
+
+
+def result(knn=None, state="done", **more):
+    run = {"seed": 0, "steps": 250, "batch_size": 128, "seconds": 30.0, "state": state}
+    found = {"knn_top1": knn, "knn_top1_untrained": 42.0, "knn_top1_pixels": 34.9, "acc1": 10.0}
+    return run | (found | {"loss": 5.25, "chance": 6.9325} | more if state == "done" else {})
+
+
+def group_of(rows, **more):
+    group = {"name": "g", "title": "G", "paper": "Says so.", "figures": "", "x_name": "", "rows": rows}
+    return group | more
+
+
+def row(name, runs, published="", curve="", x=None):
+    return {"name": name, "flags": "", "published": published, "curve": curve, "x": x, "runs": runs}
+
+
+def test_mean_and_deviation_are_those_of_a_sample():
+    assert outcomes.spread([75.1, 80.5, 80.7]) == pytest.approx((78.767, 3.177), abs=1e-3)
+    assert outcomes.spread([3.0]) == (3.0, None)
+    assert page.spread_text([75.1, 80.5, 80.7]) == "78.8 ± 3.2"
+    assert page.spread_text([71.25]) == "71.2" and page.spread_text([]) == "–"
+
+
+def test_a_table_has_means_failures_and_published_numbers():
+    runs = {"a": result(70.0), "b": result(72.0, acc1=14.0), "c": result(state="failed")}
+    runs |= {"d": result(state="not run")}
+    rows = [row("m 0", ["a", "b"], "fails"), row("m .9", ["c"]), row("m 1", ["a", "c"], "59.0")]
+    lines = page.table(group_of([*rows, row("m 2", ["d"])]), runs).splitlines()
+    assert lines[0] == "|  | kNN top-1, % | acc1, % | loss (chance) | seeds | published, % |"
+    assert lines[1] == "|---|---|---|---|---|---|"
+    assert lines[2] == "| m 0 | 71.0 ± 1.4 | 12.0 ± 2.8 | 5.25 (6.93) | 2 | fails |"
+    assert lines[3] == "| m .9 | failed | – | – | 0 | – |"
+    assert lines[4] == "| m 1 | 70.0 (1 failed) | 10.0 | 5.25 (6.93) | 1 | 59.0 |"
+    assert lines[5] == "| m 2 | – | – | – | 0 | – |"
+    assert lines[-1] == "Runs of 250 steps of 128 images. Published: Says so."
+
+
+def results_of(*groups, runs):
+    return {
+        "grid": "reduced", "jobs": 2, "seconds": 1100.0, "machine": {"cpu": "Some CPU", "cores": 2},
+        "versions": {"tensorflow": "2.21.0"}, "groups": list(groups), "runs": runs,
+    }  # fmt: skip
+
+
+def test_prose_around_the_markers_survives(tmp_path):
+    path = tmp_path / "a.md"
+    text = "# Mine\n<!-- ablate: setup -->\nold\n<!-- end of setup -->\nprose \\1\n"
+    path.write_text(text + "<!-- ablate: g -->\n<!-- end of g -->\nend\n")
+    page.check(path, ["setup", "g"])
+    results = results_of(group_of([row("m 0", ["a"])]), runs={"a": result(70.0)})
+    for _ in range(2):  # the second finds what the first wrote
+        page.write(str(path), results)
+        found = path.read_text()
+        assert found.startswith(
+            "# Mine\n<!-- ablate: setup -->\n`--grid=reduced`: 1 of 1 runs, seeds 0"
+        )
+        assert "\nprose \\1\n" in found and found.endswith("<!-- end of g -->\nend\n")
+        assert found.count("| m 0 | 70.0 |") == 1 and "old" not in found
+        assert "18 min from start to end" in found and "untrained encoders 42.0" in found
+    with pytest.raises(UserError, match="no place for queue; expected the lines <!-- ablate: queue"):
+        page.check(path, ["g", "queue"])
+    with pytest.raises(UserError, match="No such file"):
+        page.check(tmp_path / "b.md", ["g"])
+
+
+def test_the_document_has_a_place_for_every_group():
+    page.check(
+        os.path.join(ROOT, "docs", "ablations.md"), ["setup", *(group.name for group in grids.GROUPS)]
+    )
+
+
+def test_accuracy_against_k_has_a_curve_a_mechanism_and_bars(tmp_path):
+    names = [("MoCo", 256), ("MoCo", 1024), ("memory bank", 256), ("memory bank", 1024)]
+    rows = [row(f"{n} {K}", [f"{n}{K}", f"{n}{K}+"], curve=n, x=K) for n, K in reversed(names)]
+    runs = {f"{n}{K}{s}": result(K / 64 + 50 + 2 * (s == "+")) for n, K in names for s in ("", "+")}
+    group = group_of(rows, figures="x", x_name="K")
+    moco = figures.accuracy_against_x(group, runs)[1]
+    assert (moco.name, moco.xs, moco.ys) == ("MoCo", (256, 1024), (55, 67))
+    assert moco.errors == pytest.approx((2**0.5, 2**0.5))
+    path = tmp_path / "a.md"
+    path.write_text(
+        "<!-- ablate: setup --><!-- end of setup -->\n<!-- ablate: g -->\n<!-- end of g -->\n"
+    )
+    page.write(str(path), results_of(group, runs=runs))
+    assert "![kNN top-1, %, against K](figures/ablations_g.svg)" in path.read_text()
+    drawing = ElementTree.parse(tmp_path / "figures" / "ablations_g.svg").getroot()
+    assert drawing.tag == "{http://www.w3.org/2000/svg}svg"
+    texts = set(drawing.itertext())
+    assert {
+        "MoCo",
+        "memory bank",
+        "256",
+        "512",
+        "1,024",
+        "K",
+        "memory bank, K 256: 55 ± 1.414",
+    } <= texts
+    assert (
+        sum("h8m-4" in path.get("d") for path in drawing.iter("{http://www.w3.org/2000/svg}path")) == 4
+    )
+
+
+def test_curves_over_steps_are_means_over_seeds_dashed_without_shuffling():
+    steps = list(range(1, 101))
+    curve = {"acc1": [steps, [float(s) for s in steps]], "knn_top1": [[0, 100], [40.0, 60.0]]}
+    higher = {"acc1": [steps, [s + 2.0 for s in steps]], "knn_top1": [[0, 100], [42.0, 62.0]]}
+    runs = {"a": result(60.0, curves=curve), "b": result(62.0, curves=higher)}
+    rows = [row("shuffled", ["a", "b"], curve="MoCo"), row("not", ["b"], curve="MoCo")]
+    group = group_of(rows, figures="steps")
+    first, second = figures.curves(group, runs, "acc1", bins=25)
+    assert first.xs[0] == 2.5 and first.ys[0] == 3.5 and len(first.ys) == 25
+    assert first.colour == second.colour and (first.dashed, second.dashed) == (False, True)
+    assert figures.curves(group, runs, "knn_top1")[0].ys == [41.0, 61.0]
+    found = figures.figures_of(group, runs)
+    assert set(found) == {"ablations_g_acc1.svg", "ablations_g_knn.svg"}
+    assert found["ablations_g_knn.svg"][0].count('stroke-dasharray="6 4"') == 2  # curve and legend
+
+
+# ---- The program
+
+
+DRIVER = """
+import sys
+from mocotf.cli import command
+from tools.ablations import grids
+grids.GROUPS = (grids.Group("g", "G", "Says so.", (
+    grids.Row("base", reduced=1, curve="a"),
+    grids.Row("m 0", "--moco_m=0", "fails", 1, "b"),
+    {more}
+), figures="steps"),)
+from tools import ablate
+command.run(ablate.main)
+"""
+BAD = 'grids.Row("bad", "--batch_size=30", reduced=1),'  # for 4 BN groups, which only the run knows
+
+
+def ablate(out, *arguments, more=""):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER.format(more=more), *TINY, f"--out={out}", *arguments],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_a_grid_is_run_collected_and_resumed(tmp_path):
+    document, out = tmp_path / "a.md", tmp_path / "out"
+    document.write_text(
+        "<!-- ablate: setup --><!-- end of setup --><!-- ablate: g --><!-- end of g -->"
+    )
+    arguments = ["--seeds=3", "--steps=2", "--jobs=2", "--json", f"--markdown={document}"]
+    process = ablate(out, *arguments, more=BAD)
+    text, err = process.communicate(timeout=400)
+    assert process.returncode == 1, err
+    assert text.startswith("3 runs, 0 of them done")
+    assert re.search(
+        r"^\d/3  g: bad, seed 3: failed with exit code 1, \d+ s; the end of .*bad", text, re.M
+    )
+    assert "    error: --batch_size=30: expected a multiple of 4" in text
+    found = json.loads(text.splitlines()[-1])
+    assert (found["runs"], found["done"], found["failed"]) == (3, 2, 1)
+    results = json.loads((out / "results.json").read_text())
+    own = json.loads((out / "base_seed=3" / "results.json").read_text())
+    assert results["runs"]["base_seed=3"]["knn_top1"] == own["knn_top1"]
+    assert found["groups"]["g"]["base"] == {
+        "knn_top1": own["knn_top1"], "deviation": None, "seeds": 1
+    }  # fmt: skip
+    assert results["runs"]["base_seed=3"]["curves"]["knn_top1"][0] == [0, 2]
+    assert "| bad | failed |" in document.read_text()
+    assert (tmp_path / "figures" / "ablations_g_knn.svg").exists()
+    logs = {log.name: log.read_text() for log in (out / "logs").glob("*=*.log")}
+
+    process = ablate(out, *arguments)  # what is done is not run again
+    text, err = process.communicate(timeout=400)
+    assert process.returncode == 0, err
+    assert text.startswith("2 runs, 2 of them done")
+    assert logs == {log.name: log.read_text() for log in (out / "logs").glob("*=*.log")}
+    assert json.loads(text.splitlines()[-1])["groups"] == {
+        "g": {name: row for name, row in found["groups"]["g"].items() if name != "bad"}
+    }
+
+
+def test_asked_to_end_it_ends_its_runs_which_save_first(tmp_path):
+    process = ablate(tmp_path, "--seeds=0", "--steps=100000", "--knn_every=0", "--jobs=1")
+    metrics = tmp_path / "base_seed=0" / "metrics.jsonl"
+    deadline = time.monotonic() + 200
+    while not (metrics.exists() and '"loss"' in metrics.read_text()):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    text, err = process.communicate(timeout=100)
+    assert process.returncode == 143, err
+    assert text.splitlines()[-1] == "asked to end by SIGTERM; the same command resumes the grid"
+    assert "failed" not in text
+    log = (tmp_path / "logs" / "base_seed=0.log").read_text()
+    assert re.search(r"saved at step \d+; the same command resumes the run", log)
+    assert not (tmp_path / "moco_m=0.0_seed=0").exists()
+    assert json.loads((tmp_path / "times.json").read_text())["runs"]["base_seed=0"] > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--grid=nothing"], "--grid=nothing: no group nothing; expected default, reduced"),
+        (["--seeds=0,x"], "--seeds=0,x: "),
+        (["--seed=3"], "--seed: every run of a grid has its own; try --seeds"),
+    ],
+)
+def test_mistakes_take_one_line(tmp_path, arguments, message):
+    code, found, err = run_tool("ablate.py", DEMO, f"--out={tmp_path}", *arguments)
+    assert code == 1 and found is None
+    assert message in err and len(err.splitlines()) == 1
