@@ -1,6 +1,8 @@
 """Charts of a report: curves over steps, and a map of points, as SVG."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from mocotf.evaluation.report_html import element
 
@@ -12,41 +14,69 @@ MOST_POINTS = 400  # of a curve
 HOVERED = 120  # points of a curve that answer to the pointer
 
 
-def line_chart(title, explanation, series, references=(), percent=False):
-    """Returns the figure of some curves over steps.
+class Series(NamedTuple):
+    """One curve of a `line_chart`.
+
+    Attributes:
+        name: for people.
+        colour: CSS.
+        xs, ys: of its points, as many of each, at least one.
+        errors: half the height of each point's error bar; 0 draws none. Empty: no bars.
+        dashed: how its line is drawn.
+    """
+
+    name: str
+    colour: str
+    xs: Sequence[float]
+    ys: Sequence[float]
+    errors: Sequence[float] = ()
+    dashed: bool = False
+
+
+def line_chart(title, explanation, series, references=(), percent=False, x_name="step", log2=False):
+    """Returns the figure of some curves.
 
     Args:
         title, explanation: what is drawn, and what it means; texts.
-        series: (name, colour, steps, values) of each curve, none of them empty.
+        series: of each curve a `Series`, or a tuple of its first attributes.
         references: (name, value) of levels to compare with, drawn as dashed lines.
         percent: values are percentages: the axis never leaves 0 to 100.
+        x_name: what the x axis is, a word.
+        log2: the x axis is logarithmic, with a tick at every power of 2; else it begins at 0.
     """
-    values = [y for *_, ys in series for y in ys] + [level for _, level in references]
+    series = [Series(*one) for one in series]
+    values = [y + sign * e for one in series for y, e in _with_errors(one) for sign in (-1, 1)]
+    values += [level for _, level in references]
     y_ticks = ticks(min(values), max(values))
     low, high = y_ticks[0], y_ticks[-1]
     if percent:
         low, high = max(low, 0), min(high, 100)
-    x_ticks = ticks(0, max(xs[-1] for _, _, xs, _ in series))
-    last = max(xs[-1] for _, _, xs, _ in series) or 1
+    scale = math.log2 if log2 else float
+    x_ticks = (_powers if log2 else _from_zero)([x for one in series for x in one.xs])
+    first, last = scale(x_ticks[0]), max(scale(x) for one in series for x in one.xs)
+    if log2:
+        first, last = first - 0.25, last + 0.25
+    last = last if last > first else first + 1
 
     def place(x, y):
         return (
-            LEFT + (WIDTH - LEFT - RIGHT) * x / last,
-            HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (y - low) / (high - low),
+            LEFT + (WIDTH - LEFT - RIGHT) * (scale(x) - first) / (last - first),
+            HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (min(max(y, low), high) - low) / (high - low),
         )
 
     parts = _grid(
-        [(x, place(x, low)[0]) for x in x_ticks if x <= last],
-        [(y, place(0, y)[1]) for y in y_ticks if low <= y <= high],
+        [(x, place(x, low)[0]) for x in x_ticks if scale(x) <= last],
+        [(y, place(x_ticks[0], y)[1]) for y in y_ticks if low <= y <= high],
+        x_name,
     )
     for name, level in references:
-        y = place(0, level)[1]
+        y = place(x_ticks[0], level)[1]
         line = _line(LEFT, y, WIDTH - RIGHT, y, stroke="#5b6675", stroke_dasharray="5 4")
         where = {"x": WIDTH - RIGHT, "y": _2(y - 4), "text_anchor": "end", "class_": "level"}
         label = element("text", f"{name} {number(level)}", **where)
         parts += [line, label]
-    for name, colour, xs, ys in series:
-        parts += _curve(f"{name}, " if len(series) > 1 else "", colour, _thinned(xs, ys), place)
+    for one in series:
+        parts += _curve(one, f"{one.name}, " if len(series) > 1 else "", x_name, place)
     svg = element("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title)
     caption = element("figcaption", title, element("small", explanation))
     return element("figure", caption, svg, legend(series) if len(series) > 1 else None)
@@ -111,7 +141,7 @@ def number(value):
     return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
-def _grid(x_ticks, y_ticks):
+def _grid(x_ticks, y_ticks, x_name):
     """Returns the grid and what is written on the axes; each tick is (value, place)."""
     bottom = HEIGHT - BOTTOM
     parts = []
@@ -122,23 +152,46 @@ def _grid(x_ticks, y_ticks):
         parts.append(_line(x, bottom, x, bottom + 4, stroke="#9aa4b0"))
         parts.append(element("text", number(value), x=_2(x), y=bottom + 16, text_anchor="middle"))
     parts.append(_line(LEFT, bottom, WIDTH - RIGHT, bottom, stroke="#9aa4b0"))
-    parts.append(element("text", "step", x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end"))
+    parts.append(element("text", x_name, x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end"))
     return parts
 
 
-def _curve(name, colour, points, place):
-    places = [place(x, y) for x, y in points]
+def _curve(one, name, x_name, place):
+    points = _thinned(one.xs, _with_errors(one))
+    places = [place(x, y) for x, (y, _) in points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    style = {"fill": "none", "stroke": colour, "stroke_width": 2, "stroke_linejoin": "round"}
+    style = {"fill": "none", "stroke": one.colour, "stroke_width": 2, "stroke_linejoin": "round"}
+    style["stroke_dasharray"] = "6 4" if one.dashed else None
     parts = [element("path", d=path, **style)]
-    seen = range(0, len(points), -(-len(points) // HOVERED))
+    for x, (y, error) in points:
+        if error:
+            (across, low), (_, high) = place(x, y - error), place(x, y + error)
+            bar = f"M{across - 4:.1f} {low:.1f}h8m-4 0V{high:.1f}m-4 0h8"
+            parts.append(element("path", d=bar, fill="none", stroke=one.colour, stroke_width=1.2))
     few = len(points) <= 12
-    for i in seen:
-        hint = element("title", f"{name}step {points[i][0]:,}: {number(points[i][1])}")
-        dot = element("circle", hint, cx=_2(places[i][0]), cy=_2(places[i][1]), r=3 if few else 6)
-        dot.set("fill", colour if few else "transparent")
+    for (x, (y, error)), (across, down) in list(zip(points, places, strict=True))[
+        :: -(-len(points) // HOVERED)
+    ]:
+        spread = f" ± {number(error)}" if error else ""
+        hint = element("title", f"{name}{x_name} {x:,}: {number(y)}{spread}")
+        dot = element("circle", hint, cx=_2(across), cy=_2(down), r=3 if few else 6)
+        dot.set("fill", one.colour if few else "transparent")
         parts.append(dot)
     return parts
+
+
+def _with_errors(one):
+    return list(zip(one.ys, one.errors or [0] * len(one.ys), strict=True))
+
+
+def _from_zero(xs):
+    return ticks(0, max(xs))
+
+
+def _powers(xs):
+    """Returns the powers of 2 that span some numbers above 0, rising."""
+    low, high = math.floor(math.log2(min(xs))), math.ceil(math.log2(max(xs)))
+    return [2**i for i in range(low, high + 1)]
 
 
 def _thinned(xs, ys):

@@ -1,0 +1,137 @@
+"""The document of ablations: tables and figures between markers, in prose written by hand."""
+
+import os
+import re
+
+from mocotf.errors import UserError
+from mocotf.training.run_dir import write_whole
+from tools.ablations.figures import figures_of
+from tools.ablations.outcomes import spread
+from tools.ablations.outcomes import values_of
+
+BEGIN, END = "<!-- ablate: {} -->", "<!-- end of {} -->"
+SETUP = "setup"
+NOTHING = "–"
+
+
+def check(path, names):
+    """Holds a document against what is to be written into it.
+
+    Raises:
+        UserError: it is not there, or lacks the markers of one of `names`.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except OSError as error:
+        raise UserError(
+            f"--markdown={path}: {error.strerror}; expected a document with markers; try a copy of "
+            "docs/ablations.md"
+        ) from error
+    for name in names:
+        if not _place(name).search(text):
+            raise UserError(
+                f"--markdown={path}: no place for {name}; expected the lines {BEGIN.format(name)} and "
+                f"{END.format(name)}; add them where the tables are to be"
+            )
+
+
+def write(path, results):
+    """Writes tables and figures into a document, and the figures' files beside it.
+
+    Args:
+        path: of the document; `check` has passed it.
+        results: as tools/ablate.py collects them.
+    """
+    blocks = {SETUP: setup(results)}
+    for group in results["groups"]:
+        figures = figures_of(group, results["runs"])
+        links = [f"![{title}](figures/{name})" for name, (_, title) in figures.items()]
+        blocks[group["name"]] = "\n\n".join([table(group, results["runs"]), *links])
+        for name, (svg, _) in figures.items():
+            folder = os.path.join(os.path.dirname(path), "figures")
+            os.makedirs(folder, exist_ok=True)
+            write_whole(os.path.join(folder, name), svg)
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    for name, block in blocks.items():
+        whole = f"{BEGIN.format(name)}\n{block}\n{END.format(name)}"
+        text = _place(name).sub(lambda _, whole=whole: whole, text)
+    write_whole(path, text)
+
+
+def setup(results):
+    """Returns the sentences that say what the numbers are of."""
+    runs = results["runs"].values()
+    done = [run for run in runs if run["state"] == "done"]
+    machine, versions = results["machine"], results["versions"]
+    timed = [run["seconds"] for run in done if run["seconds"]]
+    names = ", ".join(f"{name} {version}" for name, version in versions.items())
+    seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
+    untrained = [run["knn_top1_untrained"] for run in done if "knn_top1_untrained" in run]
+    pixels = [run["knn_top1_pixels"] for run in done if "knn_top1_pixels" in run]
+    text = (
+        f"`--grid={results['grid']}`: {len(done)} of {len(runs)} runs, seeds {seeds}, "
+        f"{results['jobs']} at a time, on {machine['cores']} cores ({machine['cpu']}), {names}. "
+        f"{duration(results['seconds'])} from start to end; the runs added up, {duration(sum(timed))}."
+    )
+    if untrained:
+        text += (
+            f" kNN top-1 of the untrained encoders {spread_text(untrained)}, of raw pixels "
+            f"{spread_text(pixels)}."
+        )
+    return text
+
+
+def table(group, runs):
+    """Returns a group's table and what the papers say of it.
+
+    Args:
+        group, runs: as `outcomes.collect` makes them.
+    """
+    named = [name for row in group["rows"] for name in row["runs"]]
+    published = any(row["published"] for row in group["rows"])
+    head = ["", "kNN top-1, %", "acc1, %", "loss (chance)", "seeds"]
+    lines = [head + (["published, %"] if published else [])]
+    for row in group["rows"]:
+        cells = [row["name"], *_cells(row, runs)]
+        lines.append(cells + ([row["published"] or NOTHING] if published else []))
+    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines[:1])
+    text += "|---" * len(lines[0]) + "|\n"
+    text += "".join(f"| {' | '.join(cells)} |\n" for cells in lines[1:])
+    steps = sorted({(runs[name]["batch_size"], runs[name]["steps"]) for name in named})
+    lengths = ", ".join(f"{count:,} steps of {batch}" for batch, count in steps)
+    return f"{text}\nRuns of {lengths} images. Published: {group['paper']}"
+
+
+def spread_text(values):
+    """Returns mean ± standard deviation as tables show them; – of no values."""
+    if not values:
+        return NOTHING
+    mean, deviation = spread(values)
+    return f"{mean:.1f}" if deviation is None else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def duration(seconds):
+    """Returns a time as people say it: 45 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _cells(row, runs):
+    states = [runs[name]["state"] for name in row["runs"]]
+    done, failed = states.count("done"), states.count("failed")
+    knn, acc1, losses, chances = (
+        values_of(row, runs, name) for name in ("knn_top1", "acc1", "loss", "chance")
+    )
+    shown = "failed" if failed == len(states) else spread_text(knn)
+    if 0 < failed < len(states):
+        shown += f" ({failed} failed)"
+    loss = f"{spread(losses)[0]:.2f}" if losses else NOTHING
+    loss += f" ({chances[0]:.2f})" if chances else ""
+    return [shown, spread_text(acc1), loss, str(done)]
+
+
+def _place(name):
+    return re.compile(re.escape(BEGIN.format(name)) + ".*?" + re.escape(END.format(name)), re.S)
