@@ -58,6 +58,7 @@ class Target(NamedTuple):
 def to_torch(saved, path):
     """Writes a PyTorch checkpoint of a run's whole state."""
     config = saved.config
+    _check_mechanism(config.mechanism, saved.path)
     keras.config.set_dtype_policy(saved.flags["precision"])
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))
     load_state(model, saved.checkpoint)
@@ -122,6 +123,7 @@ def main(source, path):
 def from_torch(source, target):
     """Writes a run directory from a PyTorch checkpoint."""
     train_flags.check()
+    _check_mechanism(FLAGS.mechanism, target)
     content = torch.read_file(source)
     decided = torch.describe(content)
     if decided["arch"] not in ARCHITECTURES:
@@ -144,6 +146,14 @@ def from_torch(source, target):
         raise UserError(f"{target}: the checkpoint could not be written, see above; make room")
     os.rename(partial, target)
     return {"step": model.step, "training_state": whole}
+
+
+def _check_mechanism(mechanism, what):
+    if mechanism != "moco":
+        raise UserError(
+            f"{what}: is of --mechanism={mechanism}, and the original MoCo's checkpoint has a queue; "
+            "expected --mechanism=moco; --to=torchvision takes any"
+        )
 
 
 def _steps_per_epoch(saved):

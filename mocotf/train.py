@@ -28,14 +28,13 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.batches import NOTHING_DECODES
 from mocotf.data.decode import FORMATS
 from mocotf.data.pipeline import augment_crops
-from mocotf.data.pipeline import two_crops
+from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.evaluation.gallery import show
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.moco.config import Config
-from mocotf.moco.loss import chance
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.training.alarms import Alarms
 from mocotf.training.callback import Desk
@@ -78,7 +77,7 @@ def main():
     from_flags.check_devices(replicas, workers)
     from_flags.check_batch(replicas)
     source = data_flags.make_source()
-    from_flags.check_source(source)
+    from_flags.check_source(source, replicas)
     steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
     facts = {"replicas": replicas, "images": source.size}
@@ -106,6 +105,8 @@ def main():
             augment,
             FLAGS.jit_compile,
             probe_classes=len(source.class_names) if FLAGS.probe else 0,
+            batch_size=FLAGS.batch_size,
+            images=source.size,
             steps_per_execution=FLAGS.steps_per_execution,
         )
     checkpoints = Checkpoints(
@@ -118,7 +119,7 @@ def main():
     order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch, worker, workers)
 
     def pairs_from(batch):
-        return two_crops(
+        return random_views(
             source,
             augmentation,
             order,
@@ -128,6 +129,8 @@ def main():
             ops=FLAGS.host_ops,
             data_service=FLAGS.data_service,
             labels=FLAGS.probe,
+            views=model.VIEWS,
+            indices=model.INDEXED,
         )
 
     def dataset_from(step):
@@ -156,10 +159,10 @@ def main():
         if not run_dir.metrics():
             with guard(bad_images, workers):
                 batch = next(iter(pairs_from(0)))
-                views = augment(*batch[:3]) if augment else batch[:2]
-                show_views(run_dir, *views, augmentation)
+                views, *_ = model.unpack(batch)
+                show_views(run_dir, views, augmentation)
             records.write({"step": 0, "epoch": 0} | baselines(monitor, measure_knn))
-        alarms = Alarms(total_steps, FLAGS.moco_k / (FLAGS.batch_size * (1 + FLAGS.symmetric)))
+        alarms = Alarms(total_steps, model.steps_to_fill(FLAGS.batch_size))
         return Desk(records, checkpoints, alarms, measure_knn)
 
     # ---- Train
@@ -173,7 +176,7 @@ def main():
         measure_every=FLAGS.knn_every if monitor else 0,
         check_replicas_every=FLAGS.check_replicas_every,
         schedule=schedule,
-        chance=chance(FLAGS.moco_k, directions=1 + FLAGS.symmetric),
+        chance=model.chance,
         workers=workers,
     )
     termination = Termination()
@@ -321,7 +324,7 @@ def finish(run_dir, checkpoints, bad_images):
         print(f"\n{'kNN top-1, %':<24}")
         print(f"{'  raw pixels':<24}{first['knn_top1_pixels']:6.1f}")
         print(f"{'  encoder at the start':<24}{first['knn_top1']:6.1f}")
-        print(f"{'  MoCo':<24}{last['knn_top1']:6.1f}")
+        print(f"{'  encoder at the end':<24}{last['knn_top1']:6.1f}")
     if bad_images.names:
         print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
     write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")

@@ -77,11 +77,11 @@ def train_on(tmp_path, monkeypatch):
 
     def run_here(name, change, *arguments):
         def changed(*args, first_step, **kwargs):
-            return change(pipeline.two_crops(*args, first_step=0, **kwargs).enumerate()).skip(
+            return change(pipeline.random_views(*args, first_step=0, **kwargs).enumerate()).skip(
                 first_step
             )
 
-        monkeypatch.setattr(train, "two_crops", changed)
+        monkeypatch.setattr(train, "random_views", changed)
         flags.FLAGS.unparse_flags()
         for flag in train_flags.FLAGS.get_key_flags_for_module("mocotf.cli.train_flags"):
             flag.unparse()

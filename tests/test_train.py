@@ -20,6 +20,7 @@ from mocotf import train
 from mocotf.cli import fit_flags
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from mocotf.training.saved import open_run
 from tests.data.support import example
 from tests.data.support import write_colours
 from tests.data.support import write_records
@@ -111,6 +112,40 @@ def test_two_replicas_train_and_the_results_name_what_knn_gave(tmp_path):
     assert 0 < metrics(tmp_path)[-1]["probe_loss"] < 3
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--mechanism=end_to_end", "--symmetric", "--augment_on=device"],
+        ["--mechanism=npid", "--bn_splits=1", "--bank_dtype=bfloat16", "--augment_on=device"],
+    ],
+    ids=lambda options: options[0].partition("=")[2],
+)
+def test_every_mechanism_trains_on_two_replicas_and_its_encoder_is_handed_on(tmp_path, options):
+    options = [*SMALL, *options, "--strategy=mirrored", "--num_logical_devices=2", "--probe"]
+    code, out, err = run(*options, "--steps=24", f"--model_dir={tmp_path}")
+    assert code == 0 and "encoder at the end" in out, err
+    found = results(tmp_path)
+    assert found["knn_top1"] > found["knn_top1_untrained"] + 3
+    saved = open_run(str(tmp_path))
+    assert saved.config.mechanism in options[len(SMALL)]
+    assert saved.encoder()(np.zeros([1, 32, 32, 3], np.float32)).shape == (1, 64)
+
+
+def test_a_sharded_bank_is_exact_over_a_resume(tmp_path):
+    options = [*SMALL, "--mechanism=memory_bank", "--bn_splits=1", "--shard_bank", "--knn_every=0"]
+    options += ["--strategy=mirrored", "--num_logical_devices=2", "--steps=6", "--checkpoint_every=3"]
+    options += [f"--model_dir={tmp_path}"]
+    code, _, err = run(*options)
+    assert code == 0, err
+    whole = checkpoint(tmp_path, 6)
+    for old in tmp_path.glob("checkpoints/ckpt-6.*"):
+        old.unlink()  # as if the run had been killed after step 3
+    code, out, err = run(*options)
+    assert code == 0 and "at step 3 of 6" in out, err
+    for name, value in checkpoint(tmp_path, 6).items():
+        np.testing.assert_array_equal(value, whole[name], err_msg=name)
+
+
 def test_a_compiled_run_in_float16_on_one_thread_is_quiet_and_resumes(tmp_path):
     options = [*SMALL, "--precision=mixed_float16", "--jit_compile", "--intra_op_threads=1"]
     options += ["--knn_every=0", "--steps=4", "--checkpoint_every=2", f"--model_dir={tmp_path}"]
@@ -192,6 +227,24 @@ MISTAKES = [
     (["--jitter=.4,.4,.4,3"], "that of hue up to .5"),
     (["--moco_t=nan"], "--moco_t=nan: expected a finite number"),
     (["--schedule=a"], "--schedule=a: expected some numbers"),
+    (
+        ["--mechanism=end_to_end", "--batch_size=1"],
+        "other images of the batch; expected at least 2",
+    ),
+    (["--mechanism=npid", "--moco_k=6401"], "more negatives than the 6400 images they are drawn from"),
+    (["--mechanism=memory_bank", "--moco_k=6401"], "expected at most that; try --moco_k=1600"),
+    (
+        ["--mechanism=npid", "--npid_softmax=full", "--moco_dim=500000000", "--arch=resnet10"],
+        "a bank of 6400 x 500000000 numbers .* GB a replica, .*; try --bank_dtype=bfloat16",
+    ),
+    (["--proximal=1"], "--proximal=1.0 with --mechanism=moco: is for npid only; drop it"),
+    (["--mechanism=memory_bank", "--symmetric"], "is for moco and end_to_end only; drop it"),
+    (["--mechanism=end_to_end", "--grad_accum_steps=2"], "is for moco only; drop it"),
+    (["--mechanism=npid", "--shard_bank"], "--shard_bank with one replica: there is nobody to share"),
+    (
+        ["--mechanism=npid", "--shard_bank", "--npid_softmax=full"],
+        "needs all entries at once; try --npid_softmax=nce",
+    ),
 ]
 
 
@@ -248,6 +301,12 @@ def test_shards_are_trained_on_and_an_empty_one_is_named(tmp_path):
     assert code == 0, err
     assert "step 3/3" in out
     assert "train-9" in (tmp_path / "run" / "bad_images.txt").read_text()
+    options += ["--mechanism=memory_bank", f"--model_dir={tmp_path / 'bank'}", "--max_bad_images=.2"]
+    options += ["--moco_k=8"]
+    code, out, err = run(*options, "--num_images=8")
+    assert code == 1 and "images have no index, and no place in the bank; drop --num_images" in err
+    code, out, err = run(*options)
+    assert code == 0 and "step 3/3" in out, err
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[m[0][0] for m in MISTAKES])

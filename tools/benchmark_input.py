@@ -8,7 +8,7 @@ host's share is what a host still does where the accelerator does the rest: both
 side is a process of its own, with one thread at work, all on one core. They work in turns, in an order
 that changes from round to round, and wait meanwhile; tools/peers/ours.py says how ours is kept from
 working ahead. All read the same files, which stay in the page cache. The stages are what growing parts
-of `two_crops`, with Numba's operators, take beyond the part before. Linux only.
+of `random_views`, with Numba's operators, take beyond the part before. Linux only.
 """
 
 import os

@@ -21,6 +21,7 @@ import statistics
 from absl import flags
 
 from mocotf.errors import UserError
+from mocotf.moco.config import MECHANISMS
 from mocotf.nn.resnet import ARCHITECTURES
 from tools.peers import environment
 from tools.peers.race import median_ratio
@@ -28,8 +29,8 @@ from tools.peers.race import race
 from tools.peers.race import start_sides
 
 STEP = os.path.join(os.path.dirname(os.path.abspath(__file__)), "peers", "step_ours.py")
-SETTINGS = ("arch", "image_size", "batch_size", "moco_k", "precision", "bn_splits", "replicas", "remat")
-VARIED = ("batch_size", "moco_k", "bn_splits", "replicas", "remat")
+VARIED = ("batch_size", "moco_k", "bn_splits", "replicas", "remat", "mechanism")
+SETTINGS = ("arch", "image_size", "precision", *VARIED)
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("vary", "batch_size", VARIED, "The setting that changes.")
@@ -41,6 +42,7 @@ flags.DEFINE_integer("batch_size", 16, "Images a step, over all replicas.", lowe
 flags.DEFINE_integer("moco_k", 65536, "Keys in the queue.", lower_bound=1)
 flags.DEFINE_integer("bn_splits", 1, "BN groups of a replica's batch.", lower_bound=1)
 flags.DEFINE_integer("replicas", 1, "Logical devices the CPU is split into.", lower_bound=1)
+flags.DEFINE_enum("mechanism", "moco", list(MECHANISMS), "As the flag of mocotf.train.")
 flags.DEFINE_bool("remat", False, "As the flag of mocotf.train.")
 flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
 
@@ -86,7 +88,7 @@ def check(case):
         raise UserError(
             f"batch_size {case['batch_size']}: expected a multiple of {unit}, replicas x bn_splits"
         )
-    if case["moco_k"] < case["batch_size"]:
+    if case["mechanism"] == "moco" and case["moco_k"] < case["batch_size"]:
         raise UserError(f"moco_k {case['moco_k']}: expected at least batch_size {case['batch_size']}")
 
 

@@ -16,7 +16,7 @@ from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's not
 import numpy as np
 from absl import flags
 
-from mocotf.cli import from_flags
+from mocotf.cli import data_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import centre_views
@@ -32,7 +32,7 @@ FLAGS = flags.FLAGS
 def main():
     train_flags.check()
     saved = open_run(FLAGS.model_dir)
-    source = from_flags.make_source()
+    source = data_flags.make_source()
     if not all(source.evaluation_sizes):
         raise UserError(f"--dataset={FLAGS.dataset}: has no labels; expected classes to tell apart")
     backbone = saved.encoder(precision="float32").backbone

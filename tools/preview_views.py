@@ -20,7 +20,7 @@ from mocotf.cli import data_flags
 from mocotf.cli import from_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.pipeline import two_crops
+from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.training.records import view_grid
@@ -37,7 +37,7 @@ def main():
     source = data_flags.make_source()
     pairs = min(PAIRS, source.size)
     bad_images = BadImages()
-    views = two_crops(
+    views = random_views(
         source,
         augmentation,
         Order(FLAGS.seed, pairs, source.steps_per_epoch(pairs)),
@@ -46,7 +46,7 @@ def main():
     )
     with train.guard(bad_images):
         x_q, x_k = next(iter(views))
-    grid = tf.image.convert_image_dtype(view_grid(x_q, x_k, augmentation), tf.uint8)
+    grid = tf.image.convert_image_dtype(view_grid((x_q, x_k), augmentation), tf.uint8)
     try:
         tf.io.write_file(FLAGS.out, tf.io.encode_png(grid))
     except tf.errors.OpError as error:

@@ -4,6 +4,7 @@ import logging
 
 from absl import flags
 
+from mocotf.cli import mechanism_flags
 from mocotf.cli import train_flags
 from mocotf.data import recipe
 from mocotf.errors import UserError
@@ -29,6 +30,7 @@ def make_augmentation():
 
 def check_devices(replicas, workers):
     """Holds the flags against the devices."""
+    mechanism_flags.check_devices(replicas, workers)
     if FLAGS.jit_compile and replicas > 1:
         raise UserError(
             f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; expected "
@@ -51,21 +53,22 @@ def check_batch(replicas):
             f"--bn_splits={FLAGS.bn_splits} x --grad_accum_steps={FLAGS.grad_accum_steps}); "
             f"try {FLAGS.batch_size // unit * unit or unit}"
         )
+    mechanism_flags.check_batch()
     enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
-    if FLAGS.moco_k < enqueued:
+    if FLAGS.mechanism == "moco" and FLAGS.moco_k < enqueued:
         raise UserError(
             f"--moco_k={FLAGS.moco_k}: smaller than the {enqueued} keys enqueued a step; "
             f"expected at least that; try --moco_k={4 * enqueued}"
         )
-    if groups == 1:
+    if groups == 1 and not mechanism_flags.has_bank():
         log.warning(
-            "one BN group: keys share their batch statistics with their queries, which MoCo's "
+            "one BN group: keys share their batch statistics with their queries, which "
             "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
         )
 
 
-def check_source(source):
-    """Holds the batch and the queue against the data."""
+def check_source(source, replicas):
+    """Holds the batch, the queue and the bank against the data."""
     if source.size < FLAGS.batch_size:
         unit = FLAGS.bn_splits * FLAGS.grad_accum_steps
         fitting = source.size // unit * unit
@@ -84,7 +87,8 @@ def check_source(source):
             "expected a folder with one sub-folder a class, or a data set of tensorflow-datasets with "
             "labels; drop --probe"
         )
-    if FLAGS.moco_k > source.size:
+    mechanism_flags.check_source(source, replicas)
+    if FLAGS.mechanism == "moco" and FLAGS.moco_k > source.size:
         log.warning(
             "--moco_k=%d is larger than the data set (%d images): the queue holds older keys of the "
             "very images it is compared with; see docs/faq.md",

@@ -4,6 +4,7 @@ from absl import flags
 
 from mocotf.cli import data_flags
 from mocotf.cli import fit_flags
+from mocotf.cli import mechanism_flags
 from mocotf.cli import values
 from mocotf.data import recipe
 from mocotf.errors import UserError
@@ -15,6 +16,7 @@ from mocotf.training.divergence import MOST_SKIPPED
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(data_flags)
 flags.adopt_module_key_flags(fit_flags)
+flags.adopt_module_key_flags(mechanism_flags)
 
 # Data
 flags.DEFINE_enum(
@@ -50,7 +52,13 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_bool("mlp", False, "MoCo v2's two-layer head instead of v1's linear one.")
 flags.DEFINE_integer("moco_dim", 128, "Dimension of queries and keys.", lower_bound=1)
-flags.DEFINE_integer("moco_k", 65536, "Keys in the queue.", lower_bound=1)
+flags.DEFINE_integer(
+    "moco_k",
+    65536,
+    "Negatives: keys in the queue of moco; entries drawn from the bank, by memory_bank for all images "
+    "of a step, by npid for each. end_to_end has those of the batch.",
+    lower_bound=1,
+)
 flags.DEFINE_float(
     "moco_m",
     0.999,
@@ -181,6 +189,7 @@ def check():
     """
     fit_flags.check()
     fit_flags.check_needed("blur_prob", "aug_plus")
+    mechanism_flags.check()
     _check_ranges()
     _check_data_service()
     if FLAGS.shuffle_bn == "input" and FLAGS.symmetric:

@@ -46,6 +46,10 @@ class ArrayRecordFiles:
         """Returns the dataset of (key, handle) that a worker draws, as `Source.draw` has it."""
         return draw_by_index(order, first_step, self._size)
 
+    def index(self, handle):
+        """Returns the record's number."""
+        return handle
+
     def in_order(self, part):
         """Returns the finite dataset of handles of "bank" or "queries"."""
         ends = (0, self._size) if part == "bank" else (self._size, len(self._records))

@@ -159,7 +159,7 @@ def _balanced(labels, fraction, rng):
 def labelled_views(labelled, augmentation, order, *, bad_images, first_step=0, ops="numba"):
     """Returns the endless dataset of (x, label) that supervised training reads.
 
-    Draws, and what happens to images that do not decode, are as in `two_crops`.
+    Draws, and what happens to images that do not decode, are as in `random_views`.
 
     Args:
         labelled: a `Labelled` of at least one batch.

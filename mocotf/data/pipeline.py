@@ -18,7 +18,7 @@ from mocotf.data.views import view_draws
 
 # Its functions are graphs as they are; to convert their source takes longer than all else here.
 @tf.autograph.experimental.do_not_convert
-def two_crops(
+def random_views(
     source,
     augmentation,
     order,
@@ -29,8 +29,10 @@ def two_crops(
     ops="numba",
     data_service=None,
     labels=False,
+    views=2,
+    indices=False,
 ):
-    """Returns the endless dataset of view pairs that pre-training reads.
+    """Returns the endless dataset of random views that pre-training reads.
 
     Every draw is a pure function of the seed and the image's key; each image and each view has its
     own. An image that does not decode is reported and replaced by the next of its batch.
@@ -44,17 +46,21 @@ def two_crops(
         crops_only: stop after crop and resize; `augment_crops` does the rest, on the device.
         ops: what makes views of encoded images, see `view_maker`.
         data_service: address of a tf.data service that makes the views; needs ops "tensorflow".
-        labels: end each element in the images' labels, int64 `[n]`.
+        labels: add the images' labels to each element, int64 `[n]`.
+        views: of an image: 2, x_q and x_k, or 1, the same x_q.
+        indices: add the images' indices to each element, int64 `[n]`, last.
 
     Returns:
         Dataset of (x_q, x_k), float32 `[n, S, S, 3]` each; with `crops_only`, of (x_q, x_k, draws),
-        uint8 `[n, S, S, 3]` each and float32 `[n, 2, DRAWS]`.
+        uint8 `[n, S, S, 3]` each and float32 `[n, views, DRAWS]`.
     """
     drawn = source.draw(order, first_step)
+
+    told = ([source.label] if labels else []) + ([source.index] if indices else [])
     if source.shape:
-        batches = _pairs_of_arrays(source, drawn, augmentation, order, crops_only, labels)
+        batches = _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told)
     else:
-        batches = _pairs_of_files(source, drawn, augmentation, order, crops_only, ops, labels)
+        batches = _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops)
     if data_service:
         # Dynamic sharding gives every step to one of the service's workers.
         batches = batches.apply(
@@ -68,56 +74,58 @@ def two_crops(
             lambda *batch: replace_bad(*batch, bad_images=bad_images, n=order.share), **PARALLEL
         )
     if not crops_only:
-        batches = batches.map(lambda x_q, x_k, draws, *label: (x_q, x_k, *label))
+        batches = batches.map(lambda *batch: (*batch[:views], *batch[views + 1 :]))
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
 def augment_crops(augmentation):
     """Returns the function that makes views of a `crops_only` batch, on the device it runs on."""
 
-    def views(x_q, x_k, draws):
-        return tuple(augment(x, draws[:, v], augmentation) for v, x in enumerate((x_q, x_k)))
+    def views(*crops_and_draws):
+        *crops, draws = crops_and_draws
+        return tuple(augment(x, draws[:, v], augmentation) for v, x in enumerate(crops))
 
     return views
 
 
-def _pairs_of_arrays(source, drawn, augmentation, order, crops_only, labels):
-    """Returns batches of (x_q, x_k, draws), and labels, of images that have one size, made a batch at a
-    time by TensorFlow's operators, which are fast there."""
+def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told):
+    """Returns batches of (views…, draws, what `told` says of handles…) of images that have one size,
+    made a batch at a time by TensorFlow's operators, which are fast there."""
 
     def image(key, handle):
-        label = [source.label(handle)] if labels else []
-        return source.load(handle), view_draws(order.seed, key), *label
+        draws = view_draws(order.seed, key)[:views]
+        return source.load(handle), draws, *(tell(handle) for tell in told)
 
     batches = drawn.map(image, **PARALLEL).batch(order.share, drop_remainder=True)
 
-    def pairs(images, draws, *label):
+    def made(images, draws, *rest):
         height, width = source.shape
         crops = []
-        for v in range(2):
+        for v in range(views):
             window = crop.sample_window(draws[:, v], height, width, augmentation.min_area)
             crops.append(crop.crop_and_resize(images, window, augmentation.size))
         if crops_only:
-            return *(tf.cast(tf.round(x), tf.uint8) for x in crops), draws, *label
-        return *augment_crops(augmentation)(*crops, draws), draws, *label
+            return *(tf.cast(tf.round(x), tf.uint8) for x in crops), draws, *rest
+        return *augment_crops(augmentation)(*crops, draws), draws, *rest
 
-    return batches.map(pairs, **PARALLEL)
+    return batches.map(made, **PARALLEL)
 
 
-def _pairs_of_files(source, drawn, augmentation, order, crops_only, ops, labels):
-    """Returns batches of (places, names of the bad, x_q, x_k, draws), and labels, of encoded images."""
-    pair_of = view_maker(augmentation, ops, crops_only)
+def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops):
+    """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
+    encoded images."""
+    views_of_image = view_maker(augmentation, ops, crops_only, views)
+
+    def made(key, handle):
+        draws = view_draws(order.seed, key)[:views]
+        image, windows = decode_windows(source.load(handle), draws, augmentation.min_area)
+        return *views_of_image(image, windows, draws), draws, *(tell(handle) for tell in told)
+
     blank = tf.zeros(
         [0, augmentation.size, augmentation.size, 3], tf.uint8 if crops_only else tf.float32
     )
-
-    def pair(key, handle):
-        draws = view_draws(order.seed, key)
-        image, windows = decode_windows(source.load(handle), draws, augmentation.min_area)
-        return *pair_of(image, windows, draws), draws, *([source.label(handle)] if labels else [])
-
-    blanks = blank, blank, tf.zeros([0, 2, DRAWS]), *([tf.zeros([0], tf.int64)] if labels else [])
-    return batches_of_files(drawn, order.share, pair, blanks, source.describe)
+    blanks = *([blank] * views), tf.zeros([0, views, DRAWS]), *([tf.zeros([0], tf.int64)] * len(told))
+    return batches_of_files(drawn, order.share, made, blanks, source.describe)
 
 
 def centre_views(source, part, augmentation, batch_size, bad_images, every=1):

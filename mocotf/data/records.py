@@ -1,5 +1,7 @@
 """Records kept in files that are read in sequence: which worker reads what, and in which order."""
 
+import itertools
+
 import tensorflow as tf
 
 from mocotf.errors import UserError
@@ -15,8 +17,8 @@ class RecordFiles:
     A worker reads the same files throughout a run. Each epoch it takes them in a new order and mixes
     their records in a buffer; both are functions of (seed, epoch, worker, workers).
 
-    A handle has the record, the path of its file and its number there. A key is made of (epoch, file,
-    number in the file): it is the same whichever worker reads the record.
+    A handle has the record, the path and the number of its file, and its number there. A key is made of
+    (epoch, file, number in the file): it is the same whichever worker reads the record.
 
     Args:
         flag: what messages begin with, as "--data_dir=DIR".
@@ -28,6 +30,7 @@ class RecordFiles:
     def __init__(self, flag, paths, counts, queries=()):
         self._flag = flag
         self._counts = counts
+        self._firsts = tf.constant([0, *itertools.accumulate(counts)][:-1], tf.int64)
         self._paths = {"bank": paths, "queries": queries}
 
     def steps_per_epoch(self, batch_size, workers):
@@ -63,7 +66,7 @@ class RecordFiles:
     def in_order(self, part):
         """Returns the finite dataset of handles of "bank" or "queries"."""
         paths = tf.data.Dataset.from_tensor_slices(tf.constant(self._paths[part], tf.string))
-        return paths.flat_map(_read)
+        return paths.enumerate().flat_map(_read)
 
     def load(self, handle):
         """Returns the record."""
@@ -73,13 +76,17 @@ class RecordFiles:
         """Returns "path#number in the file"."""
         return named(handle["path"], handle["number"])
 
+    def index(self, handle):
+        """Returns the place of a training record among all, as they were counted; int64."""
+        return self._firsts[handle["file"]] + handle["number"]
+
     def _in_turn(self, files, epoch):
         """Returns the dataset of (key, handle) that reads some files side by side."""
         paths = tf.constant(self._paths["bank"])
 
         def read(file):
             first_key = (epoch * MOST_FILES + file) * MOST_RECORDS
-            return tf.data.Dataset.zip(tf.data.Dataset.counter(first_key), _read(paths[file]))
+            return tf.data.Dataset.zip(tf.data.Dataset.counter(first_key), _read(file, paths[file]))
 
         return tf.data.Dataset.from_tensor_slices(files).interleave(
             read, cycle_length=READERS, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -106,16 +113,23 @@ def named(path, number):
     return tf.strings.join([path, "#", tf.strings.as_string(number)])
 
 
-def _read(path):
-    """Returns the handles of a file, up to the first record that is damaged; fails if it is gone."""
+def _read(file, path):
+    """Returns the handles of a file, whose number is `file`, up to the first record that is damaged;
+    fails if it is gone."""
     # Ignoring errors, TensorFlow would try for ever to open a file that is gone: its first byte is read
     # before, with errors.
     first_byte = tf.data.FixedLengthRecordDataset(path, record_bytes=1).take(1)
     records = first_byte.flat_map(
         lambda _: tf.data.TFRecordDataset(path).ignore_errors(log_warning=True)
     )
-    paths = tf.data.Dataset.from_tensors(path).repeat()
-    return tf.data.Dataset.zip({"record": records, "path": paths, "number": tf.data.Dataset.counter()})
+
+    def same(x):
+        return tf.data.Dataset.from_tensors(x).repeat()
+
+    number = tf.data.Dataset.counter()
+    return tf.data.Dataset.zip(
+        {"record": records, "path": same(path), "file": same(file), "number": number}
+    )
 
 
 def shuffle(dataset, buffer, key):

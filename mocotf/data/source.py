@@ -48,6 +48,7 @@ class Source(abc.ABC):
         class_names: of the labels, in order; empty where they have none.
         bad_shards: the damaged ones of the files that hold many images, "path: reason".
         portable: whether another process can read it by its graph alone, as a data service does.
+        indexed: whether each training image has an index that never changes.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Source(abc.ABC):
     class_names: tuple[str, ...] = ()
     bad_shards: tuple[str, ...] = ()
     portable: bool = True
+    indexed: bool = False
 
     def steps_per_epoch(self, batch_size, workers=1):
         """Returns how many whole batches an epoch has for `workers` workers."""
@@ -84,6 +86,10 @@ class Source(abc.ABC):
         """Returns the label of an image, int64 scalar; negative where it has none."""
         del handle
         return tf.constant(-1, tf.int64)
+
+    def index(self, handle):
+        """Returns the index of a training image, int64 in [0, size), where they are `indexed`."""
+        raise NotImplementedError(f"{self.name} has no indices")
 
     @abc.abstractmethod
     def describe(self, handle):
@@ -115,6 +121,11 @@ class RandomAccessSource(Source):
 
     Keys are numbers of images in the run: order and draws are the same for any number of workers.
     """
+
+    indexed = True
+
+    def index(self, handle):
+        return tf.cast(handle, tf.int64)
 
     def draw(self, order, first_step=0):
         return draw_by_index(order, first_step, self.size)

@@ -29,6 +29,8 @@ class TFDS(Source):
         UserError: unknown name, no image feature, or the data set cannot be prepared.
     """
 
+    indexed = True
+
     def __init__(self, name, data_dir=None):
         self.name = name
         self._builder = _lying_in(data_dir) if name == PREPARED else _prepared(name, data_dir)
@@ -58,6 +60,9 @@ class TFDS(Source):
 
     def label(self, handle):
         return self._parse(handle)["label"] if self.class_names else super().label(handle)
+
+    def index(self, handle):
+        return self._records.index(handle)
 
     def describe(self, handle):
         return self._records.describe(handle)

@@ -30,7 +30,7 @@ class TFRecords(Source):
         data_dir: a folder of `train-*` files, its `validation-*` files are queries for kNN; or a
             pattern such as "gs://bucket/set/part-*", all of whose files are trained on.
         num_images: spares reading the headers of all training records, in order to count them; taken
-            to be spread evenly over the files.
+            to be spread evenly over the files, so that images have no index.
 
     Raises:
         UserError: no files, no whole record in them, or none with an image.
@@ -50,6 +50,7 @@ class TFRecords(Source):
         query_counts, bad_queries = _count(queries)
         self.bad_shards = (*bad, *bad_queries)
         self.size = sum(counts)
+        self.indexed = num_images is None
         self._files = RecordFiles(flag, paths, counts, queries)
         found = self._features("bank")
         if not self.size or not found:
@@ -73,6 +74,9 @@ class TFRecords(Source):
 
     def load(self, handle):
         return _feature(handle, IMAGE, tf.constant(b""))
+
+    def index(self, handle):
+        return self._files.index(handle)
 
     def describe(self, handle):
         return self._files.describe(handle)

@@ -1,12 +1,21 @@
-"""What a MoCo model is made of, as flags and a saved run name it."""
+"""What a model is made of, as flags and a saved run name it."""
 
 import dataclasses
 
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.moco.bank import Bank
+from mocotf.moco.end_to_end import EndToEnd
+from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.model import MoCo
+from mocotf.moco.npid import NPID
 from mocotf.moco.probe import Probe
 from mocotf.nn.encoder import build_encoder
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
+
+MECHANISMS = {"moco": MoCo, "end_to_end": EndToEnd, "memory_bank": MemoryBank, "npid": NPID}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +38,12 @@ class Config:
     seed: int
     grad_accum_steps: int = 1
     remat: bool = False
+    mechanism: str = "moco"
+    bank_m: float = 0.5
+    bank_dtype: str = "float32"
+    shard_bank: bool = False
+    npid_softmax: str = "nce"
+    proximal: float = 30.0
 
     @classmethod
     def from_flags(cls, values):
@@ -58,7 +73,15 @@ class Config:
         )
 
     def build_model(
-        self, schedule, augment=None, jit_compile=False, *, probe_classes=0, **compile_options
+        self,
+        schedule,
+        augment=None,
+        jit_compile=False,
+        *,
+        probe_classes=0,
+        batch_size=None,
+        images=None,
+        **compile_options,
     ):
         """Returns a compiled model whose optimizer is built; call it in the strategy's scope.
 
@@ -66,22 +89,20 @@ class Config:
 
         Args:
             schedule: step → learning rate.
-            augment: see `MoCo`.
+            augment: see `Mechanism`.
             jit_compile: XLA compiles the step; on one replica.
             probe_classes: of an online `Probe`; 0 for none.
+            batch_size: over all replicas, for the mechanism end_to_end.
+            images: of the data set, for mechanisms with a bank.
             compile_options: more of `keras.Model.compile`.
         """
         query_encoder = self.build_encoder("query_encoder", remat=self.remat)
         width = query_encoder.backbone.output_shape[-1]
-        model = MoCo(
+        model = self._mechanism(
             query_encoder,
-            self.build_encoder("key_encoder"),
-            K=self.moco_k,
-            m=self.moco_m,
+            batch_size,
+            images,
             T=self.moco_t,
-            symmetric=self.symmetric,
-            shuffle=self.shuffle_bn,
-            grad_accum_steps=self.grad_accum_steps,
             seed=self.seed,
             augment=augment,
             probe=Probe(width, probe_classes) if probe_classes else None,
@@ -91,5 +112,44 @@ class Config:
         # Keras would wrap it in a loss scaling of its own.
         compile_options |= {"jit_compile": jit_compile, "auto_scale_loss": False}
         model.compile(optimizer=sgd, **compile_options)
-        model.optimizer.build(model.query_encoder.trainable_variables)
+        model.optimizer.build(model.learned)
         return model
+
+    def _mechanism(self, query_encoder, batch_size, images, **common):
+        if self.mechanism in ("memory_bank", "npid"):
+            common |= {"bank": self._bank(images), "K": self.moco_k}
+            if self.mechanism == "memory_bank":
+                return MemoryBank(query_encoder, **common)
+            if self.npid_softmax == "full":
+                common["K"] = None
+            return NPID(query_encoder, proximal=self.proximal, **common)
+        common |= {"symmetric": self.symmetric, "shuffle": self.shuffle_bn}
+        if self.mechanism == "end_to_end":
+            # Its keys have a backward pass too.
+            key_encoder = self.build_encoder("key_encoder", remat=self.remat)
+            return EndToEnd(query_encoder, key_encoder, N=batch_size, **common)
+        return MoCo(
+            query_encoder,
+            self.build_encoder("key_encoder"),
+            K=self.moco_k,
+            m=self.moco_m,
+            grad_accum_steps=self.grad_accum_steps,
+            **common,
+        )
+
+    def _bank(self, images):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        try:
+            return Bank(
+                images,
+                self.moco_dim,
+                m=self.bank_m,
+                seed=self.seed,
+                dtype=tf.as_dtype(self.bank_dtype),
+                replicas=replicas if self.shard_bank else 1,
+            )
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"a bank of {images} x {self.moco_dim} numbers ({self.bank_dtype}) does not fit the "
+                "device's memory; try --bank_dtype=bfloat16, --shard_bank or a smaller --moco_dim"
+            ) from error

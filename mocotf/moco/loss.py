@@ -32,6 +32,53 @@ def info_nce(q, k, queue, T):
     return loss, rank
 
 
+def info_nce_among(q, keys, rows, T):
+    """Returns the InfoNCE loss of queries whose keys are among `keys`; the others are negatives.
+
+    Args:
+        q: queries `[n, C]`, unit length, float32 or float64.
+        keys: `[N, C]`.
+        rows: of the queries' own keys, an integer type, `[n]`.
+        T: temperature, above 0.
+
+    Returns:
+        (loss, rank, similarities): loss and rank as `info_nce` has them; the mean cosines of queries
+        with their keys and with their negatives, scalars.
+    """
+    cosines = tf.matmul(q, keys, transpose_b=True)  # [n, N]
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows, cosines / T)
+    positive = tf.gather(cosines, rows, batch_dims=1)
+    nearer = tf.logical_not(cosines < positive[:, None])
+    rank = tf.reduce_sum(tf.cast(nearer, tf.int32), axis=1) - 1  # its own key is one of them
+    all_others = tf.cast(tf.size(cosines) - tf.size(positive), cosines.dtype)
+    others = (tf.reduce_sum(cosines) - tf.reduce_sum(positive)) / all_others
+    similarities = tf.reduce_mean(positive), others
+    return tf.reduce_mean(losses), rank, [tf.stop_gradient(x) for x in similarities]
+
+
+def nce(positive, negatives, log_Z, N):
+    """Returns the loss of noise-contrastive estimation, mean over queries (arXiv 1805.01978, Eq. 7).
+
+    With P(i|f) = exp(l_i) / Z and noise that is uniform over N images, the posterior of an image being
+    the query's own and no noise is h = P / (P + m/N); the loss is -log h(i) - Σ log(1 - h(j)).
+
+    Args:
+        positive: logits l of the queries' own images, `[n]`.
+        negatives: those of m images drawn for each, `[n, m]`.
+        log_Z: logarithm of the normalising constant.
+        N: images.
+    """
+    # h is the sigmoid of l - c.
+    c = log_Z + tf.math.log(tf.cast(tf.shape(negatives)[1], log_Z.dtype) / N)
+    losses = tf.math.softplus(c - positive) + tf.reduce_sum(tf.math.softplus(negatives - c), axis=1)
+    return tf.reduce_mean(losses)
+
+
+def nce_chance(m):
+    """Returns the `nce` loss of a model to which all images are the same: each h is 1 / (1 + m)."""
+    return math.log(1 + m) + m * math.log(1 + 1 / m)
+
+
 def logits(q, k, queue, T):
     """Returns q·k⁺/T `[n]` and q·queueᵀ/T `[n, K]`; arguments as in `info_nce`."""
     positive = tf.reduce_sum(q * k, axis=1) / T

@@ -6,7 +6,46 @@ the batch statistics a key sees come from another subset than its query's. Queri
 
 import tensorflow as tf
 
+from mocotf.errors import UserError
+
 SHUFFLES = ("gather", "input", "off")  # who permutes: the step, the input pipeline, nobody
+
+
+def check_shuffle(shuffle, symmetric):
+    """Holds the arguments of a model against each other.
+
+    Raises:
+        UserError: `shuffle` is none of `SHUFFLES`, or "input" with `symmetric`.
+    """
+    if shuffle not in SHUFFLES:
+        raise UserError(f"shuffle={shuffle!r}: expected one of {', '.join(SHUFFLES)}")
+    if shuffle == "input" and symmetric:
+        raise UserError("shuffle='input' with symmetric: key images are queries too; try 'gather'")
+
+
+def encode_shuffled(f_k, x_k, *, shuffle, seed, step, direction=0, A=1):
+    """Encodes this replica's key images under shuffled BN.
+
+    Args:
+        f_k: images `[n, H, W, 3]` → keys `[n, C]`.
+        x_k: `[n, H, W, 3]`; with shuffle "input" the share of the permuted batch.
+        shuffle: one of `SHUFFLES`.
+        seed, step, direction: of the permutation.
+        A: micro-batches that f_k takes its images in.
+
+    Returns:
+        (k, all_k): the keys of this replica's queries `[n, C]`, and of all queries `[N, C]`.
+    """
+    if shuffle == "off":
+        k = f_k(x_k)
+        return k, all_gather(k)
+    n = tf.shape(x_k)[0]
+    N = n * tf.distribute.get_replica_context().num_replicas_in_sync
+    order = within_micro_batches(permutation(seed, step, direction, N), n, A)
+    if shuffle == "gather":
+        x_k = tf.gather(all_gather(x_k), own_share(order))
+    all_k = tf.gather(all_gather(f_k(x_k)), tf.argsort(order))
+    return own_share(all_k), all_k
 
 
 def permutation(seed, step, direction, N):
@@ -66,12 +105,25 @@ def shuffle_keys(batches, seed, first_step=0, replicas=1, A=1):
 
 
 def all_gather(x):
-    """Returns `x` `[n, …]` of every replica, concatenated in replica order to `[N, …]`."""
+    """Returns `x` `[n, …]` of every replica, concatenated in replica order to `[N, …]`.
+
+    Its gradient is this replica's share of the sum of all replicas' gradients. That of TensorFlow's own
+    operator, which gathers them once more, is not.
+    """
     replica = tf.distribute.get_replica_context()
     if replica.num_replicas_in_sync == 1:
         return x
-    # A tensor straight from the input iterator carries no device, which all_gather needs.
-    return replica.all_gather(tf.identity(x), axis=0)
+
+    @tf.custom_gradient
+    def gather(x):
+        def gradient(dy):
+            summed = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.convert_to_tensor(dy))
+            return own_share(summed)
+
+        # A tensor straight from the input iterator carries no device, which all_gather needs.
+        return replica.all_gather(tf.identity(x), axis=0), gradient
+
+    return gather(x)
 
 
 def own_share(x):
@@ -80,3 +132,10 @@ def own_share(x):
     n = tf.shape(x)[0] // replica.num_replicas_in_sync
     start = tf.cast(replica.replica_id_in_sync_group, tf.int32) * n
     return x[start : start + n]
+
+
+def own_rows(x):
+    """Returns the rows, int32 `[n]`, that this replica's `x` `[n, …]` has in the global batch."""
+    n = tf.shape(x)[0]
+    replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
+    return replica * n + tf.range(n)

@@ -9,7 +9,6 @@ import shutil
 import tensorflow as tf
 
 from mocotf.errors import UserError
-from mocotf.moco.key_encoder import copy_weights
 from mocotf.training.divergence import SkippedBatches
 from mocotf.training.state import assign
 from mocotf.training.state import differences
@@ -209,7 +208,7 @@ def _load(named, path, wanted):
 
 
 def init_from(model, path):
-    """Starts a new run from another's query encoder, θk as its copy; arguments as `load_encoder`."""
+    """Starts a new run from another's query encoder, f_k as its copy; arguments as `load_encoder`."""
     with model.distribute_strategy.scope():
         load_encoder(model.query_encoder, path)
-        copy_weights(model.query_encoder, model.key_encoder)
+        model.start_keys()

@@ -21,6 +21,7 @@ TAGS = {
     "acc5": "pretext/acc5",
     "positive_similarity": "pretext/positive_similarity",
     "negative_similarity": "pretext/negative_similarity",
+    "proximal": "pretext/proximal",
     "lr": "schedule/lr",
     "m": "schedule/m",
     "embedding_std": "health/embedding_std",
@@ -130,29 +131,30 @@ def scalars(record, tags):
     ]
 
 
-def show_views(run_dir, x_q, x_k, augmentation):
-    """Keeps the grid of view pairs as the picture "views"; arguments as in `view_grid`."""
-    grid = view_grid(x_q, x_k, augmentation)
+def show_views(run_dir, views, augmentation):
+    """Keeps the grid of views as the picture "views"; arguments as in `view_grid`."""
+    grid = view_grid(views, augmentation)
     pictures.keep_picture(run_dir, "views", 0, tf.image.convert_image_dtype(grid, tf.uint8))
 
 
-def view_grid(x_q, x_k, augmentation, columns=8, rows=4):
-    """Returns a picture of view pairs as the encoder sees them, each x_q above its x_k.
+def view_grid(views, augmentation, columns=8, rows=4):
+    """Returns a picture of views as the encoder sees them, those of an image one above the other.
 
     Args:
-        x_q, x_k: normalised views `[n, S, S, 3]`.
+        views: such as (x_q, x_k), normalised, `[n, S, S, 3]` each.
         augmentation: gives mean and std.
-        columns, rows: of pairs in the grid; fewer where the batch is smaller.
+        columns, rows: of images in the grid; fewer where the batch is smaller.
 
     Returns:
         float32 `[height, width, 3]` in [0, 1].
     """
-    columns = min(columns, len(x_q))
-    rows = min(rows, len(x_q) // columns)
-    pairs = tf.concat([x_q, x_k], axis=1)[: rows * columns]  # [n, 2S, S, 3]
-    grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(pairs, rows)], axis=0)
+    n, size = views[0].shape[:2]
+    columns = min(columns, n)
+    rows = min(rows, n // columns)
+    joined = tf.concat(views, axis=1)[: rows * columns]  # [n, views · S, S, 3]
+    grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(joined, rows)], axis=0)
     grid = grid * augmentation.std + augmentation.mean
-    enlarge = max(1, 64 // x_q.shape[1])  # small views would be stamps
+    enlarge = max(1, 64 // size)  # small views would be stamps
     grid = tf.repeat(tf.repeat(grid, enlarge, axis=0), enlarge, axis=1)
     return tf.clip_by_value(grid, 0, 1)
 

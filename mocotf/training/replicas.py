@@ -25,11 +25,11 @@ def _take_those_of_the_first(variables):
     first = replica.replica_id_in_sync_group == 0
     values = [tf.convert_to_tensor(v) for v in variables]
     # Whole numbers, of which one is not 0: their sum is exact, -0. and NaN included.
-    own = [tf.where(first, tf.bitcast(value, tf.int32), 0) for value in values]
+    own = [tf.where(first, _bits(value), 0) for value in values]
     for variable, value, bits in zip(
         variables, values, replica.all_reduce(tf.distribute.ReduceOp.SUM, own), strict=True
     ):
-        tf.raw_ops.AssignVariableOp(resource=_handle(variable), value=tf.bitcast(bits, value.dtype))
+        tf.raw_ops.AssignVariableOp(resource=_handle(variable), value=_from_bits(bits, value.dtype))
 
 
 def check_agreement(strategy, flags, facts):
@@ -94,9 +94,22 @@ def _gathered_checksums(variables):
 
 def _checksum(value):
     """Returns an int64 that depends on every bit of `value`, and on where it is."""
-    bits = tf.cast(tf.reshape(tf.bitcast(value, tf.int32), [-1]), tf.int64)
+    bits = tf.cast(tf.reshape(_bits(value), [-1]), tf.int64)
     place = tf.range(tf.size(bits, tf.int64), dtype=tf.int64)
     return tf.reduce_sum(bits * (2 * place + 1))
+
+
+def _bits(value):
+    """Returns the bits of `value` as int32: two for a number of 64 bits, half of one for bfloat16's."""
+    if value.dtype.size == 2:
+        return tf.cast(tf.bitcast(value, tf.int16), tf.int32)
+    return tf.bitcast(value, tf.int32)
+
+
+def _from_bits(bits, dtype):
+    if dtype.size == 2:
+        bits = tf.cast(bits, tf.int16)
+    return tf.bitcast(bits, dtype)
 
 
 def _handle(variable):

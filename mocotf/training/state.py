@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mocotf.moco.bank import Shards
+
 STATISTICS = ("moving_mean", "moving_variance")  # of each replica its own
 
 
@@ -9,12 +11,15 @@ def state_of(model):
     """Returns name → variable of all that a `Trainer` with a built optimizer is made of.
 
     Of a `MoCo`, names are query_encoder/LAYER/WEIGHT, key_encoder/LAYER/WEIGHT, queue/keys,
-    queue/pointer and optimizer/VARIABLE.
+    queue/pointer and optimizer/VARIABLE; a bank is bank/entries.
     """
     named = {}
     for part, variables in model.parts().items():
         named |= named_variables(part, variables)
-    named |= {f"optimizer/{v.path.partition('/')[2]}": v for v in model.optimizer.variables}
+    for v in model.optimizer.variables:
+        name = f"optimizer/{v.path.partition('/')[2]}"
+        # Two encoders that are trained name their layers alike; the query encoder's come first.
+        named[f"{name}_of_keys" if name in named else name] = v
     return named
 
 
@@ -26,8 +31,13 @@ def named_variables(part, variables):
 
 
 def shared_state(model):
-    """Returns the part of `state_of` that is equal on all replicas: all but BN's moving statistics."""
-    return {name: v for name, v in state_of(model).items() if not name.endswith(STATISTICS)}
+    """Returns the part of `state_of` that is equal on all replicas: all but BN's moving statistics, and
+    a bank that is sharded."""
+    return {
+        name: v
+        for name, v in state_of(model).items()
+        if not name.endswith(STATISTICS) and not isinstance(v, Shards)
+    }
 
 
 def shapes(named):

@@ -12,7 +12,7 @@ from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
 from mocotf.data.folder import Folder
 from mocotf.data.patches import Patches
-from mocotf.data.pipeline import two_crops
+from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.data.tfds import TFDS
 from tests.data.support import prepare_tiny_images
@@ -67,7 +67,7 @@ def source_of(name, folder):
 
 def batches(source, count, first_step=0, bad=None, data_service=None):
     order = Order(0, 4, source.steps_per_epoch(4))
-    pairs = two_crops(
+    pairs = random_views(
         source,
         recipe.v2(size=16),
         order,

@@ -19,11 +19,14 @@ from mocotf.data.pair import OPS
 from mocotf.data.patches import Patches
 from mocotf.data.source import Order
 from mocotf.data.tfds import TFDS
+from mocotf.data.tfrecord import TFRecords
 from tests.data.support import assert_close_levels
 from tests.data.support import colour_number
+from tests.data.support import example
 from tests.data.support import photograph
 from tests.data.support import prepare_tiny_images
 from tests.data.support import write_colours
+from tests.data.support import write_records
 
 PLAIN = recipe.Augmentation(
     size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, mean=(0, 0, 0), std=(1, 1, 1)
@@ -50,7 +53,7 @@ def order_of(source, batch_size, seed=0, **worker):
 def steps(source, count, augmentation=PLAIN, batch_size=8, seed=0, threads=2, bad=None, **options):
     """Returns float `[count, 2, batch_size, S, S, 3]`."""
     options.setdefault("order", order_of(source, batch_size, seed))
-    pairs = pipeline.two_crops(source, augmentation, bad_images=bad or BadImages(), **options)
+    pairs = pipeline.random_views(source, augmentation, bad_images=bad or BadImages(), **options)
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
     return np.array([np.stack(pair) for pair in pairs.with_options(options).take(count)])
@@ -236,3 +239,75 @@ def test_evaluation_leaves_out_what_does_not_decode(tmp_path):
     assert len(bad.names) == 4
     every_third = pipeline.centre_views(Folder(str(tmp_path)), "bank", PLAIN, 99, BadImages(), every=3)
     assert 4 <= len(next(iter(every_third))[1]) <= 6
+
+
+# ---- Mechanisms with a bank
+
+
+@pytest.mark.parametrize("name", ["patches", "folder", "tfds", "shards"])
+def test_an_image_has_one_index_on_every_worker_and_in_every_epoch(sources, tmp_path, name):
+    if name == "shards":
+        for shard, count in enumerate((7, 0, 5, 8)):
+            records = [_png(colour) for colour in range(10 * shard, 10 * shard + count)]
+            write_records(tmp_path / f"train-{shard}", [example(image__encoded=png) for png in records])
+        source = TFRecords(str(tmp_path))
+    else:
+        source = sources[name]
+    size = source.size
+    seen = {}  # index → what describes the image
+    for worker in range(2):
+        order = Order(1, 8, source.steps_per_epoch(8, 2), worker=worker, workers=2)
+        handles = source.draw(order).map(lambda _, handle: handle)
+        told = handles.map(lambda handle: (source.index(handle), source.describe(handle)))
+        for index, image in told.take(2 * size).as_numpy_iterator():
+            assert seen.setdefault(int(index), image) == image
+    assert set(seen) <= set(range(size)) and len(set(seen.values())) == len(seen) > 0.9 * size
+
+
+@pytest.mark.parametrize("ops", OPS)
+@pytest.mark.parametrize("name", ["patches", "folder"])
+def test_one_view_is_the_first_of_two_and_tells_its_image(sources, name, ops):
+    source = sources[name]
+    pair, one = (
+        next(
+            iter(
+                pipeline.random_views(
+                    source,
+                    recipe.v2(size=16),
+                    order_of(source, 8),
+                    bad_images=BadImages(),
+                    ops=ops,
+                    labels=True,
+                    views=views,
+                    indices=True,
+                )
+            )
+        )
+        for views in (2, 1)
+    )
+    assert (len(pair), len(one)) == (4, 3)
+    np.testing.assert_allclose(one[0], pair[0], atol=1e-5)
+    for a, b in zip(pair[2:], one[1:], strict=True):
+        np.testing.assert_array_equal(a, b)
+    handles = [handle for _, handle in source.draw(order_of(source, 8)).take(8)]
+    np.testing.assert_array_equal(one[-1], [source.index(handle) for handle in handles])
+
+
+def test_a_replaced_image_has_the_index_of_what_replaces_it(tmp_path):
+    write_colours(str(tmp_path), 12)
+    (tmp_path / "003.jpg").unlink(missing_ok=True)
+    (tmp_path / "003.png").write_bytes(b"no image")
+    source = Folder(str(tmp_path))
+    views = pipeline.random_views(
+        source, PLAIN, order_of(source, 6), bad_images=BadImages(), views=1, indices=True
+    )
+    for x, indices in views.take(4):
+        names = [source.describe(index).numpy().decode() for index in indices]
+        numbers = [int(os.path.basename(name)[:3]) for name in names]
+        np.testing.assert_array_equal(colour_number(x.numpy()), numbers)
+
+
+def _png(level):
+    buffer = io.BytesIO()
+    Image.new("RGB", (20, 20), (level, 0, 0)).save(buffer, "png")
+    return buffer.getvalue()

@@ -38,7 +38,7 @@ def test_each_view_is_cropped_and_coloured_by_its_own_draws(tmp_path, name, crop
     source = Patches() if name == "patches" else Folder(str(tmp_path))
     augmentation = make(size=24)
     order = Order(5, BATCH, source.steps_per_epoch(BATCH))
-    pairs = pipeline.two_crops(
+    pairs = pipeline.random_views(
         source, augmentation, order, bad_images=BadImages(), crops_only=crops_only, ops=ops
     )
     drawn = list(source.draw(order).take(2 * BATCH))

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from mocotf.moco import model as module
+from mocotf.moco.metrics import similarities
+from mocotf.moco.metrics import top
 from mocotf.moco.model import MoCo
-from mocotf.moco.model import similarities
-from mocotf.moco.model import top
 from mocotf.nn.encoder import build_encoder
 from mocotf.optim.sgd import SGD
 

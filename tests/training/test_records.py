@@ -74,7 +74,7 @@ def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
 def test_views_are_shown_as_pairs(tmp_path):
     run_dir = RunDir(str(tmp_path), {})
     views = np.zeros((20, 32, 32, 3), np.float32)
-    show_views(run_dir, views, views + 1, v2(size=32))
+    show_views(run_dir, (views, views + 1), v2(size=32))
     records = Records(run_dir)
     records.write({"step": 0, "epoch": 0})
     records.close()

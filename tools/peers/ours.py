@@ -3,9 +3,9 @@
     python tools/peers/ours.py numba|tensorflow views|crops|stages FOLDER
 
 Answers each line of standard input, a number of pairs, with the seconds that making them took: for
-`views` and `crops` those of `two_crops`, for `stages` an object with those of growing parts of it.
+`views` and `crops` those of `random_views`, for `stages` an object with those of growing parts of it.
 
-`two_crops` works ahead of whoever reads it: a part of a batch at each map, and whole batches in its
+`random_views` works ahead of whoever reads it: a part of a batch at each map, and whole batches in its
 prefetch, whose buffer doubles each time it runs full and then dry. So each answer has an iterator of
 its own. The reader never pauses, which keeps that buffer empty; the clock starts when it has got some
 batches and stops when it has got the last, moments with as much in the making; and nothing is made
@@ -30,7 +30,7 @@ from mocotf.data.decode import open_jpeg
 from mocotf.data.folder import Folder
 from mocotf.data.pair import decode_windows
 from mocotf.data.pair import view_maker
-from mocotf.data.pipeline import two_crops
+from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.data.views import view_draws
 
@@ -67,7 +67,7 @@ def timed(iterator, batches):
 def pairs(source, ops, crops_only, first_step):
     """Returns the dataset that is measured, on one thread."""
     none_bad = BadImages(total=source.size, most=0)  # the others would not skip one
-    dataset = two_crops(
+    dataset = random_views(
         source,
         recipe.v2(),
         _order(source),
@@ -82,7 +82,7 @@ def pairs(source, ops, crops_only, first_step):
 def prefixes(source, ops):
     """Returns iterators over batches of what the pipeline does with an image up to some stage.
 
-    They make nothing ahead, and draw what `two_crops` draws. What they make is thrown away.
+    They make nothing ahead, and draw what `random_views` draws. What they make is thrown away.
     """
     bare = recipe.v2(jitter_prob=0, gray_prob=0, blur_prob=0)
     area = bare.min_area

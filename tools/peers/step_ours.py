@@ -35,13 +35,14 @@ from tools.peers.serve import serve
 V2 = {"width": 1.0, "stem": "imagenet", "mlp": True, "moco_dim": 128, "moco_m": 0.999, "moco_t": 0.2}
 V2 |= {"shuffle_bn": "gather", "symmetric": False}
 V2 |= {"momentum": 0.9, "weight_decay": 1e-4}
+IMAGES = 1_281_167  # ImageNet's: as many entries has a bank
 
 
 class Bench:
     """A model and what is timed of it.
 
     Args:
-        arch, moco_k, remat, bn_splits: as the flags of mocotf.train; the rest is MoCo v2's.
+        arch, moco_k, remat, bn_splits, mechanism: as the flags of mocotf.train; the rest is MoCo v2's.
         batch_size, image_size: of the views.
         precision: of the encoders.
         replicas: logical devices that the CPU is split into.
@@ -58,16 +59,28 @@ class Bench:
         remat=False,
         bn_splits=1,
         replicas=1,
+        mechanism="moco",
     ):
         keras.utils.set_random_seed(0)
         keras.config.set_dtype_policy(precision)
         self.strategy = make_strategy("mirrored" if replicas > 1 else "one_device", replicas)
         with self.strategy.scope():
-            config = Config(arch=arch, moco_k=moco_k, seed=0, remat=remat, bn_splits=bn_splits, **V2)
-            self.model = config.build_model(Cosine(0.03, total=1_000_000))
-        shape = [batch_size, image_size, image_size, 3]
-        self.views = tf.random.normal(shape), tf.random.normal(shape)
-        dataset = tf.data.Dataset.from_tensors(self.views).repeat()
+            config = Config(
+                arch=arch,
+                moco_k=moco_k,
+                seed=0,
+                remat=remat,
+                bn_splits=bn_splits,
+                mechanism=mechanism,
+                **V2,
+            )
+            self.model = config.build_model(
+                Cosine(0.03, total=1_000_000), batch_size=batch_size, images=IMAGES
+            )
+        shape = [self.model.VIEWS, batch_size, image_size, image_size, 3]
+        self.views = tuple(tf.unstack(tf.random.normal(shape)))
+        indices = [tf.range(batch_size, dtype=tf.int64)] * self.model.INDEXED
+        dataset = tf.data.Dataset.from_tensors((*self.views, *indices)).repeat()
         self.batches = iter(distribute(self.strategy, dataset))
         self.train = self.model.make_train_function()
 

@@ -1,0 +1,129 @@
+"""The memory bank (arXiv 1805.01978, §3.1): one entry for each image of the data set."""
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.moco.shuffle import all_gather
+from mocotf.moco.shuffle import own_share
+
+NEGATIVES = 2  # folded into the keys of draws, in which permutations have 0 and 1
+
+
+class Bank(tf.Module):
+    """Unit vectors `[N, C]`, the i-th what the i-th image was last encoded to, or a moving mean of it.
+
+    Every replica holds all of them, and updates its own copy by what all replicas encoded; or, sharded,
+    an equal contiguous part of them.
+
+    Args:
+        N: images of the data set.
+        C: dimension of an entry.
+        m: momentum of an entry, in [0, 1): v ← normalised(m·v + (1 - m)·f).
+        seed: of the first entries, normal and scaled to unit length.
+        dtype: entries are kept in float32, float64 or bfloat16.
+        replicas: that the bank is sharded over; 1: it is not.
+    """
+
+    def __init__(self, N, C, *, m, seed, dtype=tf.float32, replicas=1):
+        super().__init__(name="bank")
+        self.N = N
+        self.m = m
+        self.rows = -(-N // replicas)  # of a shard
+        self.sharded = replicas > 1
+        # A shard has a row more, for what belongs to others.
+        noise = tf.random.stateless_normal([self.rows + self.sharded, C], seed=[seed, N])
+        self.entries = tf.Variable(
+            tf.cast(tf.math.l2_normalize(noise, axis=1), dtype),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="entries",
+        )
+
+    @property
+    def variable(self):
+        """All entries as one variable, for checkpoints."""
+        return Shards(self.entries, self.N) if self.sharded else self.entries
+
+    def read(self, rows):
+        """Returns the entries `[n, …, C]`, float32 or wider, of images `rows` `[n, …]`, which each
+        replica asks for on its own."""
+        return own_share(self.read_same(all_gather(rows))) if self.sharded else self._gather(rows)
+
+    def read_same(self, rows):
+        """Returns what `read` does, where all replicas ask for the same `rows`."""
+        if not self.sharded:
+            return self._gather(rows)
+        own, mine = self._place(rows)
+        found = tf.where(mine[..., None], self._gather(own), 0)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, found)
+
+    def all(self):
+        """Returns all entries `[N, C]`, float32 or wider, of a bank that is not sharded."""
+        return _widened(tf.convert_to_tensor(self.entries))
+
+    def update(self, rows, f):
+        """Moves the entries of images `rows` `[n]` towards what they are encoded to now, `f` `[n, C]`,
+        on all replicas; of an image that comes twice the first one counts."""
+        rows, f = all_gather(rows), all_gather(f)
+        first = tf.argmax(tf.cast(rows[:, None] == rows, tf.int8), axis=1)
+        own, _ = self._place(rows)
+        v = self.m * self._gather(own) + (1 - self.m) * tf.gather(f, first)
+        v = tf.cast(tf.math.l2_normalize(v, axis=1), self.entries.dtype)
+        # The method of the same name is not implemented for on-read variables.
+        tf.raw_ops.ResourceScatterNdUpdate(ref=self.entries.handle, indices=own[:, None], updates=v)
+
+    def _gather(self, rows):
+        # To read the variable would copy all of it.
+        return _widened(
+            tf.raw_ops.ResourceGather(
+                resource=self.entries.handle, indices=rows, dtype=self.entries.dtype
+            )
+        )
+
+    def _place(self, rows):
+        """Returns (where `rows` are in this replica's part, whether they are); else the spare row."""
+        if not self.sharded:
+            return rows, tf.ones_like(rows, tf.bool)
+        shard = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, rows.dtype)
+        mine = rows // self.rows == shard
+        return tf.where(mine, rows - shard * self.rows, self.rows), mine
+
+
+class Shards:
+    """The shards of a bank as if they were one variable `[N, C]`."""
+
+    def __init__(self, entries, N):
+        self._parts = entries.values
+        self.shape = tf.TensorShape([N, entries.shape[1]])
+        self.dtype = entries.dtype
+
+    def numpy(self):
+        """Returns all entries."""
+        return np.concatenate([part.numpy()[:-1] for part in self._parts])[: self.shape[0]]
+
+    def assign(self, entries):
+        """Writes all entries."""
+        rows = self._parts[0].shape[0] - 1
+        for i, part in enumerate(self._parts):
+            own = entries[i * rows : (i + 1) * rows]
+            part.scatter_nd_update(tf.range(len(own))[:, None], own)
+
+
+def memory_needed(N, C, dtype, replicas=1):
+    """Returns the bytes that a `Bank` takes on a replica, and those that it takes while it is made."""
+    numbers = -(-N // replicas) * C
+    kept = numbers * tf.as_dtype(dtype).size
+    return kept, kept + 2 * numbers * tf.float32.size
+
+
+def draw_rows(seed, step, shape, N):
+    """Returns images drawn uniformly, with replacement, int64 of `shape` in [0, N): a pure function of
+    its arguments."""
+    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(step, tf.int64)])
+    key = tf.random.experimental.stateless_fold_in(key, tf.constant(NEGATIVES, tf.int64), "philox")
+    return tf.random.stateless_uniform(shape, key, 0, N, tf.int64, alg="philox")
+
+
+def _widened(x):
+    return tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x

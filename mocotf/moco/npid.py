@@ -1,0 +1,97 @@
+"""Non-Parametric Instance Discrimination, NPID (arXiv 1805.01978)."""
+
+import math
+
+import tensorflow as tf
+
+from mocotf.moco.bank import draw_rows
+from mocotf.moco.loss import chance
+from mocotf.moco.loss import info_nce_among
+from mocotf.moco.loss import nce
+from mocotf.moco.loss import nce_chance
+from mocotf.moco.memory_bank import MemoryBank
+from mocotf.moco.metrics import spread
+from mocotf.moco.metrics import summary
+from mocotf.moco.shuffle import all_gather
+from mocotf.moco.shuffle import own_share
+
+
+class NPID(MemoryBank):
+    """Each image is a class whose weight vector is its entry in the bank.
+
+    The softmax over all images is learned by noise-contrastive estimation, with K negatives drawn for
+    each query and a normalising constant Z that is estimated in the first step; or in full.
+
+    Args:
+        query_encoder, bank: as of `MemoryBank`.
+        K: m of the paper, negatives of a query; None for the softmax in full.
+        proximal: λ of Eq. 9, which holds an image's vector to what it was before.
+        more: T, seed, augment and probe, see `Mechanism`.
+    """
+
+    def __init__(self, query_encoder, *, bank, K, proximal, **more):
+        super().__init__(query_encoder, bank=bank, K=K, **more)
+        self.proximal = proximal
+        self.log_Z = tf.Variable(
+            tf.zeros([], tf.float64 if query_encoder.compute_dtype == "float64" else tf.float32),
+            trainable=False,
+            synchronization=tf.VariableSynchronization.ON_READ,
+            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            name="log_Z",
+        )
+
+    @property
+    def chance(self):
+        return nce_chance(self.K) if self.K else chance(self.bank.N - 1)
+
+    def parts(self):
+        parts = super().parts()
+        return parts | {"bank": parts["bank"] | {"log_Z": self.log_Z}}
+
+    def train_step(self, batch):
+        """One step on this replica's share of the global batch; see `MoCo.train_step`.
+
+        Reports beside it `proximal`, λ‖v⁽ᵗ⁾ - v⁽ᵗ⁻¹⁾‖²: no part of `loss`, but minimised with it.
+        """
+        (x,), labels, rows = self.unpack(batch)
+        v = self.bank.read(rows)  # [n, C]
+        with tf.GradientTape() as tape:
+            f, features = self.query_encoder(x, training=True, with_features=True)  # [n, C]
+            loss, rank, similarities = self.discriminate(f, v, rows)
+            proximal = self.proximal * tf.reduce_mean(tf.reduce_sum((f - v) ** 2, axis=1))
+            total = loss + proximal
+        metrics = summary(loss, rank, [(spread(f), *similarities)])
+        metrics |= {"proximal": tf.cast(proximal, tf.float32)} | self.descend(
+            self.gradients(tape, total)
+        )
+        self.bank.update(rows, f)
+        return metrics | self.probe_features(features, labels)
+
+    def discriminate(self, f, v, rows):
+        """Returns what `info_nce_among` does, for f `[n, C]` of images `rows` that have entries v."""
+        if not self.K:
+            return info_nce_among(f, self.bank.all(), rows, self.T)
+        v_j = self.bank.read(self.draw_negatives(f))  # [n, K, C]
+        cosine = tf.reduce_sum(f * v, axis=1)  # [n]
+        cosines = tf.linalg.matvec(v_j, f)  # [n, K]
+        loss = nce(cosine / self.T, cosines / self.T, self.normalise(cosines / self.T), self.bank.N)
+        rank = tf.reduce_sum(tf.cast(tf.logical_not(cosines < cosine[:, None]), tf.int32), axis=1)
+        return loss, rank, [tf.stop_gradient(tf.reduce_mean(x)) for x in (cosine, cosines)]
+
+    def draw_negatives(self, f):
+        """Returns the images `[n, K]` that are negatives of this replica's queries."""
+        replicas = tf.distribute.get_replica_context().num_replicas_in_sync
+        shape = [replicas * tf.shape(f)[0], self.K]
+        return own_share(draw_rows(self.seed, self.optimizer.iterations.value, shape, self.bank.N))
+
+    def normalise(self, negatives):
+        """Returns log Z: Z ≈ N · mean exp(logit) of the negatives `[n, K]` of all replicas in the first
+        step, the same ever after (Eq. 6)."""
+        count = tf.cast(tf.size(negatives), negatives.dtype)
+        mean = tf.reduce_logsumexp(tf.stop_gradient(negatives)) - tf.math.log(count)
+        means = all_gather(mean[None])  # of replicas
+        replicas = tf.cast(tf.size(means), means.dtype)
+        estimate = math.log(self.bank.N) + tf.reduce_logsumexp(means) - tf.math.log(replicas)
+        first = self.optimizer.iterations.value == 0
+        self.log_Z.assign(tf.where(first, estimate, self.log_Z))
+        return tf.where(first, estimate, self.log_Z)

@@ -1,0 +1,260 @@
+"""Banks and end-to-end keys: what a step of the other mechanisms changes, keeps, and takes up again."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.moco.bank import Bank
+from mocotf.moco.bank import draw_rows
+from mocotf.moco.bank import memory_needed
+from mocotf.moco.config import Config
+from mocotf.moco.loss import info_nce
+from mocotf.moco.loss import info_nce_among
+from mocotf.moco.loss import nce
+from mocotf.moco.loss import nce_chance
+from mocotf.moco.shuffle import all_gather
+from mocotf.optim.schedules import Milestones
+from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.checkpoints import read
+from mocotf.training.replicas import broadcast
+from mocotf.training.replicas import check_replicas
+from mocotf.training.state import shared_state
+
+IMAGES, BATCH, DIM = 41, 8, 8
+CONFIG = Config(
+    arch="resnet10",
+    width=1 / 16,
+    stem="cifar",
+    mlp=False,
+    moco_dim=DIM,
+    moco_k=16,
+    moco_m=0.9,
+    moco_t=0.2,
+    bn_splits=1,
+    shuffle_bn="gather",
+    symmetric=False,
+    momentum=0.9,
+    weight_decay=1e-3,
+    seed=1,
+).__dict__
+KINDS = {
+    "moco": {},
+    "end_to_end": {"mechanism": "end_to_end", "symmetric": True, "remat": True},
+    "memory_bank": {"mechanism": "memory_bank", "bank_dtype": "bfloat16"},
+    "npid": {"mechanism": "npid"},
+    "npid, full softmax": {"mechanism": "npid", "npid_softmax": "full"},
+}
+
+
+def make_model(strategy, **options):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        config = Config(**CONFIG | options)
+        return config.build_model(Milestones(0.02, []), batch_size=BATCH, images=IMAGES)
+
+
+def batches(model):
+    """An endless data set of a model's batches, different each step."""
+
+    def batch(i):
+        views = tf.random.stateless_normal([model.VIEWS, BATCH, 8, 8, 3], tf.stack([i, 5]))
+        rows = tf.random.experimental.stateless_shuffle(tf.range(tf.constant(IMAGES, tf.int64)), [i, 1])
+        return *tf.unstack(views), *[rows[:BATCH]] * model.INDEXED
+
+    return tf.data.Dataset.counter(tf.constant(0, tf.int64)).map(batch)
+
+
+def train(model, first, last):
+    model.steps_per_epoch = model.total_steps = last
+    return model.fit(
+        batches(model).skip(first), steps_per_epoch=last - first, verbose=0, shuffle=False
+    ).history
+
+
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("end_to_end", 1), ("end_to_end", 2), ("memory_bank", 1), ("npid", 2), ("npid, full softmax", 1)],
+)
+def test_every_mechanism_resumes_bit_equal_and_its_replicas_agree(replicas, tmp_path, kind, count):
+    strategy, options = replicas(count), KINDS[kind]
+    whole = make_model(strategy, **options)
+    train(whole, 0, 4)
+    check_replicas(strategy, shared_state(whole))
+
+    stopped = make_model(strategy, **options)
+    train(stopped, 0, 2)
+    checkpoints = Checkpoints(str(tmp_path), stopped)
+    checkpoints.save()
+    assert checkpoints.wait()
+    resumed = make_model(strategy, **options)
+    checkpoints = Checkpoints(str(tmp_path), resumed)
+    assert checkpoints.restore() == 2
+    train(resumed, 2, 4)
+    for name, value in Checkpoints(str(tmp_path), whole).named.items():
+        np.testing.assert_array_equal(value.numpy(), checkpoints.named[name].numpy(), err_msg=name)
+
+
+def test_a_sharded_bank_is_saved_whole_and_goes_on_elsewhere(replicas, tmp_path):
+    options = {"mechanism": "memory_bank", "shard_bank": True}
+    model = make_model(replicas(2), **options)
+    train(model, 0, 2)
+    checkpoints = Checkpoints(str(tmp_path), model)
+    checkpoints.save()
+    assert checkpoints.wait()
+    saved = read(str(tmp_path / "ckpt-2"))["bank/entries"]
+    assert saved.shape == (IMAGES, DIM)
+    np.testing.assert_allclose(np.linalg.norm(saved, axis=1), 1, rtol=1e-5)
+    # Of the shards themselves: 21 rows each, one to spare; the second has a row beyond the last image.
+    shards = [part.numpy() for part in model.bank.entries.values]
+    np.testing.assert_array_equal(saved, np.concatenate([shards[0][:21], shards[1][:20]]))
+
+    train(model, 2, 4)
+    for other in (options, {"mechanism": "memory_bank"}):
+        resumed = make_model(replicas(2), **other)
+        assert Checkpoints(str(tmp_path), resumed).restore() == 2
+        train(resumed, 2, 4)
+        np.testing.assert_allclose(
+            resumed.bank.variable.numpy(), model.bank.variable.numpy(), rtol=1e-5, atol=1e-6
+        )
+
+
+def run(strategy, function):
+    return strategy.experimental_local_results(tf.function(lambda: strategy.run(function))())
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_bank_keeps_what_is_written_and_moves_by_its_momentum(replicas, dtype, sharded):
+    strategy = replicas(2)
+    with strategy.scope():
+        bank = Bank(9, 4, m=0.25, seed=0, dtype=tf.as_dtype(dtype), replicas=2 if sharded else 1)
+    start = bank.variable.numpy().astype(np.float32)
+    rows = tf.constant([[8, 0, 8], [5, 4, 1]], tf.int64)  # image 8 twice: the first counts
+    f = tf.math.l2_normalize(tf.random.stateless_normal([2, 3, 4], [1, 2]), axis=-1)
+
+    def update():
+        r = tf.distribute.get_replica_context().replica_id_in_sync_group
+        bank.update(rows[r], f[r])
+        return bank.read(rows[1 - r][:, None]), bank.read_same(rows[0])
+
+    found = run(strategy, update)
+    expected = start.copy()
+    for row, new in zip([0, 8, 5, 4, 1], [f[0, 1], f[0, 0], *f[1]], strict=True):
+        mixed = 0.25 * start[row] + 0.75 * new.numpy()
+        expected[row] = mixed / np.linalg.norm(mixed)
+    if not sharded:
+        broadcast(strategy, [bank.entries])  # which changes no bit, of whatever type
+        check_replicas(strategy, {"entries": bank.entries})
+    tolerance = {"float32": 1e-6, "bfloat16": 4e-3}[dtype]
+    np.testing.assert_allclose(bank.variable.numpy().astype(np.float32), expected, atol=tolerance)
+    for r, (other, same) in enumerate(found):
+        assert other.dtype == same.dtype == tf.float32
+        np.testing.assert_allclose(other[:, 0], expected[rows[1 - r]], atol=tolerance)
+        np.testing.assert_allclose(same, expected[rows[0]], atol=tolerance)
+
+
+def test_the_memory_of_a_bank_is_stated():
+    assert memory_needed(1_281_167, 128, "float32")[0] == 655_957_504
+    assert memory_needed(1_281_167, 128, "bfloat16", replicas=8)[0] == 20_498_688 * 2
+
+
+def test_draws_are_uniform_and_new_each_step():
+    draws = [draw_rows(3, step, [20_000], 10).numpy() for step in (0, 1)]
+    assert not np.array_equal(*draws)
+    np.testing.assert_array_equal(draws[0], draw_rows(3, 0, [20_000], 10))
+    np.testing.assert_allclose(np.bincount(draws[0], minlength=10) / 20_000, 0.1, atol=0.01)
+
+
+def test_gathered_keys_send_their_gradient_back_to_where_they_come_from(replicas):
+    strategy = replicas(2)
+
+    def gradient():
+        r = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.float32)
+        x = tf.ones([2, 1])
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            weights = tf.constant([[1.0], [2.0], [3.0], [4.0]]) * (1 + 9 * r)
+            loss = tf.reduce_sum(weights * all_gather(x))
+        return tape.gradient(loss, x)
+
+    # d/dx of both replicas' losses: (1 + 10) times the weight of each row.
+    found = [x.numpy().ravel().tolist() for x in run(strategy, gradient)]
+    assert found == [[11.0, 22.0], [33.0, 44.0]]
+
+
+def unit(*shape, seed):
+    return tf.math.l2_normalize(tf.random.stateless_normal(shape, [seed, 0]), axis=-1)
+
+
+def test_losses_are_one_where_they_mean_the_same():
+    q, keys, rows = unit(5, 6, seed=1), unit(9, 6, seed=2), tf.constant([4, 0, 8, 2, 2])
+    loss, rank, similarities = info_nce_among(q, keys, rows, 0.2)
+    each = []
+    for i, row in enumerate(rows):
+        others = tf.concat([keys[:row], keys[row + 1 :]], axis=0)
+        each.append(info_nce(q[i : i + 1], keys[row][None], others, 0.2))
+    np.testing.assert_allclose(loss, np.mean([float(alone) for alone, _ in each]), rtol=1e-5)
+    assert rank.numpy().tolist() == [int(r[0]) for _, r in each]
+    cosines = q.numpy() @ keys.numpy().T
+    own = cosines[np.arange(5), rows]
+    np.testing.assert_allclose(similarities[0], own.mean(), rtol=1e-5)
+    np.testing.assert_allclose(similarities[1], (cosines.sum() - own.sum()) / 40, rtol=1e-4)
+
+
+def test_chance_is_the_loss_of_an_encoder_to_which_all_is_the_same(replicas):
+    same = tf.zeros([3]), tf.zeros([3, 16])
+    np.testing.assert_allclose(nce(*same, tf.constant(math.log(40.0)), 40), nce_chance(16), rtol=1e-6)
+    expected = {
+        "moco": math.log(17),
+        "end_to_end": 2 * math.log(BATCH),
+        "memory_bank": math.log(17),
+        "npid": nce_chance(16),
+        "npid, full softmax": math.log(IMAGES),
+    }
+    for kind, options in KINDS.items():
+        np.testing.assert_allclose(make_model(replicas(1), **options).chance, expected[kind])
+
+
+def test_the_proximal_term_holds_vectors_to_what_they_were(replicas):
+    moved = {}
+    for proximal in (0.0, 30.0):
+        model = make_model(replicas(1), mechanism="npid", proximal=proximal, bank_m=0.0)
+        history = [train(model, step, step + 1) for step in range(24)]
+        moved[proximal] = np.mean([1 - h["positive_similarity"][0] for h in history[12:]])
+        term = [h["proximal"][0] for h in history]
+        expected = [2 * proximal * (1 - h["positive_similarity"][0]) for h in history]
+        np.testing.assert_allclose(term, expected, rtol=1e-3, atol=1e-6)
+    assert moved[30.0] < 0.8 * moved[0.0]
+
+
+def test_z_is_estimated_once(replicas):
+    model = make_model(replicas(2), mechanism="npid")
+    train(model, 0, 1)
+    first = float(model.log_Z.numpy())
+    train(model, 1, 3)
+    assert float(model.log_Z.numpy()) == first
+    assert abs(first - math.log(IMAGES)) < 5
+
+
+def test_keys_end_to_end_learn_on_their_own(replicas):
+    model = make_model(replicas(1), mechanism="end_to_end")
+    start = [v.numpy() for v in model.key_encoder.trainable_variables]
+    pairs = zip(start, model.query_encoder.trainable_variables, strict=True)
+    assert all(np.array_equal(k, q) for k, q in pairs)
+    train(model, 0, 2)
+    for before, k, q in zip(
+        start,
+        model.key_encoder.trainable_variables,
+        model.query_encoder.trainable_variables,
+        strict=True,
+    ):
+        assert not np.array_equal(k, before) and not np.array_equal(k, q), k.path
+
+
+def test_a_batch_of_one_has_no_negatives(replicas):
+    with pytest.raises(UserError, match="whose negatives are its other images; expected at least 2"):
+        Config(**CONFIG | {"mechanism": "end_to_end"}).build_model(Milestones(0.1, []), batch_size=1)
