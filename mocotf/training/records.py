@@ -172,8 +172,7 @@ def progress_line(record, plan, seconds_left):
     parts = [
         f"epoch {epoch}/{epochs}",
         f"step {record['step']}/{plan.total_steps}",
-        f"loss {record['loss']:.3f}"
-        + (f" (chance {record['chance']:.3f})" if "chance" in record else ""),
+        f"loss {record['loss']:.3f}{chance}",
         *(f"{name} {record[name]:.1f}" for name in ("acc1", "acc5") if name in record),
         f"lr {record['lr']:.4g}",
         f"{record['images_per_second']:.4g} images/s",

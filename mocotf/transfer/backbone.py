@@ -69,21 +69,28 @@ def pyramid_of(saved, *, trained=True, dilated=False, precision=None):
     return pyramid(encoder.backbone, dilated=dilated)
 
 
-def check_levels(backbone, lowest, highest):
-    """Holds levels of a feature pyramid, of which n is of stride 2ⁿ, against a `Pyramid`.
+def levels_of(backbone, lowest=None, highest=None):
+    """Returns (lowest, highest) level of a feature pyramid, of which n is of stride 2ⁿ.
+
+    Args:
+        backbone: a `Pyramid`.
+        lowest, highest: as asked for; None for RetinaNet's 3 to 7, as far as there are such: KerasHub
+            goes beyond the maps of a backbone from its P5 only.
 
     Raises:
-        UserError: it has not the maps that they are made of.
+        UserError: the backbone has not the maps that they are made of.
     """
     own = sorted(int(name[1:]) for name in backbone.pyramid_outputs)
-    # KerasHub goes on from P5 only, by convolutions of its own.
-    last = highest if own[-1] >= 5 else own[-1]
-    if not (own[0] <= lowest <= highest and lowest <= own[-1] and highest <= last):
+    last = 7 if own[-1] >= 5 else own[-1]
+    lowest = min(3, own[-1] - 1) if lowest is None else lowest
+    highest = last if highest is None else highest
+    if not own[0] <= lowest <= min(highest, own[-1]) or highest > last:
         raise UserError(
-            f"--min_level={lowest} --max_level={highest}: the backbone has maps of the levels "
-            f"{own[0]} to {own[-1]} (level n is of stride 2^n), as its --stem decides; expected levels "
-            f"from {own[0]} to {7 if own[-1] >= 5 else own[-1]}"
+            f"--min_level={lowest} --max_level={highest}: the backbone has maps of levels {own[0]} to "
+            f"{own[-1]} (level n is of stride 2^n), which its --stem decides; expected levels from "
+            f"{own[0]} to {last}"
         )
+    return lowest, highest
 
 
 def _synchronized(layer):

@@ -1,0 +1,119 @@
+r"""Trains a detector, KerasHub's RetinaNet, whose backbone is a pre-trained encoder's.
+
+    python -m mocotf.detect --flagfile=flags/voc_detection.cfg --pretrained=runs/v2 --model_dir=runs/voc
+    python -m mocotf.detect --flagfile=flags/demo_detection.cfg --pretrained=runs/demo \
+        --compare=random --seeds=0,1,2 --model_dir=runs/demo_detection
+
+Every layer is trained, batch norm by the statistics of all replicas together. Data sets: voc
+(2007 and 2012) and coco (2017) of tensorflow-datasets; json, a file of COCO's format and a folder of
+images; cutouts, which is embedded. Needs the extra: pip install mocotf[transfer].
+"""
+
+from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
+
+# isort: split
+from absl import flags
+
+from mocotf.cli import task
+from mocotf.cli import transfer
+from mocotf.cli import values
+from mocotf.errors import UserError
+from mocotf.transfer import coco
+from mocotf.transfer import tfds_scenes
+from mocotf.transfer.detection import Detection
+from mocotf.transfer.detection_views import Canvas
+from mocotf.transfer.scenes import cutout_scenes
+
+FLAGS = flags.FLAGS
+flags.adopt_module_key_flags(transfer)
+
+flags.DEFINE_string(
+    "annotations", None, "With --dataset=json: file of COCO's format, of images below --data_dir."
+)
+flags.DEFINE_string("test_annotations", None, "With --dataset=json: the file of the test images.")
+flags.DEFINE_integer(
+    "canvas", 1152, "Side of the square that an image is laid on, pixels; a multiple of 32.", 32
+)
+flags.DEFINE_list(
+    "short_sides",
+    [str(side) for side in range(480, 801, 32)],
+    "Lengths of an image's short side, pixels, of which one is drawn each time; the long side never "
+    "exceeds --canvas.",
+)
+flags.DEFINE_integer("test_short_side", 800, "Of test images, pixels.", lower_bound=1)
+flags.DEFINE_integer(
+    "min_level",
+    None,
+    "Lowest level of the pyramid; n is of stride 2^n. Default: 3, or the stem's last.",
+)
+flags.DEFINE_integer(
+    "max_level", None, "Highest level. Default: 7, or with a small stem the backbone's last."
+)
+flags.DEFINE_float(
+    "anchor_size", 4.0, "Side of the smallest anchors of a level, in strides of it.", lower_bound=0.1
+)
+flags.DEFINE_integer("head_convs", 4, "Convolutions in the heads, before the last.", lower_bound=1)
+
+
+def main():
+    command.print_json(transfer.run(job, __name__))
+
+
+def job():
+    """Returns the `Detection` that the flags describe."""
+    canvas = make_canvas()
+    scenes = make_scenes(canvas)
+    scenes.report()
+    network = {
+        "levels": (FLAGS.min_level, FLAGS.max_level),
+        "anchor": FLAGS.anchor_size,
+        "depth": FLAGS.head_convs,
+    }
+    return Detection(
+        scenes,
+        canvas,
+        most_bad=FLAGS.max_bad_images,
+        precision=FLAGS.precision,
+        network=network,
+    )
+
+
+def make_canvas():
+    """Returns the `Canvas` that the flags describe."""
+    if FLAGS.canvas % 32:
+        raise UserError(
+            f"--canvas={FLAGS.canvas}: expected a multiple of 32; try {(FLAGS.canvas // 32 + 1) * 32}"
+        )
+    sides = values.numbers("short_sides")
+    if min(sides) < 1 or max(*sides, FLAGS.test_short_side) > FLAGS.canvas:
+        raise UserError(
+            f"--short_sides={','.join(FLAGS.short_sides)} --test_short_side={FLAGS.test_short_side}: "
+            f"expected numbers from 1 to --canvas={FLAGS.canvas}"
+        )
+    return Canvas(FLAGS.canvas, tuple(int(side) for side in sides), FLAGS.test_short_side)
+
+
+def make_scenes(canvas):
+    """Returns the `Scenes` that --dataset names."""
+    for name in ("annotations", "test_annotations", "data_dir"):
+        if FLAGS.dataset == "json" and not FLAGS[name].value:
+            raise UserError(f"--dataset=json: --{name} is missing")
+    if FLAGS.dataset == "cutouts":
+        return cutout_scenes(FLAGS.train_images or 64, FLAGS.test_images or 128, canvas.size)
+    if FLAGS.dataset == "json":
+        return coco.read(
+            FLAGS.data_dir,
+            FLAGS.annotations,
+            FLAGS.test_annotations,
+            FLAGS.train_images,
+            FLAGS.test_images,
+        )
+    if FLAGS.dataset in ("voc", "coco", "tfds"):
+        return tfds_scenes.TFDSScenes(FLAGS.dataset, FLAGS.data_dir)
+    raise UserError(
+        f"--dataset={FLAGS.dataset}: expected cutouts, json, voc, coco, or tfds for a prepared data set"
+    )
+
+
+if __name__ == "__main__":
+    task.run_command(main, {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000})
