@@ -19,13 +19,21 @@ from mocotf.cli import task
 from mocotf.cli import transfer
 from mocotf.cli import values
 from mocotf.errors import UserError
+from mocotf.transfer import mask_files
 from mocotf.transfer.mask_views import Crop
 from mocotf.transfer.masked import MaskedCutouts
 from mocotf.transfer.segmentation import Segmentation
+from mocotf.transfer.tfds_masked import FORMS
+from mocotf.transfer.tfds_masked import TFDSMasked
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(transfer)
 
+flags.DEFINE_string(
+    "train_list", "train", "With --dataset=voc: file of ImageSets/Segmentation, without .txt."
+)
+flags.DEFINE_string("test_list", "val", "With --dataset=voc: the same, of the test images.")
+flags.DEFINE_string("masks", "SegmentationClass", "With --dataset=voc: folder of the masks.")
 flags.DEFINE_integer(
     "crop_size",
     513,
@@ -68,9 +76,46 @@ def job():
 
 def make_masked():
     """Returns the `Masked` that --dataset names."""
-    if FLAGS.dataset == "cutouts":
-        return MaskedCutouts(FLAGS.train_images or 64, FLAGS.test_images or 128)
-    raise UserError(f"--dataset={FLAGS.dataset}: expected cutouts")
+    name, chosen = FLAGS.dataset, (FLAGS.train_images, FLAGS.test_images)
+    check_data(name)
+    if name == "cutouts":
+        return MaskedCutouts(chosen[0] or 64, chosen[1] or 128)
+    if name == "folder":
+        return mask_files.read_folder(FLAGS.data_dir, *chosen, FLAGS.max_bad_images)
+    if name == "voc":
+        return mask_files.read_voc(
+            FLAGS.data_dir,
+            *chosen,
+            FLAGS.max_bad_images,
+            train_list=FLAGS.train_list,
+            test_list=FLAGS.test_list,
+            masks=FLAGS.masks,
+        )
+    return TFDSMasked(name, FLAGS.data_dir)
+
+
+def check_data(name):
+    """Holds the flags of the data against each other.
+
+    Raises:
+        UserError: they contradict each other.
+    """
+    if name not in ("cutouts", "folder", "voc", *FORMS):
+        raise UserError(
+            f"--dataset={name}: expected voc, folder, cutouts, or of tensorflow-datasets one of "
+            f"{', '.join(FORMS)}"
+        )
+    if name in ("folder", "voc") and not FLAGS.data_dir:
+        expected = "VOCdevkit/VOC2012" if name == "voc" else "a folder with images/ and masks/"
+        raise UserError(f"--dataset={name}: --data_dir is missing; expected {expected}")
+    if name == "cutouts" and FLAGS.data_dir:
+        raise UserError(f"--data_dir={FLAGS.data_dir} with --dataset=cutouts, which is embedded")
+    for flag in ("train_images", "test_images") if name in FORMS else ():
+        if FLAGS[flag].value:
+            raise UserError(f"--{flag} with --dataset={name}: expected cutouts, folder or voc")
+    for flag in ("train_list", "test_list", "masks") if name != "voc" else ():
+        if values.changed(flag):
+            raise UserError(f"--{flag} does nothing without --dataset=voc: drop it")
 
 
 if __name__ == "__main__":

@@ -102,13 +102,13 @@ def _head(features, classes, channels, dilation):
             dilation_rate=dilation,
             use_bias=False,
             kernel_initializer=keras.initializers.VarianceScaling(2.0, mode="fan_out"),
-            name=f"conv{i}",
+            name=f"head.conv{i}",
         )(x)
         x = keras.layers.BatchNormalization(
-            momentum=0.9, epsilon=1e-5, synchronized=True, name=f"bn{i}"
+            momentum=0.9, epsilon=1e-5, synchronized=True, name=f"head.bn{i}"
         )(x)
-        x = keras.layers.ReLU(name=f"relu{i}")(x)
+        x = keras.layers.ReLU(name=f"head.relu{i}")(x)
     scores = keras.layers.Conv2D(
-        classes, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=STD), name="score"
+        classes, 1, kernel_initializer=keras.initializers.RandomNormal(stddev=STD), name="head.score"
     )(x)
     return keras.Model(inputs, scores, name="head")
