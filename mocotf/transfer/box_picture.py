@@ -29,11 +29,12 @@ def box_picture(scenes, names, columns=3):
         truth = _tile(image, boxes, [names[label] for label in labels], labels, names)
         texts = [f"{names[c]} {s:.2f}" for c, s in zip(found_labels[sure], scores[sure], strict=True)]
         answer = _tile(image, found[sure], texts, found_labels[sure], names)
-        pairs.append(np.concatenate([truth, answer], axis=1))
+        gap = np.full((TILE, GAP, 3), 255, np.uint8)
+        pairs.append(np.concatenate([truth, gap, answer], axis=1))
     rows = -(-len(pairs) // columns)
     blank = np.full_like(pairs[0], 255)
     pairs += [blank] * (rows * columns - len(pairs))
-    padded = [np.pad(pair, ((0, GAP), (0, 2 * GAP), (0, 0)), constant_values=255) for pair in pairs]
+    padded = [np.pad(pair, ((0, 2 * GAP), (0, 4 * GAP), (0, 0)), constant_values=255) for pair in pairs]
     lines = [np.concatenate(padded[r * columns : (r + 1) * columns], axis=1) for r in range(rows)]
     return np.concatenate(lines, axis=0)
 
@@ -56,7 +57,7 @@ def _tile(image, boxes, texts, labels, names):
     for box, text, label in zip(boxes, texts, labels, strict=True):
         y1, x1, y2, x2 = (float(value) * scale for value in box)
         colour = colour_of(int(label), len(names))
-        draw.rectangle((x1, y1, x2 - 1, y2 - 1), outline=colour, width=2)
+        draw.rectangle((x1, y1, max(x1, x2 - 1), max(y1, y2 - 1)), outline=colour, width=2)
         left, top, right, bottom = draw.textbbox((x1 + 2, y1 + 1), text)
         draw.rectangle((left - 2, top - 1, right + 2, bottom + 1), fill=colour)
         draw.text((x1 + 2, y1 + 1), text, fill=(0, 0, 0))

@@ -64,7 +64,7 @@ class TFDSScenes(Scenes):
 
     def _check(self, name, training):
         features = self._builder.info.features
-        objects = features.get("objects", None) if "objects" in features else None
+        objects = features["objects"].feature if "objects" in features else None
         if "image" not in features or objects is None or not {"bbox", "label"} <= set(objects):
             raise UserError(
                 f"--dataset={name}: has features {', '.join(features)}; expected image, and objects of "
