@@ -47,7 +47,13 @@ class MaskFiles(IndexedMasked):
         )
 
     def load(self, handle):
-        mask = tf.numpy_function(read_mask, [self._masks[handle]], tf.uint8, stateful=False)
+        # Outside a graph the path comes as an array.
+        mask = tf.numpy_function(
+            lambda path: read_mask(np.asarray(path, object).item()),
+            [self._masks[handle]],
+            tf.uint8,
+            stateful=False,
+        )
         return decode(tf.io.read_file(self._images[handle])), tf.ensure_shape(mask, [None, None])
 
     def describe(self, handle):
