@@ -29,6 +29,15 @@ from mocotf.transfer.tfds_masked import TFDSMasked
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(transfer)
 
+DATASETS = (
+    "voc (a VOCdevkit's folder), folder (images and masks), cutouts (embedded), or of "
+    f"tensorflow-datasets: {', '.join(FORMS)}."
+)
+DATA_DIR = (
+    "As VOCdevkit/VOC2012; a folder with images/ and masks/, or with these in train/ and in val/; or "
+    "where tensorflow-datasets keeps its data."
+)
+
 flags.DEFINE_string(
     "train_list", "train", "With --dataset=voc: file of ImageSets/Segmentation, without .txt."
 )
@@ -119,6 +128,8 @@ def check_data(name):
 
 
 if __name__ == "__main__":
+    FLAGS["dataset"].help = DATASETS
+    FLAGS["data_dir"].help = DATA_DIR
     task.run_command(
         main,
         {"dataset": "voc", "batch_size": 16, "lr": 0.003, "steps": 30000, "drop_at": ["0.7", "0.9"]},

@@ -1,6 +1,7 @@
 """`python -m mocotf.segment` on a few small images."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -11,9 +12,11 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from mocotf import segment
+from mocotf.cli import transfer
 from mocotf.errors import UserError
 from tests.saved_run import write_run
 
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 QUICK = ["--dataset=cutouts", "--train_images=8", "--test_images=4", "--crop_size=33", "--batch_size=4"]
 QUICK += ["--scales=0.5,1", "--head_channels=8", "--head_dilation=1", "--strategy=one_device"]
 QUICK += ["--steps=4", "--lr=0.01", "--drop_at=0.5", "--checkpoint_every=2", "--log_every=1"]
@@ -98,6 +101,18 @@ def test_a_folder_of_ones_own(call, tmp_path):
     where = "--dataset=folder", f"--data_dir={tmp_path / 'data'}"
     call(*where, "--train_images=5", "--test_images=6", "--steps=2", model_dir=tmp_path / "a")
     assert results(tmp_path / "a")["images"] == 5
+
+
+def test_the_recipe_is_the_papers(call):
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS(["segment", f"--flagfile={ROOT}/flags/voc_segmentation.cfg"])
+    F = flags.FLAGS
+    assert (F.steps, F.batch_size, F.crop_size, F.weight_decay) == (30000, 16, 513, 1e-4)
+    assert (F.head_channels, F.head_dilation, F.scales) == (256, 6, ["0.5", "2"])
+    rates = [transfer.make_schedule(91, 30000)(step) for step in (0, 20999, 21000, 26999, 27000)]
+    np.testing.assert_allclose(rates, [0.003, 0.003, 0.0003, 0.0003, 0.00003], rtol=1e-9)
 
 
 @pytest.mark.parametrize(
