@@ -17,6 +17,7 @@ from mocotf.cli import values
 from mocotf.data.bad_images import BadImages
 from mocotf.data.source import Order
 from mocotf.errors import UserError
+from mocotf.evaluation import ledger
 from mocotf.optim import schedules
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
@@ -230,6 +231,9 @@ def finish(job, start, run_dir, step):
     results |= {"images": job.size, "steps": step, "start": start.name}
     results |= {"bad_images": len(job.bad_images.names)}
     write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    if not FLAGS.compare and not start.tuned:
+        name = next(iter(job.accuracies))
+        ledger.enter(start.run, {f"{job.name}_{name}": last[name]}, trained=start.trained)
     shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
     print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
     return results
