@@ -12,6 +12,8 @@ images; cutouts, which is embedded. Needs the extra: pip install mocotf[transfer
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
+import os
+
 from absl import flags
 
 from mocotf.cli import task
@@ -54,8 +56,18 @@ flags.DEFINE_float(
 )
 flags.DEFINE_integer("head_convs", 4, "Convolutions in the heads, before the last.", lower_bound=1)
 
+flags.DEFINE_string(
+    "saved_model",
+    None,
+    "New folder to write the trained detector to, as a SavedModel: from the bytes of images to boxes.",
+)
+
 
 def main():
+    if FLAGS.saved_model and FLAGS.compare:
+        raise UserError("--saved_model and --compare contradict each other: give one of them")
+    if FLAGS.saved_model and os.path.exists(FLAGS.saved_model):
+        raise UserError(f"--saved_model={FLAGS.saved_model}: exists; expected the name of a new folder")
     command.print_json(transfer.run(job, __name__))
 
 
@@ -75,6 +87,7 @@ def job():
         most_bad=FLAGS.max_bad_images,
         precision=FLAGS.precision,
         network=network,
+        saved_model=FLAGS.saved_model,
     )
 
 

@@ -71,9 +71,11 @@ def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, tmp_path, capsys)
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
     for file in (tmp_path / "cut" / "checkpoints").glob("ckpt-4*"):
         file.unlink()  # as if it had been killed after a checkpoint
-    call("--evaluate_every=2", model_dir=tmp_path / "cut")
+    call("--evaluate_every=2", f"--saved_model={tmp_path / 'saved'}", model_dir=tmp_path / "cut")
     assert "resuming" in capsys.readouterr().out
-    assert results(tmp_path / "cut") == found
+    assert results(tmp_path / "cut") == found | {"saved_model": str(tmp_path / "saved")}
+    serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    assert serve(image_bytes=tf.constant(["no image"]))["counts"].numpy().tolist() == [0]
     whole, again = variables(tmp_path / "whole", 4), variables(tmp_path / "cut", 4)
     for name, value in whole.items():
         np.testing.assert_array_equal(value, again[name], err_msg=name)
@@ -131,6 +133,7 @@ def test_a_supervised_run_is_a_start(call, pretrained, tmp_path):
         (["--max_level=5"], "the backbone has maps of levels 1 to 4"),
         (["--drop_at=0.5", "--cos"], "--drop_at and --cos contradict"),
         (["--drop_at=x"], "expected some numbers"),
+        (["--saved_model=/tmp"], "expected the name of a new folder"),
         (["--seeds=0,1"], "--seeds does nothing without --compare"),
         (["--pretrained=/nowhere"], "expected the --model_dir of a run"),
     ],

@@ -76,8 +76,8 @@ flags.DEFINE_integer(
 
 # Flags that change what is shown or kept, not what is computed; the start is told by its weights.
 NEUTRAL = fit_flags.NEUTRAL | {"evaluate_every", "max_bad_images", "pretrained"}
-# Flags of a comparison, which its single runs do not have.
-COMPARISON = {"compare", "seeds"}
+# Flags of what goes on beside a run: a comparison, what a trained model is handed on as.
+BESIDE = {"compare", "seeds", "saved_model"}
 
 
 def run(job_of, module):
@@ -149,7 +149,7 @@ def train(job, start, model_dir, strategy, module):
         )
     steps_per_epoch = job.size // FLAGS.batch_size
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
-    resolved = values.resolved(module, fit_flags.PLACES | COMPARISON)
+    resolved = values.resolved(module, fit_flags.PLACES | BESIDE)
     resolved["untrained"] = str(not start.trained).lower()
     resolved["pretrained"] = start.run.path
     run_dir = RunDir(
@@ -220,16 +220,16 @@ def train(job, start, model_dir, strategy, module):
     finally:
         desk.records.close()
         checkpoints.wait()
-    return finish(job, start, run_dir, model.step)
+    return finish(job, start, run_dir, model)
 
 
-def finish(job, start, run_dir, step):
+def finish(job, start, run_dir, model):
     """Writes results.json and prints what was found; returns the results."""
     measured = [record for record in run_dir.metrics() if next(iter(job.accuracies)) in record]
     last = measured[-1]
     results = {f"{job.name}_{name}": last[name] for name in job.accuracies}
-    results |= {"images": job.size, "steps": step, "start": start.name}
-    results |= {"bad_images": len(job.bad_images.names)}
+    results |= {"images": job.size, "steps": model.step, "start": start.name}
+    results |= {"bad_images": len(job.bad_images.names)} | job.finish(model, start)
     write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
     if not FLAGS.compare and not start.tuned:
         name = next(iter(job.accuracies))

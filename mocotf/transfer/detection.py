@@ -13,6 +13,7 @@ from mocotf.transfer.detection_views import measured_views
 from mocotf.transfer.detection_views import training_batches
 from mocotf.transfer.detector import Detector
 from mocotf.transfer.job import Job
+from mocotf.transfer.saved_detector import save
 
 SHOWN = 12  # test images in a picture
 BATCH = 8  # test images at a time
@@ -27,18 +28,22 @@ class Detection(Job):
         most_bad: share of images that may fail to decode.
         precision: Keras dtype policy.
         network: further arguments of `Detector`, a dictionary.
+        saved_model: folder to write the trained detector to; None for none.
     """
 
     name = "detect"
     accuracies = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}  # noqa: RUF012  (nobody changes it)
 
-    def __init__(self, scenes, canvas, *, most_bad=0.1, precision="float32", network=None):
+    def __init__(
+        self, scenes, canvas, *, most_bad=0.1, precision="float32", network=None, saved_model=None
+    ):
         self.scenes = scenes
         self.canvas = canvas
         self.size = scenes.size
         self.bad_images = BadImages(None, scenes.size + scenes.test_size, most_bad)
         self._precision = precision
         self._network = network or {}
+        self._saved_model = saved_model
 
     def facts(self):
         scenes = self.scenes
@@ -74,6 +79,15 @@ class Detection(Job):
         for canvas, (boxes, labels, hard), found in self._answers(model, view, SHOWN):
             scenes.append((canvas, (boxes[~hard], labels[~hard]), found))
         return box_picture(scenes, self.scenes.class_names)
+
+    def finish(self, model, start):
+        if not self._saved_model:
+            return {}
+        copy = self.build(start, 0)  # on one device, whatever the model is on
+        for variable, trained in zip(copy.retina.variables, model.retina.variables, strict=True):
+            variable.assign(trained.numpy())
+        save(copy, self.canvas, start.view, self.scenes.class_names, self._saved_model)
+        return {"saved_model": self._saved_model}
 
     def _answers(self, model, view, most=None):
         """Yields of test images (image uint8, truth, detections), boxes in pixels of the image.

@@ -51,3 +51,8 @@ class Job(abc.ABC):
     @abc.abstractmethod
     def picture(self, model, view):
         """Returns a picture of some test images with truth and answers, uint8 `[height, width, 3]`."""
+
+    def finish(self, model, start):
+        """Hands the trained model on, as it is asked to; returns name → value for the results."""
+        del model, start
+        return {}
