@@ -87,6 +87,15 @@ def test_a_comparison_is_a_table(call, pretrained, tmp_path, capsys):
     assert table.startswith("| start | mIoU | pixels |") and table in capsys.readouterr().out
 
 
+def test_layers_may_have_rates_of_their_own(call, pretrained, tmp_path):
+    call("--lr_scale=head:0,head.score:1", "--steps=1", model_dir=tmp_path / "a")
+    call("--lr=0", "--steps=1", model_dir=tmp_path / "b")
+    after, before = variables(tmp_path / "a", 1), variables(tmp_path / "b", 1)
+    moved = {name for name in before if not np.array_equal(after[name], before[name])}
+    assert {"head/head.score/kernel", "backbone/conv1/kernel"} < moved
+    assert "head/head.conv1/kernel" not in moved
+
+
 def test_a_folder_of_ones_own(call, tmp_path):
     rng = np.random.default_rng(0)
     for part in ("train", "val"):
@@ -126,6 +135,7 @@ def test_the_recipe_is_the_papers(call):
         (["--dataset=oxford_iiit_pet"], "--train_images with --dataset=oxford_iiit_pet"),
         (["--scales=2,1"], "expected two numbers above 0, the smaller first"),
         (["--scales=1"], "expected 2 numbers"),
+        (["--lr_scale=head"], "expected LAYER:FACTOR"),
         (["--batch_size=16"], "there are only 8 images to train on"),
         (["--pretrained=/nowhere"], "expected the --model_dir of a run"),
     ],

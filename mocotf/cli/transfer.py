@@ -12,6 +12,7 @@ from absl import flags
 from mocotf.cli import data_flags
 from mocotf.cli import encoder_flags
 from mocotf.cli import fit_flags
+from mocotf.cli import layer_flags
 from mocotf.cli import task  # noqa: F401  (it defines --pretrained)
 from mocotf.cli import values
 from mocotf.data.bad_images import BadImages
@@ -42,6 +43,7 @@ from mocotf.transfer.start import open_start
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(encoder_flags)
 flags.adopt_module_key_flags(fit_flags)
+flags.adopt_module_key_flags(layer_flags)
 for _name in ("pretrained", "dataset", "data_dir", "max_bad_images"):
     flags.declare_key_flag(_name)
 del data_flags
@@ -172,7 +174,12 @@ def train(job, start, model_dir, strategy, module):
     with strategy.scope():
         model = job.build(start, FLAGS.seed)
         rule = LossScaledSGD if FLAGS.precision == "mixed_float16" else SGD
-        sgd = rule(schedule, momentum=FLAGS.momentum, weight_decay=FLAGS.weight_decay)
+        sgd = rule(
+            schedule,
+            momentum=FLAGS.momentum,
+            weight_decay=FLAGS.weight_decay,
+            lr_scales=layer_flags.lr_scales(),
+        )
         model.compile(
             optimizer=sgd, auto_scale_loss=False, steps_per_execution=FLAGS.steps_per_execution
         )
@@ -251,6 +258,7 @@ def check_schedule():
     Raises:
         UserError: they contradict each other.
     """
+    layer_flags.lr_scales()
     drops = values.numbers("drop_at") if FLAGS.drop_at else ()
     for other in ("cos", "exp_steps", "schedule", "warmup_epochs") if drops else ():
         if values.changed(other):

@@ -25,20 +25,21 @@ def mask_picture(shown, classes, columns=3):
     palette = np.full([IGNORED + 1, 3], GRAY, np.uint8)
     palette[:classes] = [colour_of(c, classes) for c in range(classes)]
     palette[0] = 0
-    tiles = [
-        np.concatenate([_tile(image), _tile(palette[mask]), _tile(palette[found])], axis=1)
+    triples = [
+        np.concatenate([_tile(part) for part in (image, palette[mask], palette[found])], axis=1)
         for image, mask, found in shown
     ]
-    tiles += [np.full_like(tiles[0], 255)] * (-len(tiles) % columns)
-    tiles = [np.pad(tile, ((0, GAP), (0, 2 * GAP), (0, 0)), constant_values=255) for tile in tiles]
-    rows = [np.concatenate(tiles[i : i + columns], axis=1) for i in range(0, len(tiles), columns)]
+    triples += [np.full_like(triples[0], 255)] * (-len(triples) % columns)
+    # More room between triples than within them.
+    triples = [np.pad(t, ((0, GAP), (0, 3 * GAP), (0, 0)), constant_values=255) for t in triples]
+    rows = [np.concatenate(triples[i : i + columns], axis=1) for i in range(0, len(triples), columns)]
     return np.concatenate(rows, axis=0)
 
 
 def _tile(pixels):
-    """Returns an image at the top left of a white square, its pixels not mixed."""
+    """Returns an image at the top left of a white square and a gap, its pixels not mixed."""
     scale = TILE / max(pixels.shape[:2])
     size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
-    tile = Image.new("RGB", (TILE, TILE), (255, 255, 255))
+    tile = Image.new("RGB", (TILE + GAP, TILE), (255, 255, 255))
     tile.paste(Image.fromarray(pixels).resize(size, Image.Resampling.NEAREST))
     return np.asarray(tile)
