@@ -29,6 +29,15 @@ from mocotf.transfer.scenes import cutout_scenes
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(transfer)
 
+DATASETS = (
+    "voc or coco (of tensorflow-datasets), tfds (a prepared one with boxes), json (of COCO's format), "
+    "or cutouts (embedded)."
+)
+DATA_DIR = (
+    "Where tensorflow-datasets keeps its data; with --dataset=tfds the folder of one prepared data "
+    "set; with --dataset=json the folder of the images."
+)
+
 flags.DEFINE_string(
     "annotations", None, "With --dataset=json: file of COCO's format, of images below --data_dir."
 )
@@ -108,9 +117,7 @@ def make_canvas():
 
 def make_scenes(canvas):
     """Returns the `Scenes` that --dataset names."""
-    for name in ("annotations", "test_annotations", "data_dir"):
-        if FLAGS.dataset == "json" and not FLAGS[name].value:
-            raise UserError(f"--dataset=json: --{name} is missing")
+    check_data()
     if FLAGS.dataset == "cutouts":
         return cutout_scenes(FLAGS.train_images or 64, FLAGS.test_images or 128, canvas.size)
     if FLAGS.dataset == "json":
@@ -121,12 +128,33 @@ def make_scenes(canvas):
             FLAGS.train_images,
             FLAGS.test_images,
         )
-    if FLAGS.dataset in ("voc", "coco", "tfds"):
-        return tfds_scenes.TFDSScenes(FLAGS.dataset, FLAGS.data_dir)
-    raise UserError(
-        f"--dataset={FLAGS.dataset}: expected cutouts, json, voc, coco, or tfds for a prepared data set"
-    )
+    return tfds_scenes.TFDSScenes(FLAGS.dataset, FLAGS.data_dir)
+
+
+def check_data():
+    """Holds the flags of the data against each other.
+
+    Raises:
+        UserError: they contradict each other.
+    """
+    name = FLAGS.dataset
+    if name not in ("cutouts", "json", "tfds", *tfds_scenes.PARTS):
+        raise UserError(
+            f"--dataset={name}: expected cutouts, json, voc, coco, or tfds for a prepared data set"
+        )
+    if name == "cutouts" and FLAGS.data_dir:
+        raise UserError(f"--data_dir={FLAGS.data_dir} with --dataset=cutouts, which is embedded")
+    for flag in ("annotations", "test_annotations", "data_dir"):
+        if name == "json" and not FLAGS[flag].value:
+            raise UserError(f"--dataset=json: --{flag} is missing")
+        if name != "json" and flag != "data_dir" and FLAGS[flag].value:
+            raise UserError(f"--{flag} does nothing without --dataset=json: drop it")
+    for flag in ("train_images", "test_images") if name not in ("cutouts", "json") else ():
+        if FLAGS[flag].value:
+            raise UserError(f"--{flag} with --dataset={name}: expected cutouts or json")
 
 
 if __name__ == "__main__":
+    FLAGS["dataset"].help = DATASETS
+    FLAGS["data_dir"].help = DATA_DIR
     task.run_command(main, {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000})

@@ -54,11 +54,12 @@ def variables(folder, step):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, tmp_path, capsys):
+def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_path, capsys):
     call("--evaluate_every=2", model_dir=tmp_path / "whole")
     found = results(tmp_path / "whole")
     assert set(found) >= {"detect_ap", "detect_ap50", "detect_ap75"} and found["steps"] == 4
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
+    assert results(pretrained, "evaluation.json") == {"detect_ap": found["detect_ap"]}
     lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
     records = [json.loads(line) for line in lines]
     assert [("ap" in r, r["lr"]) for r in records] == [
@@ -127,6 +128,9 @@ def test_a_supervised_run_is_a_start(call, pretrained, tmp_path):
     [
         (["--dataset=imagenet2012"], "expected cutouts, json, voc, coco, or tfds"),
         (["--dataset=json"], "--annotations is missing"),
+        (["--annotations=a.json"], "does nothing without --dataset=json"),
+        (["--data_dir=a"], "which is embedded"),
+        (["--dataset=voc"], "--train_images with --dataset=voc"),
         (["--canvas=100"], "expected a multiple of 32; try 128"),
         (["--short_sides=64,128"], "expected numbers from 1 to --canvas=64"),
         (["--batch_size=16"], "there are only 8 images to train on"),

@@ -153,7 +153,7 @@ def train(job, start, model_dir, strategy, module):
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
     resolved = values.resolved(module, fit_flags.PLACES | BESIDE)
     resolved["untrained"] = str(not start.trained).lower()
-    resolved["pretrained"] = start.run.path
+    resolved["pretrained"] = start.name if start.trained else start.run.path
     run_dir = RunDir(
         model_dir,
         resolved,
