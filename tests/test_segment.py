@@ -56,6 +56,13 @@ def variables(folder, step):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
+def shown_in_tensorboard(folder):
+    """Returns the tags of curves and pictures."""
+    [path] = folder.glob("events.*")
+    events = tf.compat.v1.train.summary_iterator(str(path))
+    return {value.tag for event in events for value in event.summary.value}
+
+
 def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, tmp_path, capsys):
     call("--evaluate_every=2", model_dir=tmp_path / "whole")
     found = results(tmp_path / "whole")
@@ -63,6 +70,9 @@ def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, tmp_path, capsys)
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
     lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
     assert [("miou" in json.loads(line)) for line in lines] == [False, True, False, True]
+    assert shown_in_tensorboard(tmp_path / "whole") >= {
+        "evaluation/mIoU", "evaluation/pixel_accuracy", "pretext/loss", "pictures/segment",
+    }  # fmt: skip
     with Image.open(tmp_path / "whole" / "pictures" / "segment-4.jpg") as picture:
         assert picture.size[0] > 1500
 

@@ -39,6 +39,7 @@ TAGS = {
     "ap50": "evaluation/AP50",
     "ap75": "evaluation/AP75",
     "miou": "evaluation/mIoU",
+    "pixel_accuracy": "evaluation/pixel_accuracy",
 }
 # As the line on the terminal names them.
 ACCURACIES = {"knn_top1": "kNN", "top1": "top-1", "ap": "AP", "miou": "mIoU"}

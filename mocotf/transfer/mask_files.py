@@ -156,10 +156,11 @@ def _pairs(folder):
                 "val/ there"
             )
     images, masks = (
-        {os.path.splitext(os.path.relpath(path, root))[0]: path for path in list_images(root)}
+        [(os.path.splitext(os.path.relpath(path, root))[0], path) for path in list_images(root)]
         for root in roots
     )
-    return [(path, masks.get(name)) for name, path in images.items()]
+    masks = dict(masks)
+    return [(path, masks.get(name)) for name, path in images]
 
 
 def _names_in(path):
