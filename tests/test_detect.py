@@ -1,6 +1,7 @@
 """`python -m mocotf.detect` on a few small images."""
 
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -11,10 +12,12 @@ from absl.testing import flagsaver
 from PIL import Image
 
 from mocotf import detect
+from mocotf.cli import transfer
 from mocotf.errors import UserError
 from mocotf.training.checkpoints import Checkpoints
 from tests.saved_run import write_run
 
+FLAGFILE = pathlib.Path(__file__).parents[1] / "flags" / "voc_detection.cfg"
 QUICK = ["--dataset=cutouts", "--train_images=8", "--test_images=4", "--canvas=64", "--short_sides=64"]
 QUICK += ["--test_short_side=64", "--batch_size=4", "--steps=4", "--head_convs=1", "--log_every=1"]
 QUICK += ["--strategy=one_device", "--lr=0.01", "--drop_at=0.5", "--checkpoint_every=2"]
@@ -121,6 +124,24 @@ def test_a_supervised_run_is_a_start(call, pretrained, tmp_path):
     kernel = variables(tmp_path / "a", 1)["detector/conv1/kernel"]
     np.testing.assert_allclose(kernel, model.backbone.get_layer("conv1").kernel, atol=1e-6)
     assert results(tmp_path / "a")["start"] == str(folder)
+
+
+def test_the_recipe_for_voc_is_the_papers():
+    saved = flagsaver.save_flag_values()
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS(["command", f"--flagfile={FLAGFILE}"])
+    schedule = transfer.make_schedule(1034, flags.FLAGS.steps)
+    rates = {0: 1e-4, 99: 1e-2, 17999: 1e-2, 18000: 1e-3, 21999: 1e-3, 22000: 1e-4, 23999: 1e-4}
+    for step, rate in rates.items():
+        assert float(schedule(step)) == pytest.approx(rate)
+    canvas = detect.make_canvas()
+    assert canvas.short_sides == tuple(range(480, 801, 32)) and canvas.test_short_side == 800
+    assert (flags.FLAGS.steps, flags.FLAGS.batch_size) == (24000, 16)
+    # VOC's largest images, at their largest.
+    assert canvas.size >= 800 * 500 / 375
+    flagsaver.restore_flag_values(saved)
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from PIL import Image
 from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.transfer import coco
+from mocotf.transfer import tfds_scenes
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth
 from mocotf.transfer.scenes import cutout_scenes
-from mocotf.transfer.tfds_scenes import TFDSScenes
 
 SIDE = 40
 
@@ -205,7 +205,7 @@ def scene(number, tfds):
 
 
 def test_scenes_of_tfds(tmp_path):
-    scenes = TFDSScenes("tfds", str(prepare(tmp_path, objects, scene)))
+    scenes = tfds_scenes.TFDSScenes("tfds", str(prepare(tmp_path, objects, scene)))
     assert (scenes.size, scenes.test_size, scenes.class_names) == (8, 4, ("cat", "dog"))
     order = Order(seed=1, batch_size=4, steps_per_epoch=2)
     numbers = []
@@ -217,9 +217,22 @@ def test_scenes_of_tfds(tmp_path):
         assert set(labels.numpy()) <= {number % 2} and set(hard.numpy()) <= {number % 3 == 0}
         numbers.append(number)
     assert sorted(numbers) == [0, 1, 2, 3, 10, 11, 12, 13]  # train and validation
-    assert [_level(scenes, handle) for handle in scenes.tests()] == [20, 21, 22, 23]
+    asked = [_level(scenes, handle) for handle in scenes.tests()]
+    assert sorted(asked) == [20, 21, 22, 23]
+    assert asked == [_level(scenes, handle) for handle in scenes.tests()]
     rest = [int(key) for key, _ in scenes.draw(order, 1).take(4)]
     assert rest == [int(key) for key, _ in scenes.draw(order).take(8)][4:]
+
+
+def test_scenes_of_several_data_sets_as_voc_has_them(tmp_path, monkeypatch):
+    prepare(tmp_path, objects, scene)
+    parts = [("tiny_scenes", ("train",)), ("tiny_scenes:1.0.0", ("validation",))]
+    monkeypatch.setitem(tfds_scenes.PARTS, "voc", (parts, ("tiny_scenes", ("test",))))
+    scenes = tfds_scenes.TFDSScenes("voc", str(tmp_path))
+    assert (scenes.size, scenes.test_size, scenes.hard_are_learned) == (8, 4, True)
+    drawn = scenes.draw(Order(seed=0, batch_size=8, steps_per_epoch=1)).take(8)
+    numbers = sorted(_level(scenes, handle) for _, handle in drawn)
+    assert numbers == [0, 1, 2, 3, 10, 11, 12, 13]
 
 
 def _level(scenes, handle):
@@ -233,4 +246,4 @@ def test_tfds_without_boxes_is_told(tmp_path):
         lambda number, tfds: {"image": np.zeros((4, 4, 3), np.uint8)},
     )
     with pytest.raises(UserError, match="expected image, and objects of bbox and label"):
-        TFDSScenes("tfds", str(folder))
+        tfds_scenes.TFDSScenes("tfds", str(folder))
