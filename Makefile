@@ -6,7 +6,7 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate test test-slow browser fidelity lint peers serve-check clean
+.PHONY: demo evaluate transfer-demo test test-slow browser fidelity lint peers serve-check clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -39,6 +39,15 @@ evaluate: .venv/installed
 	  $(BIN)/python -m mocotf.finetune --flagfile=flags/demo_finetune.cfg $$at/finetune$$start || exit 1; \
 	done
 	$(BIN)/python -m mocotf.report --table runs/demo
+
+# Detection and segmentation with few labels, from the demo run beside a random start, 3 seeds.
+transfer-demo: .venv/installed-transfer
+	test -f runs/demo/results.json || $(MAKE) demo
+	rm -rf runs/transfer-demo
+	for task in detect:detection segment:segmentation; do \
+	  $(BIN)/python -m mocotf.$${task%%:*} --flagfile=flags/demo_$${task#*:}.cfg --pretrained=runs/demo \
+	    --compare=random --seeds=0,1,2 --model_dir=runs/transfer-demo/$${task#*:} || exit 1; \
+	done
 
 # Hands the demo run on, in every way there is.
 serve-check: .venv/installed-dev
@@ -78,8 +87,12 @@ lint: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
+.venv/installed-dev: requirements-dev.txt requirements-transfer.txt .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
+
+.venv/installed-transfer: requirements-transfer.txt .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-transfer.txt
 	touch $@
 
 # What tools/benchmark_*.py compare with.

@@ -9,45 +9,24 @@ From scratch, with the same labels and steps: --untrained.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
-import math
-
 from absl import flags
 
+from mocotf.cli import layer_flags
 from mocotf.cli import supervised
 from mocotf.cli import task
 from mocotf.errors import UserError
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(task)
-
-flags.DEFINE_list(
-    "lr_scale",
-    [],
-    "LAYER:FACTOR,…: multiplies --lr for layers whose name begins so, the longest one that fits; as "
-    "conv1:.1,layer1:.1,fc:10.",
-)
+flags.adopt_module_key_flags(layer_flags)
 
 
 def main():
     if not FLAGS.model_dir:
         raise UserError("--model_dir is missing; expected a folder, such as --model_dir=runs/v2_ft")
-    command.print_json(supervised.train("finetune", __name__, tune=True, lr_scales=lr_scales()))
-
-
-def lr_scales():
-    """Returns the beginning of a layer's name → factor that --lr_scale gives."""
-    pairs = {}
-    for text in FLAGS.lr_scale:
-        prefix, colon, factor = text.partition(":")
-        try:
-            pairs[prefix] = float(factor)
-        except ValueError:
-            colon = ""
-        if not (prefix and colon and 0 <= pairs[prefix] < math.inf):
-            raise UserError(
-                f"--lr_scale={text}: expected LAYER:FACTOR, such as layer1:.1, factors from 0"
-            )
-    return pairs
+    command.print_json(
+        supervised.train("finetune", __name__, tune=True, lr_scales=layer_flags.lr_scales())
+    )
 
 
 if __name__ == "__main__":

@@ -43,6 +43,9 @@ class Patches(RandomAccessSource):
 
     Args:
         seed: decides which tiles are held out and where patches are cut.
+
+    Attributes:
+        tiles: (training tiles, held-out tiles) of each photograph, uint8 `[100, 100, 3]` each.
     """
 
     name = "patches"
@@ -51,12 +54,13 @@ class Patches(RandomAccessSource):
 
     def __init__(self, seed=0):
         rng = np.random.default_rng(seed)
-        train, test = [], []
+        train, test, self.tiles = [], [], []
         for label, name in enumerate(PHOTOGRAPHS):
             share = np.diff(np.linspace(0, TRAIN_PATCHES, len(PHOTOGRAPHS) + 1).astype(int))[label]
             for_training, for_test = _split_tiles(photograph(name), rng)
             train.append(_cut(for_training, share, rng))
             test.append(_cut(for_test, TEST_PATCHES // len(PHOTOGRAPHS), rng))
+            self.tiles.append((for_training, for_test))
         # The training patches come first; a handle is an index into all.
         self._images = tf.constant(np.concatenate(train + test))
         self._labels = np.repeat(np.tile(np.arange(len(train)), 2), [len(x) for x in train + test])
@@ -113,7 +117,12 @@ def _cut(tiles, count, rng):
     patches = []
     for i in range(count):
         top, left = rng.integers(0, TILE - WINDOW + 1, 2)
-        window = tiles[i % len(tiles)][top : top + WINDOW, left : left + WINDOW].astype(np.float32)
-        rows = window[::2] + window[1::2]  # NumPy's mean over two axes is ten times slower
-        patches.append(np.round((rows[:, ::2] + rows[:, 1::2]) / 4).astype(np.uint8))
+        patches.append(halved(tiles[i % len(tiles)][top : top + WINDOW, left : left + WINDOW]))
     return np.stack(patches)
+
+
+def halved(image):
+    """Returns a uint8 image `[2h, 2w, C]` at half its size, the mean of 2×2 pixels each."""
+    image = image.astype(np.float32)
+    rows = image[::2] + image[1::2]  # NumPy's mean over two axes is ten times slower
+    return np.round((rows[:, ::2] + rows[:, 1::2]) / 4).astype(np.uint8)

@@ -33,7 +33,7 @@ class TFDS(Source):
 
     def __init__(self, name, data_dir=None):
         self.name = name
-        self._builder = _lying_in(data_dir) if name == PREPARED else _prepared(name, data_dir)
+        self._builder = lying_in(data_dir) if name == PREPARED else prepared(name, data_dir)
         features = self._builder.info.features
         if "image" not in features:
             raise UserError(
@@ -96,7 +96,7 @@ def _records(flag, builder, train, queries):
     )
 
 
-def _lying_in(data_dir):
+def lying_in(data_dir):
     import tensorflow_datasets as tfds  # takes seconds to import; only this source pays
 
     flags = f"--dataset={PREPARED} --data_dir={data_dir}"
@@ -114,7 +114,7 @@ def _lying_in(data_dir):
         ) from error
 
 
-def _prepared(name, data_dir):
+def prepared(name, data_dir):
     import tensorflow_datasets as tfds
 
     if data_dir and tf.io.gfile.exists(os.path.join(data_dir, INFO)):

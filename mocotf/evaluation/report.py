@@ -10,6 +10,7 @@ from mocotf.evaluation.report_html import element
 from mocotf.evaluation.report_html import page
 from mocotf.evaluation.report_html import picture
 from mocotf.evaluation.report_html import plain_table
+from mocotf.evaluation.report_pictures import answers
 from mocotf.evaluation.report_pictures import project
 from mocotf.evaluation.report_pictures import view_sheet
 from mocotf.evaluation.report_runs import STAGES
@@ -51,6 +52,8 @@ CURVES = (
     ),
     Curve("acc1", "Key found, %", "queries nearer to their own key than to all K others", percent=True),
     Curve("top1", "Top-1, %", "of the classifier that is trained", percent=True),
+    Curve("ap", "AP, %", "of detections, mean over IoU .5 to .95 and classes", percent=True),
+    Curve("miou", "mIoU, %", "of the segmentation, mean over classes", percent=True),
     Curve("positive_similarity", "Similarity to the own key", "q·k⁺, mean of a batch"),
     Curve("negative_similarity", "Similarity to the queue", "q·k⁻, mean of a batch"),
     Curve("embedding_std", "Spread of the embedding", _STD, "uniform_std", "1/√d"),
@@ -58,8 +61,9 @@ CURVES = (
     Curve("lr", "Learning rate", "of the step"),
     Curve("images_per_second", "Images a second", "training, over all devices"),
 )
-RESULTS = "Top-1 accuracy in percent on held-out images. A dash: not measured."
+RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
 VIEWS = "Pairs of views of one image, as training began: each query above its key."
+ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
 NEIGHBOURS = (
     "At the left a held-out image, beside it the training images nearest to it: green frames are of "
     "its class, orange ones of another."
@@ -88,6 +92,7 @@ def make_page(runs, sheets, galleries, maps, made):
         *_section("Results", RESULTS, _results(runs)),
         *(_differences(runs) if len(runs) > 1 else ()),
         *_section("Curves", None, element("div", *_curves(runs), class_="charts")),
+        *_answers(runs),
         *_side("What the encoder saw", VIEWS, runs, sheets),
         *_side("Nearest neighbours", NEIGHBOURS, runs, galleries),
         *_side("Map of the features", MAP, runs, maps),
@@ -127,6 +132,18 @@ def sheet_figure(run):
     return element("figure", picture(sheet, "pairs of views"))
 
 
+def _answers(runs):
+    """Returns the section of what detectors and segmenters found; nothing where there are none."""
+    found = [answers(run.path) for run in runs]
+    if not any(found):
+        return ()
+    figures = [
+        element("figure", picture(jpeg, "truth and answers")) if jpeg else "It answers nothing."
+        for jpeg in found
+    ]
+    return _side("What was found", ANSWERS, runs, figures)
+
+
 def _subtitle(runs):
     flags = differing_flags(runs)
     shared = [
@@ -152,12 +169,13 @@ def _side(title, explanation, runs, figures):
 
 
 def _results(runs):
+    stages = [s for s in STAGES if s.always or any(s.name in run.numbers for run in runs)]
     head = [element("th", "run", scope="col")] if len(runs) > 1 else []
-    head += [element("th", stage.title, scope="col") for stage in STAGES]
+    head += [element("th", stage.title, scope="col") for stage in stages]
     lines = []
     for i, run in enumerate(runs):
         name = element("td", _key(i), run.name, class_="run") if len(runs) > 1 else None
-        lines.append(element("tr", name, *(_result(run, stage) for stage in STAGES)))
+        lines.append(element("tr", name, *(_result(run, stage) for stage in stages)))
     return element(
         "table", element("thead", element("tr", *head)), element("tbody", *lines), class_="results"
     )

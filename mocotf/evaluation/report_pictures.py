@@ -1,7 +1,9 @@
 """What a run's encoder makes of images: neighbours, and a map of them."""
 
 import dataclasses
+import glob
 import os
+import re
 
 import numpy as np
 
@@ -19,6 +21,7 @@ from mocotf.training.pictures import FOLDER
 BANK = 10_000  # images to compare with at most
 QUERIES = 1_000  # points of the map at most
 PROJECTIONS = ("tsne", "pca")
+TASKS = ("detect", "segment")  # what pictures of answers are called by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,6 +78,21 @@ def view_sheet(run):
     if not os.path.exists(path):
         return None
     with open(path, "rb") as file:
+        return file.read()
+
+
+def answers(run):
+    """Returns the JPEG of the last picture that a detector or segmenter has kept, bytes; None without.
+
+    Args:
+        run: path of the run directory.
+    """
+    paths = [
+        p for task in TASKS for p in glob.glob(os.path.join(glob.escape(run), FOLDER, f"{task}-*"))
+    ]
+    if not paths:
+        return None
+    with open(max(paths, key=lambda path: int(re.findall(r"\d+", path)[-1])), "rb") as file:
         return file.read()
 
 

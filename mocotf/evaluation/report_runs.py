@@ -20,12 +20,14 @@ class Stage:
         name: in results.json or evaluation.json.
         beside: name of the number to compare with; None without one.
         beside_title: what that is.
+        always: a page shows it of runs that have not got it, too.
     """
 
     title: str
     name: str
     beside: str | None = None
     beside_title: str = "untrained"
+    always: bool = True
 
 
 STAGES = (
@@ -34,6 +36,8 @@ STAGES = (
     Stage("Linear, cached features", "linear_cached_top1", "linear_cached_top1_untrained"),
     Stage("Linear", "linear_top1", "linear_top1_untrained"),
     Stage("Fine-tuned", "finetune_top1", "finetune_top1_untrained", "from scratch"),
+    Stage("Detection, AP", "detect_ap", "detect_ap_untrained", "from scratch", always=False),
+    Stage("Segmentation, mIoU", "segment_miou", "segment_miou_untrained", "from scratch", always=False),
 )
 
 

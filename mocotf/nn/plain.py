@@ -37,23 +37,25 @@ def plain(encoder, *, size, mean, std):
     return keras.Model(images, {"features": features, "embedding": embedding}, name="encoder")
 
 
-def plain_backbone(backbone, call=None, name=None):
+def plain_backbone(backbone, call=None, name=None, make=None):
     """Returns a copy of a backbone of `resnet`, of Keras's own layers under the same names.
 
     Args:
-        backbone: of precision float32.
+        backbone: of `resnet`; in the copy's layers its precision is kept.
         call: (layer, x) → y, instead of calling the copy's layers.
         name: of the copy.
+        make: layer → the copy's, instead of `stock`.
     """
     call = call or (lambda layer, x: layer(x))
 
     def call_and_relu(layer, x, **_):
         y = call(layer, x)
         if isinstance(layer, keras.layers.Add):
-            y = keras.layers.ReLU(name=layer.name.removesuffix(".add"))(y)
+            relu = keras.layers.ReLU(name=layer.name.removesuffix(".add"), dtype=layer.dtype_policy)
+            y = relu(y)
         return y
 
-    copy = keras.models.clone_model(backbone, clone_function=_stock, call_function=call_and_relu)
+    copy = keras.models.clone_model(backbone, clone_function=make or stock, call_function=call_and_relu)
     copy = keras.Model(copy.inputs[0], copy.outputs[0], name=name or backbone.name)
     copy_by_name(backbone, copy)
     return copy
@@ -72,13 +74,13 @@ def copy_by_name(source, target, rename=str):
                 weights[variable.name].assign(variable.value)
 
 
-def _stock(layer):
+def stock(layer):
     """Returns a new layer of Keras's that does in inference what one of ours does."""
     if isinstance(layer, BatchNorm):
         return keras.layers.BatchNormalization(
-            momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name
+            momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name, dtype=layer.dtype_policy
         )
-    if isinstance(layer, AddReLU):
-        return keras.layers.Add(name=f"{layer.name}.add")  # its ReLU follows
+    if isinstance(layer, AddReLU):  # its ReLU follows
+        return keras.layers.Add(name=f"{layer.name}.add", dtype=layer.dtype_policy)
     kind = keras.layers.Conv2D if isinstance(layer, Conv2D) else type(layer)
     return kind.from_config(layer.get_config())

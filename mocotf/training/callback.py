@@ -29,7 +29,7 @@ class Plan:
         measure_every: epochs between measurements of accuracy; 0 for none.
         check_replicas_every: between comparisons of the replicas; 0 for none.
         schedule: step → learning rate.
-        chance: loss of a model that has learned nothing.
+        chance: loss of a model that has learned nothing; None where there is no such level.
         workers: processes that take part.
     """
 
@@ -42,7 +42,7 @@ class Plan:
     measure_every: int
     check_replicas_every: int
     schedule: Callable
-    chance: float
+    chance: float | None
     workers: int = 1
 
 
@@ -129,7 +129,7 @@ class Overseer(keras.callbacks.Callback):
             record = {
                 "step": self._step,
                 "epoch": self._step // self._plan.steps_per_epoch,
-                "chance": self._plan.chance,
+                **({} if self._plan.chance is None else {"chance": self._plan.chance}),
                 **{name: float(value) for name, value in logs.items() if name != "stop"},
                 "lr": float(self._plan.schedule(self._step - 1)),
                 "images_per_second": round(steps * self._plan.batch_size / seconds, 2),

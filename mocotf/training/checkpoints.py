@@ -188,6 +188,13 @@ def load_encoder(encoder, path):
     _load(named, path, lambda n: n.startswith("query_encoder/"))
 
 
+def load_backbone(backbone, path):
+    """Loads the backbone of a run of `mocotf.finetune` or `mocotf.linear`; arguments as `load_encoder`,
+    a checkpoint only."""
+    named = named_variables("backbone", backbone.variables)
+    _load(named, path, lambda n: n.startswith("backbone/"))
+
+
 def load_state(model, path):
     """Loads all that a compiled `MoCo` is made of; arguments as `load_encoder`, a checkpoint only."""
     _load(state_of(model), path, lambda n: n != "skipped_batches")

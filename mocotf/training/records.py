@@ -34,8 +34,16 @@ TAGS = {
     "probe_loss": "probe/loss",
     "probe_acc1": "probe/acc1",
     "top1": "evaluation/top1",
+    "box_loss": "transfer/box_loss",
+    "class_loss": "transfer/class_loss",
+    "ap": "evaluation/AP",
+    "ap50": "evaluation/AP50",
+    "ap75": "evaluation/AP75",
+    "miou": "evaluation/mIoU",
+    "pixel_accuracy": "evaluation/pixel_accuracy",
 }
-ACCURACIES = {"knn_top1": "kNN", "top1": "top-1"}  # as the line on the terminal names them
+# As the line on the terminal names them.
+ACCURACIES = {"knn_top1": "kNN", "top1": "top-1", "ap": "AP", "miou": "mIoU"}
 
 # What curves are held against: lines in their charts.
 REFERENCES = {
@@ -162,13 +170,13 @@ def view_grid(views, augmentation, columns=8, rows=4):
 def progress_line(record, plan, seconds_left):
     """Returns the line a user watches."""
     epochs = -(-plan.total_steps // plan.steps_per_epoch)
+    chance = f" (chance {record['chance']:.3f})" if "chance" in record else ""
     epoch = (record["step"] - 1) // plan.steps_per_epoch + 1
     parts = [
         f"epoch {epoch}/{epochs}",
         f"step {record['step']}/{plan.total_steps}",
-        f"loss {record['loss']:.3f} (chance {record['chance']:.3f})",
-        f"acc1 {record['acc1']:.1f}",
-        f"acc5 {record['acc5']:.1f}",
+        f"loss {record['loss']:.3f}{chance}",
+        *(f"{name} {record[name]:.1f}" for name in ("acc1", "acc5") if name in record),
         f"lr {record['lr']:.4g}",
         f"{record['images_per_second']:.4g} images/s",
         f"data wait {record['data_wait']:.0%}",

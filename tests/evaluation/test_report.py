@@ -17,6 +17,7 @@ from mocotf.evaluation.report_charts import number
 from mocotf.evaluation.report_charts import ticks
 from mocotf.evaluation.report_html import element
 from mocotf.evaluation.report_html import page
+from mocotf.evaluation.report_pictures import answers
 from mocotf.evaluation.report_pictures import project
 from mocotf.evaluation.report_runs import differing_flags
 from mocotf.evaluation.report_runs import read_runs
@@ -307,3 +308,20 @@ def test_a_browser_shows_the_page(browser, written):  # noqa: F811
     assert len(boxes) == 8 and min(boxes) > 300
     assert browser.driver.execute_script("return document.body.scrollWidth <= window.innerWidth")
     browser.screenshot("report")
+
+
+def test_a_detectors_answers_and_ap_are_on_the_page(runs, tmp_path, asked):
+    folder = tmp_path / "detector"
+    folder.mkdir()
+    (folder / "flags.cfg").write_text("--lr=0.1\n")
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 9, "loss": 1.0, "ap": 12.5, "time": 1.0}))
+    (folder / "results.json").write_text(json.dumps({"detect_ap": 12.5}))
+    own = types.SimpleNamespace(file=lambda name: str(folder / name))
+    for step, level in ((5, 50), (10, 200)):
+        keep_picture(own, "detect", step, np.full((40, 40, 3), level, np.uint8))
+    asked(str(folder), f"--out={tmp_path / 'page.html'}")
+    text = (tmp_path / "page.html").read_text()
+    assert "What was found" in text and "Detection, AP" in text and "12.5" in text
+    assert answers(str(folder)) == (folder / "pictures" / "detect-10.jpg").read_bytes()
+    asked(runs[0], f"--out={tmp_path / 'other.html'}")
+    assert "What was found" not in (tmp_path / "other.html").read_text()

@@ -1,0 +1,1 @@
+"""Detection and segmentation from a pre-trained backbone."""

@@ -1,0 +1,107 @@
+"""Scenes of a file of COCO's format and a folder of images."""
+
+import collections
+import json
+import os
+
+import numpy as np
+
+from mocotf.errors import UserError
+from mocotf.transfer.scenes import IndexedScenes
+from mocotf.transfer.scenes import Truth
+
+CHOICE = 0  # seed of which images are chosen where not all are
+
+
+def read(data_dir, annotations, test_annotations, train_images=None, test_images=None):
+    """Returns the `Scenes` of two files, of training and of test images.
+
+    Boxes of an unknown category, outside their image or without area are left out and counted, and so
+    are annotations of images that the file does not list. Images without a box are background.
+
+    Args:
+        data_dir: folder that the files' file_name are relative to.
+        annotations, test_annotations: paths of the files.
+        train_images, test_images: of each so many images are used, always the same; None for all.
+
+    Raises:
+        UserError: a file cannot be read, is not of the format, or has nothing to learn.
+    """
+    skipped = collections.Counter()
+    categories, training = _read(annotations)
+    test_categories, test = _read(test_annotations)
+    if test_categories != categories:
+        raise UserError(
+            f"{test_annotations}: has {len(test_categories)} categories, {annotations} has "
+            f"{len(categories)}, or of other names or numbers; expected the same in both"
+        )
+    parts = [
+        _part(data_dir, path, content, list(categories), most, skipped)
+        for path, content, most in (
+            (annotations, training, train_images),
+            (test_annotations, test, test_images),
+        )
+    ]
+    return IndexedScenes(annotations, categories.values(), *parts, skipped)
+
+
+def _read(path):
+    """Returns (category's number → name, the rest of the file)."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = json.load(file)
+        categories = {c["id"]: c["name"] for c in content["categories"]}
+        for image in content["images"]:
+            image["id"], image["file_name"], image["height"], image["width"]
+        for annotation in content["annotations"]:
+            annotation["image_id"], annotation["category_id"], annotation["bbox"]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected a file of COCO's format") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{path}: is no file of COCO's format ({type(error).__name__}: {error}); expected images, "
+            "annotations and categories, as in instances_val2017.json"
+        ) from error
+    if not categories:
+        raise UserError(f"{path}: has no categories; expected at least one")
+    return dict(sorted(categories.items())), content
+
+
+def _part(data_dir, path, content, categories, most, skipped):
+    """Returns (paths of images, their `Truth`)."""
+    images = {image["id"]: image for image in content["images"]}
+    of_image = collections.defaultdict(list)
+    for annotation in content["annotations"]:
+        if annotation["image_id"] not in images:
+            skipped["of an image that is not listed"] += 1
+        else:
+            of_image[annotation["image_id"]].append(annotation)
+    numbers = {category: number for number, category in enumerate(categories)}
+    chosen = list(images.values())
+    if most and most < len(chosen):
+        picked = np.random.default_rng(CHOICE).choice(len(chosen), most, replace=False)
+        chosen = [chosen[i] for i in sorted(picked)]
+    files = [os.path.join(data_dir, image["file_name"]) for image in chosen]
+    if missing := [file for file in files if not os.path.exists(file)]:
+        raise UserError(
+            f"{path}: {len(missing)} of its {len(files)} images are not in --data_dir={data_dir}, such "
+            f"as {missing[0]}; expected the folder that the names in it are relative to"
+        )
+    truths = [
+        _truth(image, of_image[image["id"]], numbers, len(categories), skipped) for image in chosen
+    ]
+    return files, truths
+
+
+def _truth(image, annotations, numbers, classes, skipped):
+    boxes = np.array([a["bbox"] for a in annotations], np.float32).reshape(-1, 4)
+    x, y, width, height = boxes.T
+    return Truth(
+        np.stack([y, x, y + height, x + width], axis=1),
+        [numbers.get(a["category_id"], -1) for a in annotations],
+        image["height"],
+        image["width"],
+        classes,
+        hard=[a.get("iscrowd", 0) for a in annotations],
+        skipped=skipped,
+    )

@@ -1,0 +1,85 @@
+"""Images with a class for every pixel, as segmenters learn from and are measured on."""
+
+import abc
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.data.source import draw_by_index
+from mocotf.transfer.cutouts import CLASSES
+from mocotf.transfer.cutouts import cutouts
+
+BACKGROUND = "background"
+
+
+class Masked(abc.ABC):
+    """A named set of images with masks, in a training and a test part.
+
+    Attributes:
+        name: for messages.
+        size, test_size: number of images in each part.
+        class_names: of the values in masks, in order; that of 0 is often the background.
+    """
+
+    name: str
+    size: int
+    test_size: int
+    class_names: tuple[str, ...]
+
+    @abc.abstractmethod
+    def draw(self, order, first_step=0):
+        """Returns the endless dataset of (key, handle), as `mocotf.data.source.Source.draw` has it."""
+
+    @abc.abstractmethod
+    def tests(self):
+        """Returns the finite dataset of the handles of the test images, in fixed order."""
+
+    @abc.abstractmethod
+    def load(self, handle):
+        """Returns an image, uint8 `[h, w, 3]`, and its mask, uint8 `[h, w]`: the class of each pixel,
+        or IGNORED. May fail in the graph."""
+
+    @abc.abstractmethod
+    def describe(self, handle):
+        """Returns what a message calls the image, a string tensor."""
+
+
+class IndexedMasked(Masked):
+    """Images with masks that are found by number, the training images first.
+
+    Args:
+        name: for messages.
+        class_names: of the values in masks.
+        size, test_size: number of images in each part.
+    """
+
+    def __init__(self, name, class_names, size, test_size):
+        self.name = name
+        self.class_names = tuple(class_names)
+        self.size, self.test_size = size, test_size
+
+    def draw(self, order, first_step=0):
+        return draw_by_index(order, first_step, self.size)
+
+    def tests(self):
+        return tf.data.Dataset.range(self.size, self.size + self.test_size)
+
+
+class MaskedCutouts(IndexedMasked):
+    """The embedded images of `mocotf.transfer.cutouts`.
+
+    Args:
+        size, test_size: how many to compose.
+    """
+
+    def __init__(self, size, test_size):
+        super().__init__("cutouts", (BACKGROUND, *CLASSES), size, test_size)
+        parts = cutouts("train", size), cutouts("test", test_size)
+        self._images = tf.constant(np.concatenate([part.images for part in parts]))
+        self._masks = tf.constant(np.concatenate([part.masks for part in parts]))
+
+    def load(self, handle):
+        return self._images[handle], self._masks[handle]
+
+    def describe(self, handle):
+        return tf.strings.format("image {}", handle)

@@ -1,0 +1,104 @@
+"""What a transfer begins with: a random start, a pre-trained or converted run, a supervised one."""
+
+import dataclasses
+import os
+
+from mocotf.errors import UserError
+from mocotf.training.checkpoints import load_backbone
+from mocotf.training.checkpoints import path_of
+from mocotf.training.checkpoints import steps_in
+from mocotf.training.run_dir import read_flags
+from mocotf.training.saved import FLAGS_FILE
+from mocotf.training.saved import SavedRun
+from mocotf.training.saved import open_run
+from mocotf.transfer.backbone import pyramid
+
+RANDOM = "random"
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A backbone to begin with; `open_start` makes it.
+
+    Attributes:
+        name: as tables show it.
+        run: the `SavedRun` that says the architecture, and mean and std of images.
+        trained: with its weights; else at random.
+        tuned: checkpoint of a supervised run that began with `run`, whose backbone is taken; or None.
+    """
+
+    name: str
+    run: SavedRun
+    trained: bool = True
+    tuned: str | None = None
+
+    @property
+    def view(self):
+        """The `Augmentation` that has mean and std of images."""
+        return self.run.view
+
+    @property
+    def checkpoint(self):
+        """Path of the checkpoint that has the weights."""
+        return self.tuned or self.run.checkpoint
+
+    def pyramid(self, *, seed=0, dilated=False, precision=None):
+        """Returns its `Pyramid`.
+
+        Args:
+            seed: of a random start's weights.
+            dilated, precision: see `mocotf.transfer.backbone`.
+
+        Raises:
+            UserError: the checkpoint cannot be read, or is of another architecture.
+        """
+        run = self.run
+        if not self.trained:
+            run = dataclasses.replace(run, flags=run.flags | {"seed": str(seed)})
+        backbone = run.encoder(trained=self.trained and not self.tuned, precision=precision).backbone
+        if self.tuned:
+            load_backbone(backbone, self.tuned)
+        return pyramid(backbone, dilated=dilated)
+
+
+def open_start(path, *, trained=True):
+    """Returns the `Start` at a path.
+
+    Args:
+        path: of a run of `mocotf.train` or `mocotf.convert`, or a checkpoint in one; or of a run of
+            `mocotf.finetune` or `mocotf.linear`.
+        trained: else it is the random start of that architecture.
+
+    Raises:
+        UserError: there is no such run.
+    """
+    config = os.path.join(path, FLAGS_FILE)
+    if os.path.exists(config) and "pretrained" in (flags := read_flags(config)):
+        run = open_run(flags["pretrained"])
+        folder = os.path.join(path, "checkpoints")
+        steps = steps_in(folder)
+        if not steps:
+            raise UserError(f"{path}: this run has no checkpoint yet")
+        tuned = path_of(folder, steps[-1])
+    else:
+        run, tuned = open_run(path), None
+    if not trained:
+        return Start(RANDOM, run, trained=False)
+    return Start(path.rstrip(os.sep), run, tuned=tuned)
+
+
+def check_alike(starts):
+    """Holds the starts of a comparison against each other.
+
+    Raises:
+        UserError: their backbones are of different architectures.
+    """
+    first, *others = starts
+    for other in others:
+        for name in ("arch", "width", "stem"):
+            expected, found = (getattr(s.run.config, name) for s in (first, other))
+            if found != expected:
+                raise UserError(
+                    f"{other.name}: --{name}={found}, the first start has {expected}; expected "
+                    "backbones of one architecture, or a comparison says nothing of the start"
+                )

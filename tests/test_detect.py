@@ -1,0 +1,182 @@
+"""`python -m mocotf.detect` on a few small images."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from mocotf import detect
+from mocotf.cli import transfer
+from mocotf.errors import UserError
+from mocotf.training.checkpoints import Checkpoints
+from tests.saved_run import write_run
+
+FLAGFILE = pathlib.Path(__file__).parents[1] / "flags" / "voc_detection.cfg"
+QUICK = ["--dataset=cutouts", "--train_images=8", "--test_images=4", "--canvas=64", "--short_sides=64"]
+QUICK += ["--test_short_side=64", "--batch_size=4", "--steps=4", "--head_convs=1", "--log_every=1"]
+QUICK += ["--strategy=one_device", "--lr=0.01", "--drop_at=0.5", "--checkpoint_every=2"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """Returns the folder of a run whose encoder is small."""
+    folder = tmp_path_factory.mktemp("pretrained") / "run"
+    write_run(folder, stem="small")
+    return folder
+
+
+@pytest.fixture
+def call(pretrained):
+    """Returns a function that runs the command's `main` in this process."""
+    saved = flagsaver.save_flag_values()
+
+    def call(*arguments, model_dir):
+        flags.FLAGS.unparse_flags()
+        for name in flags.FLAGS:
+            flags.FLAGS[name].unparse()
+        where = [f"--pretrained={pretrained}", f"--model_dir={model_dir}"]
+        flags.FLAGS(["command", "--json", *QUICK, *where, *arguments])
+        detect.main()
+
+    yield call
+    flagsaver.restore_flag_values(saved)
+
+
+def results(folder, name="results.json"):
+    return json.loads((folder / name).read_text())
+
+
+def variables(folder, step):
+    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"ckpt-{step}"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_path, capsys):
+    call("--evaluate_every=2", model_dir=tmp_path / "whole")
+    found = results(tmp_path / "whole")
+    assert set(found) >= {"detect_ap", "detect_ap50", "detect_ap75"} and found["steps"] == 4
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
+    assert results(pretrained, "evaluation.json") == {"detect_ap": found["detect_ap"]}
+    lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    assert [("ap" in r, r["lr"]) for r in records] == [
+        (False, 0.01), (True, 0.01), (False, pytest.approx(0.001)), (True, pytest.approx(0.001)),
+    ]  # fmt: skip
+    assert all(r["box_loss"] + r["class_loss"] == pytest.approx(r["loss"], rel=1e-5) for r in records)
+    with Image.open(tmp_path / "whole" / "pictures" / "detect-4.jpg") as picture:
+        assert picture.size[0] > 1500
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for file in (tmp_path / "cut" / "checkpoints").glob("ckpt-4*"):
+        file.unlink()  # as if it had been killed after a checkpoint
+    call("--evaluate_every=2", f"--saved_model={tmp_path / 'saved'}", model_dir=tmp_path / "cut")
+    assert "resuming" in capsys.readouterr().out
+    assert results(tmp_path / "cut") == found | {"saved_model": str(tmp_path / "saved")}
+    serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    assert serve(image_bytes=tf.constant(["no image"]))["counts"].numpy().tolist() == [0]
+    whole, again = variables(tmp_path / "whole", 4), variables(tmp_path / "cut", 4)
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, again[name], err_msg=name)
+
+
+def test_a_comparison_is_a_run_a_start_and_seed(call, pretrained, tmp_path, capsys):
+    call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
+    found = results(tmp_path / "a", "comparison.json")
+    assert list(found["starts"]) == ["random", str(pretrained)]
+    assert [len(trials) for trials in found["starts"].values()] == [2, 2]
+    table = (tmp_path / "a" / "comparison.md").read_text()
+    assert table.startswith("| start | AP | AP50 | AP75 |") and table in capsys.readouterr().out
+    runs = sorted(path.name for path in (tmp_path / "a").iterdir() if path.is_dir())
+    assert len(runs) == 4 and runs[-2:] == ["random-seed0", "random-seed1"]
+    started = [variables(tmp_path / "a" / run, 1)["detector/conv1/kernel"] for run in runs]
+    assert np.abs(started[2] - started[3]).max() > 0.01  # each seed has a random start of its own
+    np.testing.assert_allclose(started[0], started[1], atol=0.01)
+    # The same again measures nothing twice.
+    call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
+    out = capsys.readouterr().out
+    assert out.count("is complete") == 4 and table in out
+
+
+def test_a_supervised_run_is_a_start(call, pretrained, tmp_path):
+    from mocotf.evaluation.classifier import Classifier
+    from mocotf.optim.sgd import SGD
+    from mocotf.training.saved import open_run
+
+    folder = tmp_path / "tuned"
+    folder.mkdir()
+    (folder / "flags.cfg").write_text(f"--pretrained={pretrained}\n--lr=0.1\n")
+    model = Classifier(open_run(str(pretrained)).encoder().backbone, 3, tune=True)
+    model.backbone.get_layer("conv1").kernel.assign_add(
+        tf.ones_like(model.backbone.get_layer("conv1").kernel)
+    )
+    model.compile(optimizer=SGD(0.1), auto_scale_loss=False)
+    model.optimizer.build(model.theta)
+    checkpoints = Checkpoints(str(folder / "checkpoints"), model)
+    checkpoints.save()
+    assert checkpoints.wait()
+    call(f"--pretrained={folder}", "--steps=1", "--lr=0", model_dir=tmp_path / "a")
+    kernel = variables(tmp_path / "a", 1)["detector/conv1/kernel"]
+    np.testing.assert_allclose(kernel, model.backbone.get_layer("conv1").kernel, atol=1e-6)
+    assert results(tmp_path / "a")["start"] == str(folder)
+
+
+def test_the_recipe_for_voc_is_the_papers():
+    saved = flagsaver.save_flag_values()
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS(["command", f"--flagfile={FLAGFILE}"])
+    schedule = transfer.make_schedule(1034, flags.FLAGS.steps)
+    rates = {0: 1e-4, 99: 1e-2, 17999: 1e-2, 18000: 1e-3, 21999: 1e-3, 22000: 1e-4, 23999: 1e-4}
+    for step, rate in rates.items():
+        assert float(schedule(step)) == pytest.approx(rate)
+    canvas = detect.make_canvas()
+    assert canvas.short_sides == tuple(range(480, 801, 32)) and canvas.test_short_side == 800
+    assert (flags.FLAGS.steps, flags.FLAGS.batch_size) == (24000, 16)
+    # VOC's largest images, at their largest.
+    assert canvas.size >= 800 * 500 / 375
+    flagsaver.restore_flag_values(saved)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=imagenet2012"], "expected cutouts, json, voc, coco, or tfds"),
+        (["--dataset=json"], "--annotations is missing"),
+        (["--annotations=a.json"], "does nothing without --dataset=json"),
+        (["--data_dir=a"], "which is embedded"),
+        (["--dataset=voc"], "--train_images with --dataset=voc"),
+        (["--canvas=100"], "expected a multiple of 32; try 128"),
+        (["--short_sides=64,128"], "expected numbers from 1 to --canvas=64"),
+        (["--batch_size=16"], "there are only 8 images to train on"),
+        (["--max_level=5"], "the backbone has maps of levels 1 to 4"),
+        (["--drop_at=0.5", "--cos"], "--drop_at and --cos contradict"),
+        (["--drop_at=x"], "expected some numbers"),
+        (["--saved_model=/tmp"], "expected the name of a new folder"),
+        (["--seeds=0,1"], "--seeds does nothing without --compare"),
+        (["--pretrained=/nowhere"], "expected the --model_dir of a run"),
+    ],
+)
+def test_mistakes_take_one_line(call, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message) as caught:
+        call(*arguments, model_dir=tmp_path / "a")
+    assert "\n" not in str(caught.value)
+
+
+def test_starts_of_different_architectures_are_not_compared(call, tmp_path):
+    write_run(tmp_path / "other", stem="small", width="0.25")
+    with pytest.raises(UserError, match=r"--width=0.25, the first start has 0.125"):
+        call(f"--compare={tmp_path / 'other'}", model_dir=tmp_path / "a")
+
+
+def test_every_flag_has_help_of_its_own():
+    own = flags.FLAGS.get_key_flags_for_module(detect.__name__)
+    texts = [flag.help for flag in own]
+    assert len(set(texts)) == len(texts) > 40 and min(map(len, texts)) > 8
+    assert {"annotations", "canvas", "compare", "drop_at"} <= {flag.name for flag in own}

@@ -1,0 +1,163 @@
+"""`python -m mocotf.segment` on a few small images."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from absl import flags
+from absl.testing import flagsaver
+from PIL import Image
+
+from mocotf import segment
+from mocotf.cli import transfer
+from mocotf.errors import UserError
+from tests.saved_run import write_run
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+QUICK = ["--dataset=cutouts", "--train_images=8", "--test_images=4", "--crop_size=33", "--batch_size=4"]
+QUICK += ["--scales=0.5,1", "--head_channels=8", "--head_dilation=1", "--strategy=one_device"]
+QUICK += ["--steps=4", "--lr=0.01", "--drop_at=0.5", "--checkpoint_every=2", "--log_every=1"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(tmp_path_factory):
+    """Returns the folder of a run whose encoder is small."""
+    folder = tmp_path_factory.mktemp("pretrained") / "run"
+    write_run(folder, stem="small")
+    return folder
+
+
+@pytest.fixture
+def call(pretrained):
+    """Returns a function that runs the command's `main` in this process."""
+    saved = flagsaver.save_flag_values()
+
+    def call(*arguments, model_dir):
+        flags.FLAGS.unparse_flags()
+        for name in flags.FLAGS:
+            flags.FLAGS[name].unparse()
+        where = [f"--pretrained={pretrained}", f"--model_dir={model_dir}"]
+        flags.FLAGS(["command", "--json", *QUICK, *where, *arguments])
+        segment.main()
+
+    yield call
+    flagsaver.restore_flag_values(saved)
+
+
+def results(folder, name="results.json"):
+    return json.loads((folder / name).read_text())
+
+
+def variables(folder, step):
+    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"ckpt-{step}"))
+    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+
+
+def shown_in_tensorboard(folder):
+    """Returns the tags of curves and pictures."""
+    [path] = folder.glob("events.*")
+    events = tf.compat.v1.train.summary_iterator(str(path))
+    return {value.tag for event in events for value in event.summary.value}
+
+
+def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, tmp_path, capsys):
+    call("--evaluate_every=2", model_dir=tmp_path / "whole")
+    found = results(tmp_path / "whole")
+    assert set(found) >= {"segment_miou", "segment_pixel_accuracy"} and found["steps"] == 4
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
+    lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
+    assert [("miou" in json.loads(line)) for line in lines] == [False, True, False, True]
+    assert shown_in_tensorboard(tmp_path / "whole") >= {
+        "evaluation/mIoU", "evaluation/pixel_accuracy", "pretext/loss", "pictures/segment",
+    }  # fmt: skip
+    with Image.open(tmp_path / "whole" / "pictures" / "segment-4.jpg") as picture:
+        assert picture.size[0] > 1500
+
+    shutil.copytree(tmp_path / "whole", tmp_path / "cut")
+    for file in (tmp_path / "cut" / "checkpoints").glob("ckpt-4*"):
+        file.unlink()  # as if it had been killed after a checkpoint
+    call("--evaluate_every=2", model_dir=tmp_path / "cut")
+    assert "resuming" in capsys.readouterr().out
+    assert results(tmp_path / "cut") == found
+    whole, again = variables(tmp_path / "whole", 4), variables(tmp_path / "cut", 4)
+    assert {name.partition("/")[0] for name in whole} >= {"backbone", "head", "optimizer"}
+    for name, value in whole.items():
+        np.testing.assert_array_equal(value, again[name], err_msg=name)
+
+
+def test_a_comparison_is_a_table(call, pretrained, tmp_path, capsys):
+    call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
+    found = results(tmp_path / "a", "comparison.json")
+    assert list(found["starts"]) == ["random", str(pretrained)]
+    assert [len(trials) for trials in found["starts"].values()] == [2, 2]
+    table = (tmp_path / "a" / "comparison.md").read_text()
+    assert table.startswith("| start | mIoU | pixels |") and table in capsys.readouterr().out
+
+
+def test_layers_may_have_rates_of_their_own(call, pretrained, tmp_path):
+    call("--lr_scale=head:0,head.score:1", "--steps=1", model_dir=tmp_path / "a")
+    call("--lr=0", "--steps=1", model_dir=tmp_path / "b")
+    after, before = variables(tmp_path / "a", 1), variables(tmp_path / "b", 1)
+    moved = {name for name in before if not np.array_equal(after[name], before[name])}
+    assert {"head/head.score/kernel", "backbone/conv1/kernel"} < moved
+    assert "head/head.conv1/kernel" not in moved
+
+
+def test_a_folder_of_ones_own(call, tmp_path):
+    rng = np.random.default_rng(0)
+    for part in ("train", "val"):
+        for name in ("images", "masks"):
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+        for i in range(6):
+            size = 30 + i % 3, 41 - i  # all of different sizes
+            mask = rng.integers(0, 3, size).astype(np.uint8)
+            image = Image.fromarray(rng.integers(0, 256, (*size, 3)).astype(np.uint8))
+            image.save(tmp_path / "data" / part / "images" / f"{i}.jpg")
+            Image.fromarray(mask).save(tmp_path / "data" / part / "masks" / f"{i}.png")
+    where = "--dataset=folder", f"--data_dir={tmp_path / 'data'}"
+    call(*where, "--train_images=5", "--test_images=6", "--steps=2", model_dir=tmp_path / "a")
+    assert results(tmp_path / "a")["images"] == 5
+
+
+def test_the_recipe_is_the_papers(call):
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS(["segment", f"--flagfile={ROOT}/flags/voc_segmentation.cfg"])
+    F = flags.FLAGS
+    assert (F.steps, F.batch_size, F.crop_size, F.weight_decay) == (30000, 16, 513, 1e-4)
+    assert (F.head_channels, F.head_dilation, F.scales) == (256, 6, ["0.5", "2"])
+    rates = [transfer.make_schedule(91, 30000)(step) for step in (0, 20999, 21000, 26999, 27000)]
+    np.testing.assert_allclose(rates, [0.003, 0.003, 0.0003, 0.0003, 0.00003], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--dataset=voc"], "--data_dir is missing; expected VOCdevkit/VOC2012"),
+        (["--dataset=folder", "--data_dir=/nowhere"], "expected images/ and masks/"),
+        (["--dataset=imagenet2012"], "expected voc, folder, cutouts, or of tensorflow-datasets one of"),
+        (["--data_dir=x"], "which is embedded"),
+        (["--masks=x"], "--masks does nothing without --dataset=voc"),
+        (["--dataset=oxford_iiit_pet"], "--train_images with --dataset=oxford_iiit_pet"),
+        (["--scales=2,1"], "expected two numbers above 0, the smaller first"),
+        (["--scales=1"], "expected 2 numbers"),
+        (["--lr_scale=head"], "expected LAYER:FACTOR"),
+        (["--batch_size=16"], "there are only 8 images to train on"),
+        (["--pretrained=/nowhere"], "expected the --model_dir of a run"),
+    ],
+)
+def test_mistakes_take_one_line(call, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message) as caught:
+        call(*arguments, model_dir=tmp_path / "a")
+    assert "\n" not in str(caught.value)
+
+
+def test_every_flag_has_help_of_its_own():
+    own = flags.FLAGS.get_key_flags_for_module(segment.__name__)
+    texts = [flag.help for flag in own]
+    assert len(set(texts)) == len(texts) > 40 and min(map(len, texts)) > 8
+    assert {"crop_size", "scales", "compare", "drop_at"} <= {flag.name for flag in own}

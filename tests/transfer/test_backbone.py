@@ -1,0 +1,136 @@
+"""The backbone as a feature pyramid: the same features, other strides, statistics of all replicas."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.nn.resnet import resnet
+from mocotf.training.saved import open_run
+from mocotf.transfer.backbone import levels_of
+from mocotf.transfer.backbone import pyramid
+from mocotf.transfer.start import open_start
+from tests.saved_run import write_run
+
+
+def images(n=4, size=32, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, size, size, 3)).astype(np.float32)
+
+
+def small(stem="imagenet", arch="resnet10", **options):
+    return pyramid(resnet(arch, width=0.125, stem=stem), **options)
+
+
+def test_its_features_are_the_runs(tmp_path):
+    write_run(tmp_path / "run", stem="small")
+    start = open_start(str(tmp_path / "run"))
+    encoder = open_run(str(tmp_path / "run")).encoder()
+    x = images()
+    features = tf.reduce_mean(start.pyramid()(x), axis=[1, 2])
+    np.testing.assert_allclose(features, encoder.backbone(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("stem", "strides"),
+    [("imagenet", [4, 8, 16, 32]), ("small", [2, 4, 8, 16]), ("cifar", [1, 2, 4, 8])],
+)
+@pytest.mark.parametrize("arch", ["resnet10", "resnet50"])
+def test_levels_are_named_by_their_stride(stem, strides, arch):
+    model = small(stem, arch)
+    assert list(model.strides.values()) == strides
+    maps = keras.Model(model.input, model.pyramid_outputs)(images(1, 64))
+    assert {name: 64 // x.shape[1] for name, x in maps.items()} == {
+        f"P{int(np.log2(stride))}": stride for stride in strides
+    }
+
+
+@pytest.mark.parametrize("arch", ["resnet10", "resnet50"])
+def test_dilated_it_has_the_same_convolutions_further_apart(arch):
+    backbone = resnet(arch, width=0.125)
+    x = images(1, 128)
+    plain, dilated = pyramid(backbone), pyramid(backbone, dilated=True)
+    assert plain(x).shape[1:3] == (4, 4) and dilated(x).shape[1:3] == (8, 8)
+    assert dilated.strides["layer4"] == dilated.strides["layer3"] == 16
+    # Every other place of the shortcut, a 1×1 convolution, is the strided one's.
+    shortcut = "layer4.0.downsample.1"
+    maps = [keras.Model(m.input, m.get_layer(shortcut).output)(x)[0] for m in (plain, dilated)]
+    np.testing.assert_allclose(maps[0], maps[1][::2, ::2], atol=1e-5)
+    assert all(
+        layer.dilation_rate == (2, 2)
+        for layer in dilated.layers
+        if isinstance(layer, keras.layers.Conv2D)
+        and layer.name.startswith("layer4")
+        and layer.kernel_size == (3, 3)
+    )
+
+
+@pytest.mark.parametrize(
+    ("stem", "asked", "expected"),
+    [
+        ("imagenet", (None, None), (3, 7)),
+        ("small", (None, None), (3, 4)),
+        ("cifar", (None, None), (2, 3)),
+        ("small", (2, 4), (2, 4)),
+    ],
+)
+def test_levels_are_those_that_there_are(stem, asked, expected):
+    assert levels_of(small(stem), *asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("stem", "asked"), [("small", (3, 7)), ("imagenet", (1, 7)), ("cifar", (4, 5))]
+)
+def test_levels_that_a_stem_does_not_give_are_told(stem, asked):
+    with pytest.raises(UserError, match="the backbone has maps of levels") as caught:
+        levels_of(small(stem), *asked)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_random_start_depends_on_its_seed_only(tmp_path):
+    write_run(tmp_path / "run")
+    start = open_start(str(tmp_path / "run"), trained=False)
+    assert start.name == "random"
+    first, again, other = (start.pyramid(seed=s).get_layer("conv1").get_weights()[0] for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.01
+
+
+def test_a_run_of_another_architecture_is_told(tmp_path):
+    write_run(tmp_path / "run")
+    config = tmp_path / "run" / "flags.cfg"
+    for name, value in (("--width=0.125", "--width=0.25"), ("--arch=resnet10", "--arch=resnet18")):
+        text = config.read_text()
+        config.write_text(text.replace(name, value))
+        with pytest.raises(UserError, match="is of another architecture"):
+            open_start(str(tmp_path / "run")).pyramid()
+        config.write_text(text)
+
+
+def test_statistics_of_two_replicas_are_those_of_the_joint_batch(replicas):
+    x = images(8)
+    backbone = resnet("resnet10", width=0.125, stem="cifar")
+
+    def train(count):
+        strategy = replicas(count)
+        with strategy.scope():
+            model = pyramid(backbone)
+        shares = strategy.experimental_distribute_values_from_function(
+            lambda context: tf.constant(np.split(x, count)[context.replica_id_in_sync_group])
+        )
+
+        @tf.function(autograph=False)
+        def run(images):
+            y = strategy.run(lambda x: model(x, training=True), args=(images,))
+            return tf.concat(strategy.experimental_local_results(y), axis=0)
+
+        y = run(shares).numpy()
+        return y, {v.path: v.numpy() for v in model.variables}
+
+    (one, state), (two, other_state) = train(1), train(2)
+    np.testing.assert_allclose(two, one, atol=2e-5)
+    changed = 0
+    for name, value in state.items():
+        np.testing.assert_allclose(other_state[name], value, atol=1e-5, err_msg=name)
+        changed += "moving_mean" in name and np.abs(value).max() > 0
+    assert changed == 12  # conv1, 8 of blocks, 3 of shortcuts

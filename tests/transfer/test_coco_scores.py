@@ -1,0 +1,87 @@
+"""COCO's metrics on cases that can be counted by hand, and against pycocotools on its own files."""
+
+import numpy as np
+import pytest
+
+from mocotf.errors import UserError
+from mocotf.transfer.coco_scores import coco_scores
+
+BOX = [10.0, 20.0, 50.0, 80.0]  # y1, x1, y2, x2: 40 high, 60 wide
+
+
+def truth(*boxes, labels=None, hard=None):
+    labels = [0] * len(boxes) if labels is None else labels
+    hard = [False] * len(boxes) if hard is None else hard
+    return np.reshape(boxes, (-1, 4)), np.array(labels, int), np.array(hard, bool)
+
+
+def found(*boxes, scores=None, labels=None):
+    scores = [0.9 - 0.1 * i for i in range(len(boxes))] if scores is None else scores
+    labels = [0] * len(boxes) if labels is None else labels
+    return np.reshape(boxes, (-1, 4)), np.array(scores), np.array(labels, int)
+
+
+def shifted(pixels):
+    """Returns BOX moved to the right: its IoU with BOX is (60 - pixels) / (60 + pixels)."""
+    return [BOX[0], BOX[1] + pixels, BOX[2], BOX[3] + pixels]
+
+
+def test_the_very_boxes_are_perfect():
+    scores = coco_scores([truth(BOX)], [found(BOX)], 1)
+    assert (scores.ap, scores.ap50, scores.ap75) == pytest.approx((100, 100, 100))
+
+
+@pytest.mark.parametrize(
+    ("pixels", "ap", "ap50", "ap75"),
+    [
+        (5, 70, 100, 100),  # IoU .846: right at .5 … .8, 7 of 10 thresholds
+        (12, 40, 100, 0),  # .667: at .5 … .65
+        (25, 0, 0, 0),  # .412
+    ],
+)
+def test_what_is_shifted_is_right_at_some_thresholds(pixels, ap, ap50, ap75):
+    scores = coco_scores([truth(BOX)], [found(shifted(pixels))], 1)
+    assert (scores.ap, scores.ap50, scores.ap75) == pytest.approx((ap, ap50, ap75))
+
+
+def test_rows_and_columns_are_not_confused():
+    turned = [BOX[1], BOX[0], BOX[3], BOX[2]]
+    assert coco_scores([truth(BOX)], [found(turned)], 1).ap == 0
+
+
+def test_a_box_found_twice_and_a_box_missed():
+    far = [200.0, 200.0, 240.0, 260.0]
+    twice = coco_scores([truth(BOX, far)], [found(BOX, BOX, far)], 1)
+    # Precision 1 up to recall .5, then 2/3: of 101 recalls 51 and 50.
+    assert twice.ap50 == pytest.approx(100 * (51 + 50 * 2 / 3) / 101)
+    missed = coco_scores([truth(BOX, far)], [found(BOX)], 1)
+    assert missed.ap50 == pytest.approx(100 * 51 / 101)
+
+
+def test_classes_count_alike_and_absent_ones_not_at_all():
+    truths = [truth(BOX, BOX, labels=[0, 2])]
+    scores = coco_scores(truths, [found(BOX, BOX, labels=[0, 1])], 3)
+    np.testing.assert_allclose(scores.of_classes, [100, np.nan, 0])
+    assert scores.ap == pytest.approx(50)
+
+
+def test_a_hard_box_may_be_found_and_may_be_missed():
+    far = [200.0, 200.0, 240.0, 260.0]
+    truths = [truth(BOX, far, hard=[False, True])]
+    for detections in (found(BOX), found(far, BOX), found(BOX, far)):
+        assert coco_scores(truths, [detections], 1).ap == pytest.approx(100)
+
+
+def test_images_without_objects_or_detections():
+    truths = [truth(), truth(BOX), truth()]
+    assert coco_scores(truths, [found(), found(BOX), found()], 1).ap == pytest.approx(100)
+    wrong = coco_scores(truths, [found(BOX, scores=[0.99]), found(BOX), found()], 1)
+    assert wrong.ap == pytest.approx(50)  # half of what was found, at every recall
+    nothing = coco_scores(truths, [found()] * 3, 1)
+    assert (nothing.ap, nothing.of_classes.tolist()) == (0, [0])
+
+
+@pytest.mark.parametrize("truths", [[truth()], [truth(BOX, hard=[True])]])
+def test_nothing_to_find_is_told(truths):
+    with pytest.raises(UserError, match="no test image has a box to be found"):
+        coco_scores(truths, [found(BOX)], 1)

@@ -1,0 +1,249 @@
+"""Boxes as they come, and what is left of the bad ones; files of COCO's format; TFDS."""
+
+import collections
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from mocotf.data.source import Order
+from mocotf.errors import UserError
+from mocotf.transfer import coco
+from mocotf.transfer import tfds_scenes
+from mocotf.transfer.scenes import IndexedScenes
+from mocotf.transfer.scenes import Truth
+from mocotf.transfer.scenes import cutout_scenes
+
+SIDE = 40
+
+
+def truth(boxes, labels, skipped=None, **options):
+    skipped = collections.Counter() if skipped is None else skipped
+    return Truth(boxes, labels, 30, SIDE, 2, skipped=skipped, **options)
+
+
+def test_bad_boxes_are_cut_or_left_out_and_counted():
+    skipped = collections.Counter()
+    boxes = [
+        [1, 2, 5, 6],  # good
+        [-4, -4, 10, 99],  # crosses the border
+        [35, 2, 39, 6],  # below the image, 30 high
+        [5, 5, 5, 9],  # without height
+        [9, 9, 3, 12],  # upside down
+        [1, 2, 5, np.nan],
+        [1, 2, 5, 6],  # of no class
+    ]
+    found = truth(boxes, [0, 1, 0, 0, 0, 0, 2], skipped)
+    np.testing.assert_array_equal(found.boxes, [[1, 2, 5, 6], [0, 0, 10, SIDE]])
+    assert found.labels.tolist() == [0, 1] and found.hard.tolist() == [False, False]
+    assert +skipped == {"outside the image": 1, "without area": 3, "unknown class": 1}
+
+
+def test_no_boxes_are_none():
+    found = truth([], [])
+    assert found.boxes.shape == (0, 4) and found.labels.shape == found.hard.shape == (0,)
+
+
+def test_scenes_without_any_box_or_image_are_told():
+    images = np.zeros((2, 30, SIDE, 3), np.uint8)
+    good = (images, [truth([[1, 2, 5, 6]], [0]), truth([], [])])
+    with pytest.raises(UserError, match="none of 2 training images has a box"):
+        IndexedScenes("x", "ab", (images, [truth([], [])] * 2), good)
+    with pytest.raises(UserError, match="no image to measure on"):
+        IndexedScenes("x", "ab", good, (images[:0], []))
+
+
+def test_a_truth_belongs_to_its_image(caplog):
+    images = np.arange(3, dtype=np.uint8)[:, None, None, None] * np.ones((1, 30, SIDE, 3), np.uint8)
+    truths = [truth([[1, 2, 5, 6]] * i, [i % 2] * i) for i in range(3)]
+    scenes = IndexedScenes("x", "ab", (images[:2], truths[:2]), (images[2:], truths[2:]))
+    for i in range(3):
+        boxes, labels, _ = scenes.truth(i)
+        assert len(boxes) == i == int(scenes.load(i)[0, 0, 0]) and set(labels.numpy()) <= {i % 2}
+    assert [int(handle) for handle in scenes.tests()] == [2]
+    scenes.report()
+    assert "1 of 2 training images have no box" in caplog.text
+
+
+def test_the_embedded_scenes():
+    scenes = cutout_scenes(3, 2, 64)
+    assert (scenes.size, scenes.test_size, len(scenes.class_names)) == (3, 2, 10)
+    assert scenes.load(4).shape == (64, 64, 3) and not scenes.skipped
+    again = cutout_scenes(5, 2, 64)  # of more images the first are the same
+    np.testing.assert_array_equal(again.load(2), scenes.load(2))
+
+
+# ---- Files of COCO's format
+
+
+def content():
+    """Returns a file of two images and categories 7 and 3, with bad annotations among the good."""
+    boxes = [
+        (1, 3, [2, 4, 10, 6], 0),
+        (1, 7, [0, 0, 5, 5], 1),
+        (1, 9, [2, 4, 10, 6], 0),  # of no category
+        (2, 3, [100, 4, 10, 6], 0),  # outside
+        (5, 3, [2, 4, 10, 6], 0),  # of no image
+    ]
+    return {
+        "images": [{"id": i, "file_name": f"{i}.png", "height": 30, "width": SIDE} for i in (1, 2)],
+        "categories": [{"id": 7, "name": "dog"}, {"id": 3, "name": "cat"}],
+        "annotations": [
+            {"id": i, "image_id": image, "category_id": category, "bbox": box, "iscrowd": crowd}
+            for i, (image, category, box, crowd) in enumerate(boxes)
+        ],
+    }
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in (1, 2):
+        Image.fromarray(np.full((30, SIDE, 3), 100 * i, np.uint8)).save(tmp_path / f"{i}.png")
+    (tmp_path / "train.json").write_text(json.dumps(content()))
+    return tmp_path
+
+
+def read(folder, name="train.json", **options):
+    return coco.read(str(folder), str(folder / name), str(folder / "train.json"), **options)
+
+
+def test_a_coco_file(folder, caplog):
+    scenes = read(folder)
+    assert scenes.class_names == ("cat", "dog") and (scenes.size, scenes.test_size) == (2, 2)
+    boxes, labels, hard = (part.numpy().tolist() for part in scenes.truth(0))
+    assert boxes == [[4, 2, 10, 12], [0, 0, 5, 5]]  # y1, x1, y2, x2
+    assert labels == [0, 1] and hard == [False, True]
+    assert len(scenes.truth(1)[0]) == 0 and scenes.describe(1).numpy().endswith(b"2.png")
+    scenes.report()
+    for line in ("2 boxes: unknown class", "2 boxes: outside", "2 boxes: of an image that is not"):
+        assert f"skipped {line}" in caplog.text  # of both parts
+    assert "1 of 2 training images have no box" in caplog.text
+
+
+def test_of_a_coco_file_some_images(folder):
+    assert read(folder, test_images=1).test_size == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.pop("categories"), "is no file of COCO's format"),
+        (lambda c: c["annotations"][0].pop("bbox"), "is no file of COCO's format"),
+        (lambda c: c.update(categories=[]), "has no categories"),
+        (lambda c: c.update(annotations=[]), "none of 2 training images has a box"),
+        (lambda c: c["categories"].pop(), "expected the same in both"),
+        (lambda c: c["images"][1].update(file_name="3.png"), "1 of its 2 images are not in --data_dir"),
+    ],
+)
+def test_a_bad_coco_file_takes_one_line(folder, change, message):
+    changed = content()
+    change(changed)
+    (folder / "bad.json").write_text(json.dumps(changed))
+    with pytest.raises(UserError, match=message) as caught:
+        read(folder, "bad.json")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_what_is_no_json_takes_one_line(folder, text):
+    if text is not None:
+        (folder / "bad.json").write_text(text)
+    with pytest.raises(UserError, match="expected"):
+        read(folder, "bad.json")
+
+
+# ---- TFDS
+
+
+def prepare(data_dir, features, make, splits=("train", "validation", "test")):
+    """Prepares the TFDS data set tiny_scenes under `data_dir`; `make` is (number) → example."""
+    import tensorflow_datasets as tfds
+    from etils import epath
+
+    with tfds.core.registered.skip_registration():
+
+        class TinyScenes(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("1.0.0")
+            pkg_dir_path = epath.Path(data_dir)
+            __module__ = "tiny_scenes"  # as if written in a notebook: TFDS looks for no files beside it
+
+            def _info(self):
+                return self.dataset_info_from_configs(
+                    features=tfds.features.FeaturesDict(features(tfds))
+                )
+
+            def _split_generators(self, manager):
+                return {s: self._generate_examples(10 * i, 10 * i + 4) for i, s in enumerate(splits)}
+
+            def _generate_examples(self, first, last):
+                yield from ((number, make(number, tfds)) for number in range(first, last))
+
+    builder = TinyScenes(data_dir=str(data_dir))
+    builder.download_and_prepare(file_format="tfrecord")
+    return builder.data_dir
+
+
+def objects(tfds):
+    return {
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+        "objects": tfds.features.Sequence(
+            {
+                "bbox": tfds.features.BBoxFeature(),
+                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
+                "is_difficult": tfds.features.Tensor(shape=(), dtype=np.bool_),
+            }
+        ),
+    }
+
+
+def scene(number, tfds):
+    box = tfds.features.BBox(0.1, 0.2, 0.5, 1.0)
+    found = [{"bbox": box, "label": number % 2, "is_difficult": number % 3 == 0}] * (number % 4)
+    return {"image": np.full((20, 30, 3), number, np.uint8), "objects": found}
+
+
+def test_scenes_of_tfds(tmp_path):
+    scenes = tfds_scenes.TFDSScenes("tfds", str(prepare(tmp_path, objects, scene)))
+    assert (scenes.size, scenes.test_size, scenes.class_names) == (8, 4, ("cat", "dog"))
+    order = Order(seed=1, batch_size=4, steps_per_epoch=2)
+    numbers = []
+    for _, handle in scenes.draw(order).take(8):
+        boxes, labels, hard = scenes.truth(handle)
+        number = _level(scenes, handle)
+        assert len(boxes) == number % 4
+        np.testing.assert_allclose(boxes, np.tile([2, 6, 10, 30], (len(boxes), 1)), atol=1e-5)
+        assert set(labels.numpy()) <= {number % 2} and set(hard.numpy()) <= {number % 3 == 0}
+        numbers.append(number)
+    assert sorted(numbers) == [0, 1, 2, 3, 10, 11, 12, 13]  # train and validation
+    asked = [_level(scenes, handle) for handle in scenes.tests()]
+    assert sorted(asked) == [20, 21, 22, 23]
+    assert asked == [_level(scenes, handle) for handle in scenes.tests()]
+    rest = [int(key) for key, _ in scenes.draw(order, 1).take(4)]
+    assert rest == [int(key) for key, _ in scenes.draw(order).take(8)][4:]
+
+
+def test_scenes_of_several_data_sets_as_voc_has_them(tmp_path, monkeypatch):
+    prepare(tmp_path, objects, scene)
+    parts = [("tiny_scenes", ("train",)), ("tiny_scenes:1.0.0", ("validation",))]
+    monkeypatch.setitem(tfds_scenes.PARTS, "voc", (parts, ("tiny_scenes", ("test",))))
+    scenes = tfds_scenes.TFDSScenes("voc", str(tmp_path))
+    assert (scenes.size, scenes.test_size, scenes.hard_are_learned) == (8, 4, True)
+    drawn = scenes.draw(Order(seed=0, batch_size=8, steps_per_epoch=1)).take(8)
+    numbers = sorted(_level(scenes, handle) for _, handle in drawn)
+    assert numbers == [0, 1, 2, 3, 10, 11, 12, 13]
+
+
+def _level(scenes, handle):
+    return round(float(tf.reduce_mean(tf.cast(tf.io.decode_jpeg(scenes.load(handle)), tf.float32))))
+
+
+def test_tfds_without_boxes_is_told(tmp_path):
+    folder = prepare(
+        tmp_path,
+        lambda tfds: {"image": tfds.features.Image(shape=(None, None, 3))},
+        lambda number, tfds: {"image": np.zeros((4, 4, 3), np.uint8)},
+    )
+    with pytest.raises(UserError, match="expected image, and objects of bbox and label"):
+        tfds_scenes.TFDSScenes("tfds", str(folder))

@@ -1,0 +1,158 @@
+"""The papers' FCN on a backbone: where it looks, what it learns, and that replicas agree."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from mocotf.nn.resnet import resnet
+from mocotf.optim.sgd import SGD
+from mocotf.training.fit import fit
+from mocotf.transfer.backbone import pyramid
+from mocotf.transfer.segmenter import IGNORED
+from mocotf.transfer.segmenter import Segmenter
+
+
+def segmenter(strategy=None, *, lr=0.05, classes=4, stem="cifar", **options):
+    with (strategy or tf.distribute.get_strategy()).scope():
+        keras.utils.set_random_seed(0)
+        backbone = pyramid(resnet("resnet10", width=0.125, stem=stem), dilated=True)
+        model = Segmenter(backbone, classes, **({"channels": 8, "dilation": 2} | options))
+        sgd = SGD(lr, momentum=0.9, weight_decay=0.01)
+        model.compile(optimizer=sgd, auto_scale_loss=False)
+        sgd.build(model.theta)
+    return model
+
+
+def batches(seed=0, steps=4, n=4, size=17):
+    """Images whose pixels are brighter the higher their class, with ignored ones."""
+    rng = np.random.default_rng(seed)
+    masks = rng.integers(0, 4, (steps, n, 3, 3)).repeat(6, axis=2).repeat(6, axis=3)[..., :size, :size]
+    images = rng.normal(masks[..., None], 0.3, (*masks.shape, 3)).astype(np.float32)
+    masks[:, 0, :5] = IGNORED  # more of them on one replica than on the other
+    return images, masks.astype(np.uint8)
+
+
+def train(model, steps=4):
+    dataset = tf.data.Dataset.from_tensor_slices(batches()).repeat()
+    fit(model, lambda step: dataset.skip(step), steps_per_epoch=4, total_steps=steps, callbacks=[])
+    return model
+
+
+@pytest.mark.parametrize(("stem", "stride"), [("imagenet", 16), ("small", 8), ("cifar", 4)])
+def test_the_map_is_as_fine_as_the_stem_makes_it_and_the_answer_as_the_image(stem, stride):
+    model = segmenter(stem=stem)
+    assert model.stride == stride
+    for height, width in ((33, 49), (30, 47)):
+        images = tf.random.normal([2, height, width, 3])
+        assert model(images).shape == (2, height, width, 4)
+        found = model.classify(images)
+        assert found.shape == (2, height, width) and found.dtype == tf.uint8
+
+
+def test_its_head_is_the_papers():
+    model = segmenter(channels=256, dilation=6)
+    convs = [layer for layer in model.head.layers if isinstance(layer, keras.layers.Conv2D)]
+    shapes = [(c.kernel_size, c.filters, c.dilation_rate, c.strides, c.use_bias) for c in convs]
+    assert shapes[:2] == [((3, 3), 256, (6, 6), (1, 1), False)] * 2
+    assert shapes[2] == ((1, 1), 4, (1, 1), (1, 1), True)
+    norms = [layer for layer in model.head.layers if "head.bn" in layer.name]
+    assert len(norms) == 2 and all(layer.synchronized for layer in norms)
+
+
+def test_the_head_looks_as_far_as_its_dilation_says():
+    head = segmenter(dilation=6).head
+    features = tf.Variable(tf.random.normal([1, 31, 31, head.input.shape[-1]]))
+    with tf.GradientTape() as tape:
+        score = tf.reduce_sum(head(features)[0, 15, 15])
+    seen = np.any(tape.gradient(score, features)[0].numpy() != 0, axis=-1)
+    assert np.flatnonzero(seen.any(axis=1)).tolist() == [3, 9, 15, 21, 27]
+    assert np.flatnonzero(seen.any(axis=0)).tolist() == [3, 9, 15, 21, 27]
+
+
+def test_the_head_is_what_pytorch_computes():
+    head = segmenter().head
+    rng = np.random.default_rng(0)
+    for variable in head.variables:
+        variable.assign(rng.uniform(0.1, 1, variable.shape))
+    features = rng.normal(size=(2, 9, 9, head.input.shape[-1])).astype(np.float32)
+    x = torch.tensor(features).permute(0, 3, 1, 2)
+    for i in (1, 2):
+        kernel = head.get_layer(f"head.conv{i}").kernel.numpy().transpose(3, 2, 0, 1)
+        x = torch.nn.functional.conv2d(x, torch.tensor(kernel), padding=2, dilation=2)
+        gamma, beta, mean, variance = (
+            torch.tensor(v.numpy()) for v in head.get_layer(f"head.bn{i}").variables
+        )
+        x = torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, eps=1e-5).relu()
+    kernel, bias = (torch.tensor(v.numpy()) for v in head.get_layer("head.score").variables)
+    expected = torch.nn.functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias).permute(0, 2, 3, 1)
+    np.testing.assert_allclose(head(features), expected, rtol=1e-4)
+
+
+def test_scores_lie_where_the_places_of_the_map_look(monkeypatch):
+    """A map that says where its places look: the answer must say where each pixel is."""
+    model = segmenter(stem="small", classes=2)
+    places = tf.stack(tf.meshgrid(tf.range(4.0), tf.range(5.0), indexing="ij"), axis=-1)[None]
+    monkeypatch.setattr(model, "head", lambda features, training: model.stride * places)
+    scores = model(tf.zeros([1, 25, 31, 3]))  # as if of 25 × 33
+    expected = np.stack(np.mgrid[:25, :31], axis=-1)[None]
+    np.testing.assert_allclose(scores, expected, atol=1e-4)
+
+
+def test_a_place_of_the_map_looks_around_its_pixel():
+    model = segmenter(stem="small")
+    images = tf.Variable(tf.random.normal([1, 161, 161, 3]))
+    with tf.GradientTape() as tape:
+        seen = tf.reduce_sum(model.backbone(images)[0, 10, 10])  # of 21 × 21
+    rows, columns = np.nonzero(np.any(tape.gradient(seen, images)[0].numpy() != 0, axis=-1))
+    assert (rows.min() + rows.max()) / 2 == (columns.min() + columns.max()) / 2 == 80
+
+
+def test_the_loss_is_the_mean_over_pixels_that_are_not_ignored():
+    model = segmenter()
+    images, masks = (part[0] for part in batches())
+    scores = model(images, training=True).numpy().reshape(-1, 4)
+    expected = torch.nn.functional.cross_entropy(
+        torch.tensor(scores), torch.tensor(masks.reshape(-1).astype(np.int64)), ignore_index=IGNORED
+    )
+    logs = segmenter().train_step((tf.constant(images), tf.constant(masks)))
+    assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_a_batch_of_ignored_pixels_teaches_nothing_and_breaks_nothing():
+    model = segmenter()
+    images, masks = (tf.constant(part[0]) for part in batches())
+    logs = model.train_step((images, tf.fill(masks.shape, tf.constant(IGNORED, tf.uint8))))
+    assert float(logs["loss"]) == 0 and float(logs["gradient_norm"]) == 0
+
+
+def test_all_layers_learn():
+    model = segmenter()
+    before = {v.path: v.numpy() for v in [*model.backbone.variables, *model.head.variables]}
+    train(model)
+    for variable in [*model.backbone.variables, *model.head.variables]:
+        assert not np.array_equal(before[variable.path], variable.numpy()), variable.path
+
+
+def test_brightness_is_learned():
+    model = train(segmenter(), steps=60)
+    images, masks = (part[0] for part in batches())
+    found = model.classify(images).numpy()
+    assert np.mean((found == masks)[masks != IGNORED]) > 0.6
+
+
+def test_two_replicas_do_what_one_does_with_the_joint_batch(replicas):
+    """Statistics of batch norm, the loss and its gradients are those of all pixels together."""
+    one, two = (train(segmenter(replicas(n)), steps=3) for n in (1, 2))
+    for a, b in zip(one.backbone.variables, two.backbone.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4, err_msg=a.path)
+    for a, b in zip(one.head.variables, two.head.variables, strict=True):
+        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4, err_msg=a.path)
+
+
+def test_names_of_variables_are_different():
+    """Checkpoints know the optimizer's variables by them."""
+    model = segmenter()
+    names = [v.path for v in model.optimizer.variables]
+    assert len(names) == len(set(names))
