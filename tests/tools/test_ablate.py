@@ -306,7 +306,9 @@ def test_a_grid_is_run_collected_and_resumed(tmp_path):
     assert process.returncode == 1, err
     assert text.startswith("3 runs, 0 of them done")
     assert re.search(
-        r"^\d/3  g: bad, seed 3: failed with exit code 1, \d+ s; the end of .*bad", text, re.M
+        r"^\d/3  g: bad, seed 3: failed with exit code 1, \d+ s; the end of .*/batch_size=30_",
+        text,
+        re.M,
     )
     assert "    error: --batch_size=30: expected a multiple of 4" in text
     found = json.loads(text.splitlines()[-1])

@@ -18,7 +18,7 @@ STYLE = (
     ".level { paint-order: stroke; stroke: #fff; stroke-width: 3px; }"
 )
 BINS = 25  # points of a curve of acc1, each the mean of the records in its share of the run
-LETTER, LINE = 6.2, 17  # width of a letter of the legend, about, and height of its lines; pixels
+LETTER, LINE = 5.7, 17  # width of a letter of the legend, about, and height of its lines; pixels
 
 
 def figures_of(group, runs):
@@ -110,17 +110,16 @@ def svg_file(title, chart, series):
 
 def _legend(series):
     """Returns the elements of the names of curves beside their lines, and how high they are."""
-    parts, x, y = [], 12, 37
-    for one in series:
-        width = 30 + LETTER * len(one.name) + 16
-        if x > 12 and x + width > WIDTH:
-            x, y = 12, y + LINE
+    column = 36 + LETTER * max(len(one.name) for one in series)
+    columns = max(1, int((WIDTH - 24) // column))
+    parts = []
+    for i, one in enumerate(series):
+        x, y = 12 + i % columns * column, 37 + i // columns * LINE
         line = {"stroke": one.colour, "stroke_width": 2.5}
         line["stroke_dasharray"] = "6 4" if one.dashed else None
         parts.append(element("line", x1=x, y1=y - 4, x2=x + 22, y2=y - 4, **line))
         parts.append(element("text", one.name, x=x + 28, y=y, class_="legend"))
-        x += width
-    return parts, y - 37 + LINE + 4
+    return parts, -(-len(series) // columns) * LINE + 4
 
 
 def _binned(values, bins):
