@@ -18,7 +18,7 @@ STYLE = (
     ".level { paint-order: stroke; stroke: #fff; stroke-width: 3px; }"
 )
 BINS = 25  # points of a curve of acc1, each the mean of the records in its share of the run
-LETTER, LINE = 5.7, 17  # width of a letter of the legend, about, and height of its lines; pixels
+LETTER, LINE = 6.6, 17  # width of a letter of the legend, about, and height of its lines; pixels
 
 
 def figures_of(group, runs):
