@@ -110,8 +110,9 @@ def svg_file(title, chart, series):
 
 def _legend(series):
     """Returns the elements of the names of curves beside their lines, and how high they are."""
-    column = 36 + LETTER * max(len(one.name) for one in series)
-    columns = max(1, int((WIDTH - 24) // column))
+    needed = 36 + LETTER * max(len(one.name) for one in series)
+    columns = min(3, max(1, int((WIDTH - 24) // needed)))
+    column = (WIDTH - 24) / columns
     parts = []
     for i, one in enumerate(series):
         x, y = 12 + i % columns * column, 37 + i // columns * LINE
