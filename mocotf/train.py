@@ -162,7 +162,7 @@ def main():
                 views, *_ = model.unpack(batch)
                 show_views(run_dir, views, augmentation)
             records.write({"step": 0, "epoch": 0} | baselines(monitor, measure_knn))
-        alarms = Alarms(total_steps, model.steps_to_fill(FLAGS.batch_size))
+        alarms = Alarms(total_steps, model.steps_to_fill(FLAGS.batch_size), model.CURES)
         return Desk(records, checkpoints, alarms, measure_knn)
 
     # ---- Train
@@ -273,9 +273,10 @@ def guard(bad_images, workers=1):
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
+        parts = f"--grad_accum_steps={2 * FLAGS.grad_accum_steps}"
         raise UserError(
             f"--batch_size={FLAGS.batch_size}: does not fit the device's memory; try a smaller one, "
-            f"--grad_accum_steps={2 * FLAGS.grad_accum_steps} or --precision=mixed_bfloat16"
+            f"{parts if FLAGS.mechanism == 'moco' else '--remat'} or --precision=mixed_bfloat16"
         ) from error
     except tf.errors.OpError as error:
         if bad_images.too_many:

@@ -3,6 +3,7 @@
 import logging
 import os
 
+import tensorflow as tf
 from absl import flags
 
 from mocotf.cli import values
@@ -52,6 +53,7 @@ flags.DEFINE_float(
     lower_bound=0,
 )
 
+CONTAINER = "/sys/fs/cgroup/memory.max"
 WITH_BANK = ("memory_bank", "npid")
 OWN = {
     "bank_m": WITH_BANK,
@@ -74,7 +76,8 @@ def check():
     """Holds the flags against each other.
 
     Raises:
-        UserError: one does nothing with this mechanism.
+        UserError: one that is for other mechanisms was changed. --moco_k, --moco_m and --bn_splits
+            may be, for a recipe to be taken to another mechanism by one flag.
     """
     for flag, mechanisms in OWN.items():
         if values.changed(flag) and FLAGS.mechanism not in mechanisms:
@@ -127,20 +130,26 @@ def check_source(source, replicas):
             f"{source.size} images they are drawn from; expected at most that; try "
             f"--moco_k={max(1, source.size // 4)}"
         )
-    shards = replicas if FLAGS.shard_bank else 1
-    kept, needed = memory_needed(source.size, FLAGS.moco_dim, FLAGS.bank_dtype, shards)
+    on_host = not tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
+    copies = (1 if FLAGS.shard_bank else replicas) if on_host else 0
+    whole, needed = memory_needed(source.size, FLAGS.moco_dim, FLAGS.bank_dtype, copies)
     what = f"a bank of {source.size} x {FLAGS.moco_dim} numbers ({FLAGS.bank_dtype})"
     there = _host_memory()
     if needed > there:
         raise UserError(
-            f"--mechanism={FLAGS.mechanism}: {what} takes {kept / 1e9:.1f} GB a replica, and "
-            f"{needed / 1e9:.1f} while it is made; this host has {there / 1e9:.1f}; try "
+            f"--mechanism={FLAGS.mechanism}: {what} takes {whole / 1e9:.1f} GB, and all that the host "
+            f"holds while it is made and saved {needed / 1e9:.1f}; it has {there / 1e9:.1f}; try "
             "--bank_dtype=bfloat16, --shard_bank or a smaller --moco_dim"
         )
-    if kept > 1e9:
-        log.warning("%s takes %.1f GB on each replica", what, kept / 1e9)
+    if whole > 1e9:
+        shared = "shared by all replicas" if FLAGS.shard_bank else "on each replica"
+        log.warning("%s takes %.1f GB, %s", what, whole / 1e9, shared)
 
 
 def _host_memory():
-    """Returns the bytes of memory that this host has."""
-    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Returns the bytes of memory that this host has, or its container may use."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    if os.path.exists(CONTAINER):
+        with open(CONTAINER, encoding="utf-8") as file:
+            limits += [int(text) for text in [file.read().strip()] if text.isdigit()]
+    return min(limits)

@@ -62,7 +62,7 @@ flags.DEFINE_integer(
 flags.DEFINE_float(
     "moco_m",
     0.999,
-    "Momentum m of the key encoder: theta_k <- m theta_k + (1 - m) theta_q each step.",
+    "Momentum m of the key encoder: theta_k <- m theta_k + (1 - m) theta_q each step of moco.",
     0,
     1,
 )
@@ -164,7 +164,7 @@ flags.DEFINE_bool(
 NEUTRAL = fit_flags.NEUTRAL | {"remat", "check_replicas_every", "worker_timeout"}
 NEUTRAL |= {"on_nan", "max_skipped_batches"}
 NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
-NEUTRAL |= {"max_bad_images", "data_service"}
+NEUTRAL |= {"max_bad_images", "data_service", "shard_bank"}
 # Flags that say where a run is, not what it is; they are not saved.
 PLACES = fit_flags.PLACES | {"workers", "worker_index", "tpu"}
 # Flags that are lists of numbers, and how many.

@@ -72,7 +72,18 @@ MAP = (
     "Held-out images, coloured by class; point at one for its name. Those with a dark edge are of "
     "another class by the vote of their neighbours."
 )
-SHOWN = ("arch", "dataset", "image_size", "batch_size", "lr", "moco_k", "moco_m", "moco_t", "seed")
+SHOWN = (
+    "mechanism",
+    "arch",
+    "dataset",
+    "image_size",
+    "batch_size",
+    "lr",
+    "moco_k",
+    "moco_m",
+    "moco_t",
+    "seed",
+)
 
 
 def make_page(runs, sheets, galleries, maps, made):

@@ -39,6 +39,10 @@ class Bank(tf.Module):
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
             name="entries",
         )
+        # A variable begins alike on all replicas, but shards are of different images.
+        for shard, part in enumerate(self.entries.values if self.sharded else []):
+            noise = tf.random.stateless_normal([self.rows + 1, C], seed=[seed, N + shard])
+            part.assign(tf.cast(tf.math.l2_normalize(noise, axis=1), dtype))
 
     @property
     def variable(self):
@@ -66,7 +70,7 @@ class Bank(tf.Module):
         """Moves the entries of images `rows` `[n]` towards what they are encoded to now, `f` `[n, C]`,
         on all replicas; of an image that comes twice the first one counts."""
         rows, f = all_gather(rows), all_gather(f)
-        first = tf.argmax(tf.cast(rows[:, None] == rows, tf.int8), axis=1)
+        first = tf.argmax(rows[:, None] == rows, axis=1)
         own, _ = self._place(rows)
         v = self.m * self._gather(own) + (1 - self.m) * tf.gather(f, first)
         v = tf.cast(tf.math.l2_normalize(v, axis=1), self.entries.dtype)
@@ -110,11 +114,10 @@ class Shards:
             part.scatter_nd_update(tf.range(len(own))[:, None], own)
 
 
-def memory_needed(N, C, dtype, replicas=1):
-    """Returns the bytes that a `Bank` takes on a replica, and those that it takes while it is made."""
-    numbers = -(-N // replicas) * C
-    kept = numbers * tf.as_dtype(dtype).size
-    return kept, kept + 2 * numbers * tf.float32.size
+def memory_needed(N, C, dtype, copies):
+    """Returns the bytes of a `Bank`, and those of so many copies while one is made or saved."""
+    whole = N * C * tf.as_dtype(dtype).size
+    return whole, copies * whole + 2 * N * C * tf.float32.size
 
 
 def draw_rows(seed, step, shape, N):

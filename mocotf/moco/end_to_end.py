@@ -31,6 +31,8 @@ class EndToEnd(Mechanism):
         UserError: there are no negatives; or as `check_shuffle` has it.
     """
 
+    CURES = Mechanism.CURES | {"chance": "--lr and at the views in TensorBoard"}
+
     def __init__(self, query_encoder, key_encoder, *, N, symmetric=False, shuffle="gather", **more):
         super().__init__(query_encoder, key_encoder, name="end_to_end", **more)
         check_shuffle(shuffle, symmetric)

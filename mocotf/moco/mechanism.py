@@ -1,6 +1,7 @@
 """What all mechanisms share that learn to tell an image's key from those of others."""
 
 import math
+import types
 
 import tensorflow as tf
 
@@ -29,10 +30,18 @@ class Mechanism(Trainer):
     Attributes:
         VIEWS: of an image, that a step takes.
         INDEXED: whether batches tell the images' indices in the data set.
+        CURES: see `Alarms`.
     """
 
     VIEWS = 2
     INDEXED = False
+    CURES = types.MappingProxyType(
+        {
+            "leak": "for a leak through batch norm (--shuffle_bn, --bn_splits) and whether the two "
+            "views differ at all",
+            "chance": "--lr, --moco_m (too small?) and at the views in TensorBoard",
+        }
+    )
 
     def __init__(
         self, query_encoder, key_encoder=None, *, T, seed=0, augment=None, probe=None, name=None

@@ -1,5 +1,7 @@
 """The memory bank mechanism (arXiv 1911.05722, Figure 2b): keys are what images were encoded to."""
 
+import types
+
 import tensorflow as tf
 
 from mocotf.moco.bank import draw_rows
@@ -26,6 +28,8 @@ class MemoryBank(Mechanism):
 
     VIEWS = 1
     INDEXED = True
+    # Keys are an epoch old: for long the loss is above chance while the features become better.
+    CURES = types.MappingProxyType({})
 
     def __init__(self, query_encoder, *, bank, K, **more):
         super().__init__(query_encoder, name="memory_bank", **more)

@@ -16,11 +16,14 @@ class Alarms:
     Args:
         total_steps: of the run.
         steps_to_fill: in which the queue is filled by keys; until then negatives are noise.
+        cures: what is to be looked at where there is a "leak", and where the loss stays that of
+            "chance"; a mechanism of which one of these says nothing has none.
     """
 
-    def __init__(self, total_steps, steps_to_fill):
+    def __init__(self, total_steps, steps_to_fill, cures):
         self._total_steps = total_steps
         self._steps_to_fill = steps_to_fill
+        self._cures = cures
         self._raised = set()
 
     def look(self, record):
@@ -35,20 +38,19 @@ class Alarms:
                 f"{record['feature_std']:.3g}, healthy near 1): the encoder collapses; look at --lr, "
                 "--moco_t and at the views in TensorBoard",
             )
-        if record["acc1"] > LEAK and step < self._total_steps / 10:
+        early = step < self._total_steps / 10
+        if "leak" in self._cures and record["acc1"] > LEAK and early:
             self._warn(
                 "leak",
                 f"step {step}: acc1 {record['acc1']:.1f} % so early: the pretext task is too easy; "
-                "look for a leak through batch norm (--shuffle_bn, --bn_splits) and whether the two "
-                "views differ at all",
+                f"look {self._cures['leak']}",
             )
         waited = step > max(PATIENCE, 3 * self._steps_to_fill)
-        if waited and record["loss"] > AT_CHANCE * record["chance"]:
+        if "chance" in self._cures and waited and record["loss"] > AT_CHANCE * record["chance"]:
             self._warn(
                 "chance",
                 f"step {step}: the loss, {record['loss']:.3f}, is still that of chance, "
-                f"{record['chance']:.3f}: nothing is learned; look at --lr, --moco_m (too small?) and "
-                "at the views in TensorBoard",
+                f"{record['chance']:.3f}: nothing is learned; look at {self._cures['chance']}",
             )
 
     def _warn(self, kind, message):

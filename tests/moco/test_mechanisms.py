@@ -133,6 +133,7 @@ def test_a_bank_keeps_what_is_written_and_moves_by_its_momentum(replicas, dtype,
     with strategy.scope():
         bank = Bank(9, 4, m=0.25, seed=0, dtype=tf.as_dtype(dtype), replicas=2 if sharded else 1)
     start = bank.variable.numpy().astype(np.float32)
+    assert len(np.unique(start, axis=0)) == 9  # shards too begin each with rows of their own
     rows = tf.constant([[8, 0, 8], [5, 4, 1]], tf.int64)  # image 8 twice: the first counts
     f = tf.math.l2_normalize(tf.random.stateless_normal([2, 3, 4], [1, 2]), axis=-1)
 
@@ -158,8 +159,8 @@ def test_a_bank_keeps_what_is_written_and_moves_by_its_momentum(replicas, dtype,
 
 
 def test_the_memory_of_a_bank_is_stated():
-    assert memory_needed(1_281_167, 128, "float32")[0] == 655_957_504
-    assert memory_needed(1_281_167, 128, "bfloat16", replicas=8)[0] == 20_498_688 * 2
+    whole, needed = memory_needed(1_281_167, 128, "bfloat16", copies=2)
+    assert whole == 327_978_752 and needed == 2 * whole + 2 * 655_957_504
 
 
 def test_draws_are_uniform_and_new_each_step():
