@@ -16,7 +16,7 @@ import os
 
 from absl import flags
 
-from mocotf.cli import task
+from mocotf.cli import pretrained_flags
 from mocotf.cli import transfer
 from mocotf.cli import values
 from mocotf.errors import UserError
@@ -157,4 +157,4 @@ def check_data():
 if __name__ == "__main__":
     FLAGS["dataset"].help = DATASETS
     FLAGS["data_dir"].help = DATA_DIR
-    task.run_command(main, {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000})
+    pretrained_flags.run_command(main, {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000})

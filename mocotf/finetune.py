@@ -12,6 +12,7 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 from absl import flags
 
 from mocotf.cli import layer_flags
+from mocotf.cli import pretrained_flags
 from mocotf.cli import supervised
 from mocotf.cli import task
 from mocotf.errors import UserError
@@ -30,4 +31,4 @@ def main():
 
 
 if __name__ == "__main__":
-    task.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": ["60", "80"]})
+    pretrained_flags.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": ["60", "80"]})

@@ -13,6 +13,7 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 import tensorflow as tf
 from absl import flags
 
+from mocotf.cli import pretrained_flags
 from mocotf.cli import supervised
 from mocotf.cli import task as tasks
 from mocotf.cli import values
@@ -102,7 +103,7 @@ def choose(features, labels, task, strengths):
 
 
 if __name__ == "__main__":
-    tasks.run_command(
+    pretrained_flags.run_command(
         main,
         {
             "lr": 30.0,

@@ -15,7 +15,7 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 # isort: split
 from absl import flags
 
-from mocotf.cli import task
+from mocotf.cli import pretrained_flags
 from mocotf.cli import transfer
 from mocotf.cli import values
 from mocotf.errors import UserError
@@ -130,7 +130,7 @@ def check_data(name):
 if __name__ == "__main__":
     FLAGS["dataset"].help = DATASETS
     FLAGS["data_dir"].help = DATA_DIR
-    task.run_command(
+    pretrained_flags.run_command(
         main,
         {"dataset": "voc", "batch_size": 16, "lr": 0.003, "steps": 30000, "drop_at": ["0.7", "0.9"]},
     )

@@ -5,10 +5,10 @@ import hashlib
 
 from absl import flags
 
-from mocotf.cli import command
 from mocotf.cli import data_flags
 from mocotf.cli import encoder_flags
 from mocotf.cli import fit_flags
+from mocotf.cli import pretrained_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import LABELS
 from mocotf.data.labelled import Labelled
@@ -23,10 +23,8 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(data_flags)
 flags.adopt_module_key_flags(encoder_flags)
 flags.adopt_module_key_flags(fit_flags)
+flags.adopt_module_key_flags(pretrained_flags)
 
-flags.DEFINE_string(
-    "pretrained", None, "Run whose encoder is taken: a run directory, or a checkpoint, ckpt-STEP."
-)
 flags.DEFINE_float(
     "label_fraction",
     1.0,
@@ -113,13 +111,3 @@ class Task:
         with open(f"{self.run.checkpoint}.index", "rb") as file:
             digest = hashlib.sha256(file.read()).hexdigest()[:16]
         return {"images": self.labelled.size, "classes": self.labelled.classes, "encoder": digest}
-
-
-def run_command(main, defaults):
-    """Runs a command of this kind, with defaults of its own for the shared flags."""
-    for flag, value in defaults.items():
-        FLAGS.set_default(flag, value)
-    flags.register_validator(
-        "pretrained", bool, "expected the --model_dir of a run, such as --pretrained=runs/v2"
-    )
-    command.run(main)

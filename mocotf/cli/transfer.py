@@ -13,9 +13,8 @@ from mocotf.cli import data_flags
 from mocotf.cli import encoder_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import layer_flags
-from mocotf.cli import task  # noqa: F401  (it defines --pretrained)
+from mocotf.cli import pretrained_flags
 from mocotf.cli import values
-from mocotf.data.bad_images import BadImages
 from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.evaluation import ledger
@@ -44,7 +43,8 @@ FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(encoder_flags)
 flags.adopt_module_key_flags(fit_flags)
 flags.adopt_module_key_flags(layer_flags)
-for _name in ("pretrained", "dataset", "data_dir", "max_bad_images"):
+flags.adopt_module_key_flags(pretrained_flags)
+for _name in ("dataset", "data_dir", "max_bad_images"):
     flags.declare_key_flag(_name)
 del data_flags
 
@@ -69,15 +69,25 @@ flags.DEFINE_list("seeds", ["0"], "With --compare: seeds, of each of which every
 flags.DEFINE_integer(
     "train_images",
     None,
-    "Labelled images to train on: so many are chosen, always the same; of cutouts, composed.",
+    "Labelled images to train on: so many are chosen, always the same; of cutouts, composed. Default: "
+    "all; of cutouts 64.",
     lower_bound=1,
 )
 flags.DEFINE_integer(
-    "test_images", None, "Images to measure on, chosen likewise. Default: all.", lower_bound=1
+    "test_images",
+    None,
+    "Images to measure on, chosen likewise. Default: all; of cutouts 128.",
+    lower_bound=1,
 )
 
 # Flags that change what is shown or kept, not what is computed; the start is told by its weights.
 NEUTRAL = fit_flags.NEUTRAL | {"evaluate_every", "max_bad_images", "pretrained"}
+# Flags of all commands that train or read images, which do nothing here; with what to give instead.
+IDLE = {
+    "epochs": "give --steps",
+    "host_ops": "drop it",
+    "num_images": "for a part of the images give --train_images",
+}
 # Flags of what goes on beside a run: a comparison, what a trained model is handed on as.
 BESIDE = {"compare", "seeds", "saved_model"}
 
@@ -92,7 +102,9 @@ def run(job_of, module):
     if not FLAGS.model_dir:
         raise UserError("--model_dir is missing; expected a folder, such as --model_dir=runs/transfer")
     fit_flags.check()
+    check_idle()
     check_schedule()
+    check_comparison()
     configure_host(FLAGS.intra_op_threads, FLAGS.inter_op_threads)
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
     if FLAGS.batch_size % strategy.num_replicas_in_sync:
@@ -111,7 +123,11 @@ def compare(job_of, module, strategy):
     seeds = [int(s) for s in values.numbers("seeds")]
     paths = [path for path in FLAGS.compare if path != RANDOM]
     starts = [open_start(FLAGS.pretrained, trained=False)]
-    starts += [open_start(path) for path in dict.fromkeys([FLAGS.pretrained, *paths])]
+    # One run, however its path is written, is one start.
+    different = {}
+    for path in [FLAGS.pretrained, *paths]:
+        different.setdefault(os.path.realpath(path), path)
+    starts += [open_start(path) for path in different.values()]
     check_alike(starts)
     job = job_of()
     rows = {start.name: [] for start in starts}
@@ -150,7 +166,7 @@ def train(job, start, model_dir, strategy, module):
             f"at least one batch; try --batch_size={job.size}"
         )
     steps_per_epoch = job.size // FLAGS.batch_size
-    total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
+    total_steps = FLAGS.steps
     resolved = values.resolved(module, fit_flags.PLACES | BESIDE)
     resolved["untrained"] = str(not start.trained).lower()
     resolved["pretrained"] = start.name if start.trained else start.run.path
@@ -192,8 +208,10 @@ def train(job, start, model_dir, strategy, module):
 
     # ---- Train
     def measure(step):
-        keep_picture(run_dir, job.name, step, job.picture(model, start.view))
-        return job.measure(model, start.view)
+        measured = job.measure(model, start.view)
+        if (picture := job.picture(model, start.view)) is not None:
+            keep_picture(run_dir, job.name, step, picture)
+        return measured
 
     plan = Plan(
         total_steps=total_steps,
@@ -252,6 +270,17 @@ def digest(start):
         return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
+def check_idle():
+    """Refuses flags that other commands have and that would do nothing here.
+
+    Raises:
+        UserError: one is given.
+    """
+    for flag, instead in IDLE.items():
+        if values.changed(flag):
+            raise UserError(f"--{flag} does nothing here: {instead}")
+
+
 def check_schedule():
     """Holds the flags of the learning rate against each other.
 
@@ -259,14 +288,36 @@ def check_schedule():
         UserError: they contradict each other.
     """
     layer_flags.lr_scales()
+    if FLAGS["drop_at"].using_default_value and any(
+        map(values.changed, ("cos", "exp_steps", "schedule"))
+    ):
+        FLAGS.drop_at = []
     drops = values.numbers("drop_at") if FLAGS.drop_at else ()
-    for other in ("cos", "exp_steps", "schedule", "warmup_epochs") if drops else ():
+    for other in ("cos", "exp_steps", "schedule", "warmup_epochs", "lr_scaling") if drops else ():
         if values.changed(other):
             raise UserError(f"--drop_at and --{other} contradict each other: give one of them")
     if drops and min(drops) <= 0:
         raise UserError(f"--drop_at={','.join(FLAGS.drop_at)}: expected numbers above 0")
-    if FLAGS.seeds != FLAGS["seeds"].default and not FLAGS.compare:
-        raise UserError("--seeds does nothing without --compare: add it, or give --seed")
+
+
+def check_comparison():
+    """Holds the flags of a comparison against those of a run.
+
+    Raises:
+        UserError: they contradict each other, or seeds are not whole numbers that differ.
+    """
+    if not FLAGS.compare:
+        if values.changed("seeds"):
+            raise UserError("--seeds does nothing without --compare: add it, or give --seed")
+        return
+    for flag, instead in (("seed", "give --seeds"), ("untrained", f"give --compare={RANDOM}")):
+        if values.changed(flag):
+            raise UserError(f"--{flag} does nothing with --compare: {instead}")
+    seeds = values.numbers("seeds")
+    if len(set(seeds)) < len(seeds) or any(s % 1 or not 0 <= s < 2**32 for s in seeds):
+        raise UserError(
+            f"--seeds={','.join(FLAGS.seeds)}: expected whole numbers from 0 to {2**32 - 1}, each once"
+        )
 
 
 def make_schedule(steps_per_epoch, total_steps):
@@ -277,8 +328,3 @@ def make_schedule(steps_per_epoch, total_steps):
     else:
         schedule = fit_flags.make_schedule(steps_per_epoch, total_steps)
     return schedules.WarmUp(schedule, FLAGS.warmup_steps) if FLAGS.warmup_steps else schedule
-
-
-def bad_images_of(size):
-    """Returns the `BadImages` of a data set of `size` images."""
-    return BadImages(None, size, FLAGS.max_bad_images)

@@ -52,23 +52,6 @@ def pyramid(backbone, *, dilated=False, name="backbone"):
     return Pyramid(copy.inputs[0], stages, strides, name)
 
 
-def pyramid_of(saved, *, trained=True, dilated=False, precision=None):
-    """Returns the `Pyramid` of a run's encoder.
-
-    Args:
-        saved: a `SavedRun`.
-        trained: with its weights; else with those that the run began with: a random start of the same
-            architecture.
-        dilated: see `pyramid`.
-        precision: Keras dtype policy; None for the run's own.
-
-    Raises:
-        UserError: the checkpoint cannot be read, or is of another architecture.
-    """
-    encoder = saved.encoder(trained=trained, precision=precision)
-    return pyramid(encoder.backbone, dilated=dilated)
-
-
 def levels_of(backbone, lowest=None, highest=None):
     """Returns (lowest, highest) level of a feature pyramid, of which n is of stride 2ⁿ.
 

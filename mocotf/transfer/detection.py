@@ -78,6 +78,8 @@ class Detection(Job):
         scenes = []
         for canvas, (boxes, labels, hard), found in self._answers(model, view, SHOWN):
             scenes.append((canvas, (boxes[~hard], labels[~hard]), found))
+        if not scenes:
+            return None
         return box_picture(scenes, self.scenes.class_names)
 
     def finish(self, model, start):

@@ -50,7 +50,8 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def picture(self, model, view):
-        """Returns a picture of some test images with truth and answers, uint8 `[height, width, 3]`."""
+        """Returns a picture of some test images with truth and answers, uint8 `[height, width, 3]`;
+        None if none of those to be shown decodes."""
 
     def finish(self, model, start):
         """Hands the trained model on, as it is asked to; returns name → value for the results."""

@@ -15,6 +15,7 @@ from mocotf.transfer.segmenter import Segmenter
 
 SHOWN = 12  # test images in a picture
 BATCH = 16  # test images at a time, where they are of one size
+MOST_PIXELS = 2**22  # of them together; a larger image is alone
 
 
 class Segmentation(Job):
@@ -70,6 +71,8 @@ class Segmentation(Job):
         for images, masks, found in self._answers(model, view, SHOWN):
             levels = np.clip(255 * (images * np.array(view.std) + np.array(view.mean)), 0, 255)
             shown.extend(zip(np.rint(levels).astype(np.uint8), masks, found, strict=True))
+        if not shown:
+            return None
         return mask_picture(shown, len(self.masked.class_names))
 
     def _answers(self, model, view, most=None):
@@ -127,11 +130,13 @@ def model_function(model):
 
 
 def batched(views, n):
-    """Yields stacks of up to n of each component of a dataset's elements, as far as neighbours are of
-    one shape."""
+    """Yields stacks of up to n of each component of a dataset's elements, images first, as far as
+    neighbours are of one shape and have no more than MOST_PIXELS together."""
     rows = []
     for row in views.as_numpy_iterator():
-        if rows and (len(rows) == n or row[0].shape != rows[0][0].shape):
+        height, width = row[0].shape[:2]
+        full = len(rows) == min(n, max(1, MOST_PIXELS // (height * width)))
+        if rows and (full or row[0].shape != rows[0][0].shape):
             yield [np.stack(column) for column in zip(*rows, strict=True)]
             rows = []
         rows.append(row)
