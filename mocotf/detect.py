@@ -6,7 +6,7 @@ r"""Trains a detector, KerasHub's RetinaNet, whose backbone is a pre-trained enc
 
 Every layer is trained, batch norm by the statistics of all replicas together. Data sets: voc
 (2007 and 2012) and coco (2017) of tensorflow-datasets; json, a file of COCO's format and a folder of
-images; cutouts, which is embedded. Needs the extra: pip install mocotf[transfer].
+images; cutouts, which is embedded. Needs the extra: pip install '.[transfer]'.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
