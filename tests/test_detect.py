@@ -3,6 +3,8 @@
 import json
 import pathlib
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -97,8 +99,8 @@ def test_a_comparison_is_a_run_a_start_and_seed(call, pretrained, tmp_path, caps
     started = [variables(tmp_path / "a" / run, 1)["detector/conv1/kernel"] for run in runs]
     assert np.abs(started[2] - started[3]).max() > 0.01  # each seed has a random start of its own
     np.testing.assert_allclose(started[0], started[1], atol=0.01)
-    # The same again measures nothing twice.
-    call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
+    # The same again measures nothing twice, nor a start whose path is written in another way.
+    call(f"--compare=random,{pretrained}/", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
     out = capsys.readouterr().out
     assert out.count("is complete") == 4 and table in out
 
@@ -159,7 +161,16 @@ def test_the_recipe_for_voc_is_the_papers():
         (["--drop_at=0.5", "--cos"], "--drop_at and --cos contradict"),
         (["--drop_at=x"], "expected some numbers"),
         (["--saved_model=/tmp"], "expected the name of a new folder"),
+        (["--drop_at=0.5", "--lr_scaling=linear"], "--drop_at and --lr_scaling contradict"),
         (["--seeds=0,1"], "--seeds does nothing without --compare"),
+        (["--seeds=0,0", "--compare=random"], "expected whole numbers from 0 to 4294967295, each once"),
+        (["--seeds=0.5", "--compare=random"], "expected whole numbers"),
+        (["--seeds=-1", "--compare=random"], "expected whole numbers"),
+        (["--seed=1", "--compare=random"], "--seed does nothing with --compare: give --seeds"),
+        (["--untrained", "--compare=random"], "--untrained does nothing with --compare"),
+        (["--epochs=3"], "--epochs does nothing here: give --steps"),
+        (["--host_ops=tensorflow"], "--host_ops does nothing here"),
+        (["--num_images=5"], "--num_images does nothing here: .* --train_images"),
         (["--pretrained=/nowhere"], "expected the --model_dir of a run"),
     ],
 )
@@ -180,3 +191,20 @@ def test_every_flag_has_help_of_its_own():
     texts = [flag.help for flag in own]
     assert len(set(texts)) == len(texts) > 40 and min(map(len, texts)) > 8
     assert {"annotations", "canvas", "compare", "drop_at"} <= {flag.name for flag in own}
+
+
+def test_flags_of_supervised_learning_are_not_taken():
+    """They would do nothing; only a process of its own has no other command's flags."""
+    found = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "from absl import flags; import mocotf.detect, mocotf.segment; print(*flags.FLAGS)",
+        ],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = set(found.stdout.split())
+    assert {"pretrained", "untrained", "dataset", "train_images", "crop_size", "canvas"} <= names
+    assert not names & {"label_fraction", "label_seed", "labels", "train_crop_min", "measure_every"}

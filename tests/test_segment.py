@@ -122,6 +122,26 @@ def test_a_folder_of_ones_own(call, tmp_path):
     assert results(tmp_path / "a")["images"] == 5
 
 
+def test_no_picture_is_no_fault(call, tmp_path):
+    """The first test images do not decode, one behind them does."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 4), ("val", 13)):
+        for name in ("images", "masks"):
+            (tmp_path / "data" / part / name).mkdir(parents=True)
+        for i in range(count):
+            path = tmp_path / "data" / part / "images" / f"{i:02}.png"
+            Image.fromarray(rng.integers(0, 256, (33, 33, 3)).astype(np.uint8)).save(path)
+            if part == "val" and i < 12:
+                path.write_bytes(path.read_bytes()[:200])  # the header is right
+            mask = Image.fromarray(rng.integers(0, 3, (33, 33)).astype(np.uint8))
+            mask.save(tmp_path / "data" / part / "masks" / f"{i:02}.png")
+    where = "--dataset=folder", f"--data_dir={tmp_path / 'data'}", "--max_bad_images=1"
+    call(*where, "--test_images=13", "--steps=1", model_dir=tmp_path / "a")
+    found = results(tmp_path / "a")
+    assert found["bad_images"] == 12 and found["segment_pixel_accuracy"] >= 0
+    assert not (tmp_path / "a" / "pictures").exists()
+
+
 def test_the_recipe_is_the_papers(call):
     flags.FLAGS.unparse_flags()
     for name in flags.FLAGS:
@@ -132,6 +152,38 @@ def test_the_recipe_is_the_papers(call):
     assert (F.head_channels, F.head_dilation, F.scales) == (256, 6, ["0.5", "2"])
     rates = [transfer.make_schedule(91, 30000)(step) for step in (0, 20999, 21000, 26999, 27000)]
     np.testing.assert_allclose(rates, [0.003, 0.003, 0.0003, 0.0003, 0.00003], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rates"),
+    [
+        ([], [0.1, 0.1, 0.01, 0.001]),
+        (
+            ["--cos"],
+            [0.1, 0.05, 0.1 * (1 + np.cos(np.pi * 0.7)) / 2, 0.1 * (1 + np.cos(np.pi * 0.9)) / 2],
+        ),
+        (["--schedule=5"], [0.1, 0.01, 0.01, 0.01]),
+    ],
+)
+def test_another_schedule_takes_the_place_of_the_default(call, arguments, rates):
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS.set_default("drop_at", ["0.7", "0.9"])
+    flags.FLAGS(["segment", "--lr=0.1", *arguments])
+    transfer.check_schedule()
+    schedule = transfer.make_schedule(10, 100)
+    np.testing.assert_allclose([schedule(step) for step in (0, 50, 70, 90)], rates, rtol=1e-6)
+
+
+def test_the_default_drops_given_with_another_schedule_contradict_it(call):
+    flags.FLAGS.unparse_flags()
+    for name in flags.FLAGS:
+        flags.FLAGS[name].unparse()
+    flags.FLAGS.set_default("drop_at", ["0.7", "0.9"])
+    flags.FLAGS(["segment", "--drop_at=0.7,0.9", "--cos"])
+    with pytest.raises(UserError, match="--drop_at and --cos contradict"):
+        transfer.check_schedule()
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,14 @@ def test_images_of_one_size_are_measured_together():
     assert [part.shape for (part,) in batched(views, 2)] == [(2, 2, 2), (1, 2, 2), (1, 3, 2), (1, 2, 2)]
 
 
+def test_large_images_are_measured_few_at_a_time():
+    rows = [np.zeros(shape, np.uint8) for shape in [(2048, 1024)] * 3 + [(4096, 2048)] * 2]
+    views = tf.data.Dataset.from_generator(
+        lambda: ((row,) for row in rows), output_signature=(tf.TensorSpec([None, None], tf.uint8),)
+    )
+    assert [len(part) for (part,) in batched(views, 16)] == [2, 1, 1, 1]
+
+
 def test_a_picture_shows_image_truth_and_answer():
     image = np.full((20, 30, 3), 77, np.uint8)
     mask = np.zeros((20, 30), np.uint8)
