@@ -52,12 +52,14 @@ def _read(path):
             content = json.load(file)
         categories = {c["id"]: c["name"] for c in content["categories"]}
         for image in content["images"]:
-            image["id"], image["file_name"], image["height"], image["width"]
+            image["id"], os.path.join("", image["file_name"])
+            float(image["height"]), float(image["width"])
         for annotation in content["annotations"]:
-            annotation["image_id"], annotation["category_id"], annotation["bbox"]
+            hash((annotation["image_id"], annotation["category_id"]))
+            _x, _y, _width, _height = map(float, annotation["bbox"])
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected a file of COCO's format") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path}: is no file of COCO's format ({type(error).__name__}: {error}); expected images, "
             "annotations and categories, as in instances_val2017.json"
