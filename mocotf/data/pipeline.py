@@ -47,7 +47,7 @@ def random_views(
         ops: what makes views of encoded images, see `view_maker`.
         data_service: address of a tf.data service that makes the views; needs ops "tensorflow".
         labels: add the images' labels to each element, int64 `[n]`.
-        views: of an image: 2, x_q and x_k, or 1, the same x_q.
+        views: of an image: 2, x_q and x_k, or 1, x_q by the same draws.
         indices: add the images' indices to each element, int64 `[n]`, last.
 
     Returns:

@@ -286,7 +286,9 @@ def test_one_view_is_the_first_of_two_and_tells_its_image(sources, name, ops):
         for views in (2, 1)
     )
     assert (len(pair), len(one)) == (4, 3)
-    np.testing.assert_allclose(one[0], pair[0], atol=1e-5)
+    # Of a JPEG less is decoded for one crop, and colours at the edge of what is differ a little.
+    np.testing.assert_allclose(one[0], pair[0], atol=0.05)
+    assert np.mean(np.abs(one[0] - pair[0])) < 1e-3
     for a, b in zip(pair[2:], one[1:], strict=True):
         np.testing.assert_array_equal(a, b)
     handles = [handle for _, handle in source.draw(order_of(source, 8)).take(8)]
