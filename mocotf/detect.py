@@ -12,6 +12,7 @@ images; cutouts, which is embedded. Needs the extra: pip install '.[transfer]'.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
+import importlib.util
 import os
 
 from absl import flags
@@ -22,7 +23,6 @@ from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.transfer import coco
 from mocotf.transfer import tfds_scenes
-from mocotf.transfer.detection import Detection
 from mocotf.transfer.detection_views import Canvas
 from mocotf.transfer.scenes import cutout_scenes
 
@@ -43,7 +43,10 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("test_annotations", None, "With --dataset=json: the file of the test images.")
 flags.DEFINE_integer(
-    "canvas", 1152, "Side of the square that an image is laid on, pixels; a multiple of 32.", 32
+    "canvas",
+    1152,
+    "Side of the square that an image is laid on, pixels; a multiple of 2^(the highest level).",
+    lower_bound=32,
 )
 flags.DEFINE_list(
     "short_sides",
@@ -73,6 +76,9 @@ flags.DEFINE_string(
 
 
 def main():
+    for package in ("keras_hub", "pycocotools"):
+        if importlib.util.find_spec(package) is None:
+            raise UserError(f"{package} is not installed; try: pip install '.[transfer]'")
     if FLAGS.saved_model and FLAGS.compare:
         raise UserError("--saved_model and --compare contradict each other: give one of them")
     if FLAGS.saved_model and os.path.exists(FLAGS.saved_model):
@@ -82,6 +88,8 @@ def main():
 
 def job():
     """Returns the `Detection` that the flags describe."""
+    from mocotf.transfer.detection import Detection  # imports what `main` has looked for
+
     canvas = make_canvas()
     scenes = make_scenes(canvas)
     scenes.report()
@@ -102,10 +110,6 @@ def job():
 
 def make_canvas():
     """Returns the `Canvas` that the flags describe."""
-    if FLAGS.canvas % 32:
-        raise UserError(
-            f"--canvas={FLAGS.canvas}: expected a multiple of 32; try {(FLAGS.canvas // 32 + 1) * 32}"
-        )
     sides = values.numbers("short_sides")
     if min(sides) < 1 or max(*sides, FLAGS.test_short_side) > FLAGS.canvas:
         raise UserError(

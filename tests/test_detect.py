@@ -17,6 +17,9 @@ from mocotf import detect
 from mocotf.cli import transfer
 from mocotf.errors import UserError
 from mocotf.training.checkpoints import Checkpoints
+from tests.commands import results
+from tests.commands import set_flags
+from tests.commands import variables
 from tests.saved_run import write_run
 
 FLAGFILE = pathlib.Path(__file__).parents[1] / "flags" / "voc_detection.cfg"
@@ -39,24 +42,12 @@ def call(pretrained):
     saved = flagsaver.save_flag_values()
 
     def call(*arguments, model_dir):
-        flags.FLAGS.unparse_flags()
-        for name in flags.FLAGS:
-            flags.FLAGS[name].unparse()
         where = [f"--pretrained={pretrained}", f"--model_dir={model_dir}"]
-        flags.FLAGS(["command", "--json", *QUICK, *where, *arguments])
+        set_flags("--json", *QUICK, *where, *arguments)
         detect.main()
 
     yield call
     flagsaver.restore_flag_values(saved)
-
-
-def results(folder, name="results.json"):
-    return json.loads((folder / name).read_text())
-
-
-def variables(folder, step):
-    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"ckpt-{step}"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_path, capsys):
@@ -130,10 +121,7 @@ def test_a_supervised_run_is_a_start(call, pretrained, tmp_path):
 
 def test_the_recipe_for_voc_is_the_papers():
     saved = flagsaver.save_flag_values()
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    flags.FLAGS(["command", f"--flagfile={FLAGFILE}"])
+    set_flags(f"--flagfile={FLAGFILE}")
     schedule = transfer.make_schedule(1034, flags.FLAGS.steps)
     rates = {0: 1e-4, 99: 1e-2, 17999: 1e-2, 18000: 1e-3, 21999: 1e-3, 22000: 1e-4, 23999: 1e-4}
     for step, rate in rates.items():
@@ -154,7 +142,7 @@ def test_the_recipe_for_voc_is_the_papers():
         (["--annotations=a.json"], "does nothing without --dataset=json"),
         (["--data_dir=a"], "which is embedded"),
         (["--dataset=voc"], "--train_images with --dataset=voc"),
-        (["--canvas=100"], "expected a multiple of 32; try 128"),
+        (["--canvas=100"], "--canvas=100: expected a multiple of 16, the stride of level 4; try 112"),
         (["--short_sides=64,128"], "expected numbers from 1 to --canvas=64"),
         (["--batch_size=16"], "there are only 8 images to train on"),
         (["--max_level=5"], "the backbone has maps of levels 1 to 4"),
@@ -178,6 +166,14 @@ def test_mistakes_take_one_line(call, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message) as caught:
         call(*arguments, model_dir=tmp_path / "a")
     assert "\n" not in str(caught.value)
+
+
+def test_packages_that_are_missing_are_told_before_anything_else(call, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(
+        UserError, match=r"pycocotools is not installed; try: pip install '.\[transfer\]'"
+    ):
+        call("--pretrained=/nowhere", model_dir=tmp_path / "a")
 
 
 def test_starts_of_different_architectures_are_not_compared(call, tmp_path):

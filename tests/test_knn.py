@@ -7,7 +7,6 @@ import sys
 
 import pytest
 import tensorflow as tf
-from absl import flags
 
 from mocotf import knn
 from mocotf.data.bad_images import BadImages
@@ -16,6 +15,7 @@ from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.training.saved import open_run
+from tests.commands import set_flags
 from tests.data.support import write_colours
 from tests.saved_run import write_run
 
@@ -47,10 +47,7 @@ def asked(capsys):
     """Returns a function that runs `main` in this process, and returns its JSON line."""
 
     def ask(*arguments):
-        flags.FLAGS.unparse_flags()
-        for name in list(flags.FLAGS):
-            flags.FLAGS[name].unparse()
-        flags.FLAGS(["knn", "--json", *arguments])
+        set_flags("--json", *arguments)
         knn.main()
         return json.loads(capsys.readouterr().out.splitlines()[-1])
 

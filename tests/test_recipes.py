@@ -10,11 +10,11 @@ from absl.testing import flagsaver
 
 from mocotf.cli import fit_flags
 from mocotf.cli import from_flags
-from mocotf.cli import train_flags
 from mocotf.data import recipe
 from mocotf.moco.config import Config
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
+from tests.commands import set_flags
 from tests.oracles import schedules as published
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "flags")
@@ -28,10 +28,7 @@ def parse():
     saved = flagsaver.save_flag_values()
 
     def parse(*arguments):
-        flags.FLAGS.unparse_flags()
-        for flag in flags.FLAGS.get_key_flags_for_module(train_flags.__name__):
-            flag.unparse()
-        flags.FLAGS(["train", "--model_dir=nowhere", *arguments])
+        set_flags("--model_dir=nowhere", *arguments)
 
     yield parse
     flagsaver.restore_flag_values(saved)

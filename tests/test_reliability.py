@@ -9,13 +9,12 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
-from absl import flags
 
 from mocotf import train
-from mocotf.cli import train_flags
 from mocotf.data import pipeline
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
+from tests.commands import set_flags
 from tests.test_train import ROOT
 from tests.test_train import SMALL
 from tests.test_train import command
@@ -82,11 +81,8 @@ def train_on(tmp_path, monkeypatch):
             )
 
         monkeypatch.setattr(train, "random_views", changed)
-        flags.FLAGS.unparse_flags()
-        for flag in train_flags.FLAGS.get_key_flags_for_module("mocotf.cli.train_flags"):
-            flag.unparse()
         place = f"--model_dir={tmp_path / name}"
-        flags.FLAGS(["train", *QUICK, "--strategy=one_device", "--steps=10", place, *arguments])
+        set_flags(*QUICK, "--strategy=one_device", "--steps=10", place, *arguments)
         handler = signal.getsignal(signal.SIGTERM)
         train.main()
         signal.signal(signal.SIGTERM, handler)

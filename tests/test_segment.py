@@ -14,6 +14,9 @@ from PIL import Image
 from mocotf import segment
 from mocotf.cli import transfer
 from mocotf.errors import UserError
+from tests.commands import results
+from tests.commands import set_flags
+from tests.commands import variables
 from tests.saved_run import write_run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,24 +39,12 @@ def call(pretrained):
     saved = flagsaver.save_flag_values()
 
     def call(*arguments, model_dir):
-        flags.FLAGS.unparse_flags()
-        for name in flags.FLAGS:
-            flags.FLAGS[name].unparse()
         where = [f"--pretrained={pretrained}", f"--model_dir={model_dir}"]
-        flags.FLAGS(["command", "--json", *QUICK, *where, *arguments])
+        set_flags("--json", *QUICK, *where, *arguments)
         segment.main()
 
     yield call
     flagsaver.restore_flag_values(saved)
-
-
-def results(folder, name="results.json"):
-    return json.loads((folder / name).read_text())
-
-
-def variables(folder, step):
-    reader = tf.train.load_checkpoint(str(folder / "checkpoints" / f"ckpt-{step}"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def shown_in_tensorboard(folder):
@@ -143,10 +134,7 @@ def test_no_picture_is_no_fault(call, tmp_path):
 
 
 def test_the_recipe_is_the_papers(call):
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
-    flags.FLAGS(["segment", f"--flagfile={ROOT}/flags/voc_segmentation.cfg"])
+    set_flags(f"--flagfile={ROOT}/flags/voc_segmentation.cfg")
     F = flags.FLAGS
     assert (F.steps, F.batch_size, F.crop_size, F.weight_decay) == (30000, 16, 513, 1e-4)
     assert (F.head_channels, F.head_dilation, F.scales) == (256, 6, ["0.5", "2"])
@@ -166,22 +154,16 @@ def test_the_recipe_is_the_papers(call):
     ],
 )
 def test_another_schedule_takes_the_place_of_the_default(call, arguments, rates):
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
     flags.FLAGS.set_default("drop_at", ["0.7", "0.9"])
-    flags.FLAGS(["segment", "--lr=0.1", *arguments])
+    set_flags("--lr=0.1", *arguments)
     transfer.check_schedule()
     schedule = transfer.make_schedule(10, 100)
     np.testing.assert_allclose([schedule(step) for step in (0, 50, 70, 90)], rates, rtol=1e-6)
 
 
 def test_the_default_drops_given_with_another_schedule_contradict_it(call):
-    flags.FLAGS.unparse_flags()
-    for name in flags.FLAGS:
-        flags.FLAGS[name].unparse()
     flags.FLAGS.set_default("drop_at", ["0.7", "0.9"])
-    flags.FLAGS(["segment", "--drop_at=0.7,0.9", "--cos"])
+    set_flags("--drop_at=0.7,0.9", "--cos")
     with pytest.raises(UserError, match="--drop_at and --cos contradict"):
         transfer.check_schedule()
 

@@ -9,7 +9,6 @@ import sys
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 from PIL import Image
@@ -18,6 +17,9 @@ from mocotf import finetune
 from mocotf import linear
 from mocotf.cli import task
 from mocotf.errors import UserError
+from tests.commands import results
+from tests.commands import set_flags
+from tests.commands import variables
 from tests.saved_run import write_run
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -52,31 +54,16 @@ def call(pretrained):
     saved = flagsaver.save_flag_values()
 
     def call(module, *arguments, model_dir=None):
-        flags.FLAGS.unparse_flags()
-        for name in flags.FLAGS:
-            flags.FLAGS[name].unparse()
         where = [f"--model_dir={model_dir}"] if model_dir else []
-        argv = ["command", f"--pretrained={pretrained}", "--json", *QUICK, *where, *arguments]
-        flags.FLAGS(argv)
+        set_flags(f"--pretrained={pretrained}", "--json", *QUICK, *where, *arguments)
         module.main()
-        return flags.FLAGS
 
     yield call
     flagsaver.restore_flag_values(saved)
 
 
-def results(folder):
-    return json.loads((folder / "results.json").read_text())
-
-
 def evaluation(run):
     return json.loads((run / "evaluation.json").read_text())
-
-
-def variables(folder):
-    path = tf.train.latest_checkpoint(str(folder)) or sorted(folder.glob("checkpoints/*.index"))[-1]
-    reader = tf.train.load_checkpoint(str(path).removesuffix(".index"))
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
 def test_a_linear_run_tells_colours_apart_and_resumes_bit_for_bit(call, pretrained, tmp_path, capsys):
@@ -173,6 +160,11 @@ def test_a_checkpoint_of_another_width_is_told(call, pretrained, tmp_path):
 def test_rates_of_layers_that_are_none_are_told(call, tmp_path, value):
     with pytest.raises(UserError, match="expected LAYER:FACTOR"):
         call(finetune, f"--lr_scale={value}", model_dir=tmp_path / "a")
+
+
+def test_a_rate_for_no_layer_is_told(call, tmp_path):
+    with pytest.raises(UserError, match="--lr_scale=head:…: no layer's name begins so.* layer4, fc$"):
+        call(finetune, "--lr_scale=head:2", model_dir=tmp_path / "a")
 
 
 def test_what_is_missing_is_told_and_help_has_the_protocols_defaults():

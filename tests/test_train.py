@@ -21,6 +21,7 @@ from mocotf.cli import fit_flags
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.training.saved import open_run
+from tests.commands import set_flags
 from tests.data.support import example
 from tests.data.support import write_colours
 from tests.data.support import write_records
@@ -189,10 +190,7 @@ def try_flags(tmp_path):
     """Returns a function that runs `main` in this process, for mistakes found before training."""
 
     def attempt(*arguments):
-        flags.FLAGS.unparse_flags()
-        for name in train_flags.FLAGS.get_key_flags_for_module("mocotf.cli.train_flags"):
-            name.unparse()
-        flags.FLAGS(["train", "--strategy=one_device", f"--model_dir={tmp_path / 'new'}", *arguments])
+        set_flags("--strategy=one_device", f"--model_dir={tmp_path / 'new'}", *arguments)
         train.main()
 
     return attempt
@@ -347,10 +345,7 @@ def test_recipes_parse_and_say_command_time_and_accuracy(name, tmp_path):
         text = "".join(line for line in lines if line.startswith("#"))
     assert f"--flagfile=flags/{name}" in text and "Time" in text and "Accuracy" in text
     own = importlib.import_module(re.search(r"python -m (mocotf\.\w+)", text)[1])
-    flags.FLAGS.unparse_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(own.__name__):
-        flag.unparse()
-    flags.FLAGS(["command", f"--flagfile={path}", f"--model_dir={tmp_path}", "--data_dir=photos"])
+    set_flags(f"--flagfile={path}", f"--model_dir={tmp_path}", "--data_dir=photos")
     if flags.FLAGS.dataset == "patches":
         flags.FLAGS["data_dir"].unparse()
     (train_flags if own is train else fit_flags).check()

@@ -9,28 +9,18 @@ import tensorflow as tf
 from absl import flags
 
 from mocotf.cli import fit_flags
+from mocotf.cli import fit_run
 from mocotf.cli import values
 from mocotf.cli.task import NEUTRAL
 from mocotf.cli.task import Task
-from mocotf.errors import UserError
 from mocotf.evaluation import ledger
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.scores import Scores
-from mocotf.optim.loss_scale import LossScaledSGD
-from mocotf.optim.sgd import SGD
-from mocotf.training.callback import Desk
-from mocotf.training.callback import Overseer
-from mocotf.training.callback import Plan
-from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.divergence import DivergenceError
-from mocotf.training.fit import fit
 from mocotf.training.host import configure_host
-from mocotf.training.records import Records
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
-from mocotf.training.termination import Termination
 
 FLAGS = flags.FLAGS
 
@@ -67,22 +57,7 @@ def train(name, module, *, tune, rates=None, lr_scales=None):
         model = Classifier(
             encoder.backbone, task.labelled.classes, heads=list(heads), tune=tune, seed=FLAGS.seed
         )
-        rule = LossScaledSGD if encoder.compute_dtype == "float16" else SGD
-        sgd = rule(
-            schedule,
-            momentum=FLAGS.momentum,
-            weight_decay=FLAGS.weight_decay,
-            lr_scales=heads | (lr_scales or {}),
-        )
-        model.compile(
-            optimizer=sgd, auto_scale_loss=False, steps_per_execution=FLAGS.steps_per_execution
-        )
-        sgd.build(model.theta)
-    checkpoints = Checkpoints(run_dir.file("checkpoints"), model, FLAGS.keep_checkpoints)
-    step = checkpoints.restore() or 0
-    run_dir.forget_after(step)
-    if run_dir.resuming:
-        print(f"resuming {FLAGS.model_dir} at step {step} of {total_steps}", flush=True)
+        fit_run.compile_with_sgd(model, schedule, heads | (lr_scales or {}))
 
     # ---- Train
     @tf.function(reduce_retracing=True, autograph=False)
@@ -94,37 +69,20 @@ def train(name, module, *, tune, rates=None, lr_scales=None):
         found = {head: s.top1 for head, s in score(model, classify, task).items()}
         return {"top1": max(found.values())} | (found if len(found) > 1 else {})
 
-    plan = Plan(
+    fit_run.train(
+        model,
+        run_dir,
+        resolved,
+        lambda step: task.training_views(steps_per_epoch, step),
+        measure,
+        bad_images=task.bad_images,
+        accuracy="top1",
+        schedule=schedule,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
-        batch_size=FLAGS.batch_size,
-        log_every=FLAGS.log_every,
-        checkpoint_every=FLAGS.checkpoint_epochs * steps_per_epoch or FLAGS.checkpoint_every,
-        checkpoint_minutes=FLAGS.checkpoint_minutes,
         measure_every=FLAGS.measure_every,
-        check_replicas_every=0,
-        schedule=schedule,
         chance=math.log(task.labelled.classes),
     )
-    desk = Desk(Records(run_dir, resolved, "top1"), checkpoints, None, measure)
-    try:
-        with task.bad_images.explained():
-            fit(
-                model,
-                lambda step: task.training_views(steps_per_epoch, step),
-                steps_per_epoch=steps_per_epoch,
-                total_steps=total_steps,
-                callbacks=[Overseer(plan, Termination(), desk)],
-            )
-        desk.records.finish()
-    except DivergenceError as divergence:
-        raise UserError(
-            f"step {divergence.step}: loss or gradients are not finite; try a lower --lr, in another "
-            "--model_dir"
-        ) from divergence
-    finally:
-        desk.records.close()
-        checkpoints.wait()
     return finish(name, task, model, classify, run_dir)
 
 

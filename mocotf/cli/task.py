@@ -1,7 +1,6 @@
 """What is to be learned by supervision: its flags, images, labels and encoder."""
 
 import functools
-import hashlib
 
 from absl import flags
 
@@ -17,6 +16,7 @@ from mocotf.data.pipeline import centre_views
 from mocotf.data.recipe import Augmentation
 from mocotf.data.source import Order
 from mocotf.errors import UserError
+from mocotf.training.checkpoints import digest
 from mocotf.training.saved import open_run
 
 FLAGS = flags.FLAGS
@@ -108,6 +108,8 @@ class Task:
 
     def facts(self):
         """Returns what decides the run beside its flags."""
-        with open(f"{self.run.checkpoint}.index", "rb") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()[:16]
-        return {"images": self.labelled.size, "classes": self.labelled.classes, "encoder": digest}
+        return {
+            "images": self.labelled.size,
+            "classes": self.labelled.classes,
+            "encoder": digest(self.run.checkpoint),
+        }

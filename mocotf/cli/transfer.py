@@ -1,7 +1,6 @@
 """A transfer run, and several of them side by side: what `mocotf.detect` and `mocotf.segment` share."""
 
 import fractions
-import hashlib
 import json
 import os
 import re
@@ -12,6 +11,7 @@ from absl import flags
 from mocotf.cli import data_flags
 from mocotf.cli import encoder_flags
 from mocotf.cli import fit_flags
+from mocotf.cli import fit_run
 from mocotf.cli import layer_flags
 from mocotf.cli import pretrained_flags
 from mocotf.cli import values
@@ -19,21 +19,12 @@ from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.evaluation import ledger
 from mocotf.optim import schedules
-from mocotf.optim.loss_scale import LossScaledSGD
-from mocotf.optim.sgd import SGD
-from mocotf.training.callback import Desk
-from mocotf.training.callback import Overseer
-from mocotf.training.callback import Plan
-from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.divergence import DivergenceError
-from mocotf.training.fit import fit
+from mocotf.training.checkpoints import digest
 from mocotf.training.host import configure_host
 from mocotf.training.pictures import keep_picture
-from mocotf.training.records import Records
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
-from mocotf.training.termination import Termination
 from mocotf.transfer.compare import table
 from mocotf.transfer.start import RANDOM
 from mocotf.transfer.start import check_alike
@@ -140,7 +131,7 @@ def compare(job_of, module, strategy):
             found = train(job, start, folder, strategy, module)
             rows[start.name].append({name: found[f"{job.name}_{name}"] for name in job.accuracies})
     text = table(job.accuracies, rows)
-    results = {"seeds": seeds, "images": job.size, "starts": rows}
+    results = {"seeds": seeds, "images": job.images.size, "starts": rows}
     write_whole(os.path.join(FLAGS.model_dir, "comparison.md"), text)
     write_whole(os.path.join(FLAGS.model_dir, "comparison.json"), json.dumps(results, indent=2) + "\n")
     print(
@@ -160,12 +151,13 @@ def train(job, start, model_dir, strategy, module):
         strategy: a `tf.distribute` strategy.
         module: see `run`.
     """
-    if job.size < FLAGS.batch_size:
+    size = job.images.size
+    if size < FLAGS.batch_size:
         raise UserError(
-            f"--batch_size={FLAGS.batch_size}: there are only {job.size} images to train on; expected "
-            f"at least one batch; try --batch_size={job.size}"
+            f"--batch_size={FLAGS.batch_size}: there are only {size} images to train on; expected "
+            f"at least one batch; try --batch_size={size}"
         )
-    steps_per_epoch = job.size // FLAGS.batch_size
+    steps_per_epoch = size // FLAGS.batch_size
     total_steps = FLAGS.steps
     resolved = values.resolved(module, fit_flags.PLACES | BESIDE)
     resolved["untrained"] = str(not start.trained).lower()
@@ -173,7 +165,7 @@ def train(job, start, model_dir, strategy, module):
     run_dir = RunDir(
         model_dir,
         resolved,
-        job.facts() | {"start": digest(start), "replicas": strategy.num_replicas_in_sync},
+        job.facts() | {"start": digest(start.checkpoint), "replicas": strategy.num_replicas_in_sync},
         NEUTRAL,
     )
     finished = run_dir.file("results.json")
@@ -189,22 +181,7 @@ def train(job, start, model_dir, strategy, module):
     schedule = make_schedule(steps_per_epoch, total_steps)
     with strategy.scope():
         model = job.build(start, FLAGS.seed)
-        rule = LossScaledSGD if FLAGS.precision == "mixed_float16" else SGD
-        sgd = rule(
-            schedule,
-            momentum=FLAGS.momentum,
-            weight_decay=FLAGS.weight_decay,
-            lr_scales=layer_flags.lr_scales(),
-        )
-        model.compile(
-            optimizer=sgd, auto_scale_loss=False, steps_per_execution=FLAGS.steps_per_execution
-        )
-        sgd.build(model.theta)
-    checkpoints = Checkpoints(run_dir.file("checkpoints"), model, FLAGS.keep_checkpoints)
-    step = checkpoints.restore() or 0
-    run_dir.forget_after(step)
-    if run_dir.resuming:
-        print(f"resuming {model_dir} at step {step} of {total_steps}", flush=True)
+        fit_run.compile_with_sgd(model, schedule, layer_flags.lr_scales())
 
     # ---- Train
     def measure(step):
@@ -213,38 +190,21 @@ def train(job, start, model_dir, strategy, module):
             keep_picture(run_dir, job.name, step, picture)
         return measured
 
-    plan = Plan(
+    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch)
+    fit_run.train(
+        model,
+        run_dir,
+        resolved,
+        lambda step: job.batches(start.view, order, step),
+        measure,
+        bad_images=job.bad_images,
+        accuracy=next(iter(job.accuracies)),
+        schedule=schedule,
         total_steps=total_steps,
         steps_per_epoch=steps_per_epoch,
-        batch_size=FLAGS.batch_size,
-        log_every=FLAGS.log_every,
-        checkpoint_every=FLAGS.checkpoint_epochs * steps_per_epoch or FLAGS.checkpoint_every,
-        checkpoint_minutes=FLAGS.checkpoint_minutes,
         measure_every=fractions.Fraction(FLAGS.evaluate_every or total_steps, steps_per_epoch),
-        check_replicas_every=0,
-        schedule=schedule,
         chance=None,
     )
-    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch)
-    desk = Desk(Records(run_dir, resolved, next(iter(job.accuracies))), checkpoints, None, measure)
-    try:
-        with job.bad_images.explained():
-            fit(
-                model,
-                lambda step: job.batches(start.view, order, step),
-                steps_per_epoch=steps_per_epoch,
-                total_steps=total_steps,
-                callbacks=[Overseer(plan, Termination(), desk)],
-            )
-        desk.records.finish()
-    except DivergenceError as divergence:
-        raise UserError(
-            f"step {divergence.step}: loss or gradients are not finite; try a lower --lr, in another "
-            "--model_dir"
-        ) from divergence
-    finally:
-        desk.records.close()
-        checkpoints.wait()
     return finish(job, start, run_dir, model)
 
 
@@ -253,7 +213,7 @@ def finish(job, start, run_dir, model):
     measured = [record for record in run_dir.metrics() if next(iter(job.accuracies)) in record]
     last = measured[-1]
     results = {f"{job.name}_{name}": last[name] for name in job.accuracies}
-    results |= {"images": job.size, "steps": model.step, "start": start.name}
+    results |= {"images": job.images.size, "steps": model.step, "start": start.name}
     results |= {"bad_images": len(job.bad_images.names)} | job.finish(model, start)
     write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
     if not FLAGS.compare and not start.tuned:
@@ -262,12 +222,6 @@ def finish(job, start, run_dir, model):
     shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
     print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
     return results
-
-
-def digest(start):
-    """Returns what tells the weights of a start from others'."""
-    with open(f"{start.checkpoint}.index", "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
 def check_idle():

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mocotf.data.decode import or_else
+
 PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 NOTHING_DECODES = "no image of a whole batch decodes"
 
@@ -35,6 +37,36 @@ def batches_of_files(drawn, n, make, blanks, describe):
 
     steps = drawn.batch(n, drop_remainder=True)
     return steps.interleave(batch, cycle_length=2, num_parallel_calls=2, deterministic=True)
+
+
+def whole_batches_of_files(drawn, n, make, blanks, describe, bad_images):
+    """Returns the batches of n images that `batches_of_files` makes, the bad ones replaced."""
+    batches = batches_of_files(drawn, n, make, blanks, describe)
+    return batches.map(lambda *batch: replace_bad(*batch, bad_images=bad_images, n=n), **PARALLEL)
+
+
+def good_ones(examples, make, blank, describe, bad_images):
+    """Returns the dataset of what is made of each example; those where that fails are left out.
+
+    Args:
+        examples: dataset of handles, or of (handle, …).
+        make: (handle, …) → tuple of tensors; may fail in the graph.
+        blank: tuple of the same types, of what is made for nothing.
+        describe: handle → what a message calls the image.
+        bad_images: a `BadImages`, to which those are reported.
+    """
+
+    def one(handle, *rest):
+        good, made = or_else(lambda: make(handle, *rest), blank)
+
+        def report():
+            return bad_images.report_in_graph(describe(handle)[None])
+
+        with tf.control_dependencies([tf.cond(good, lambda: 0, report)]):
+            return tf.identity(good), *made
+
+    made = examples.map(one, **PARALLEL).filter(lambda good, *_: good)
+    return made.map(lambda _, *made: made)
 
 
 def replace_bad(places, bad, *made, bad_images, n):

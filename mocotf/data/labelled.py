@@ -5,8 +5,7 @@ import tensorflow as tf
 
 from mocotf.data import crop
 from mocotf.data.batches import PARALLEL
-from mocotf.data.batches import batches_of_files
-from mocotf.data.batches import replace_bad
+from mocotf.data.batches import whole_batches_of_files
 from mocotf.data.pair import decode_windows
 from mocotf.data.pair import view_maker
 from mocotf.data.records import SHUFFLE_BUFFER
@@ -199,6 +198,9 @@ def labelled_views(labelled, augmentation, order, *, bad_images, first_step=0, o
         return *view_of(image, windows, draws), example[1]
 
     blanks = tf.zeros([0, S, S, 3]), tf.zeros([0], tf.int64)
-    batches = batches_of_files(drawn, n, view, blanks, lambda example: source.describe(example[0]))
-    batches = batches.map(lambda *batch: replace_bad(*batch, bad_images=bad_images, n=n), **PARALLEL)
+
+    def describe(example):
+        return source.describe(example[0])
+
+    batches = whole_batches_of_files(drawn, n, view, blanks, describe, bad_images)
     return batches.prefetch(tf.data.AUTOTUNE)

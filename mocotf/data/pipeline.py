@@ -5,9 +5,9 @@ import tensorflow as tf
 from mocotf.data import crop
 from mocotf.data.batches import PARALLEL
 from mocotf.data.batches import batches_of_files
+from mocotf.data.batches import good_ones
 from mocotf.data.batches import replace_bad
 from mocotf.data.decode import decode
-from mocotf.data.decode import or_else
 from mocotf.data.pair import decode_windows
 from mocotf.data.pair import view_maker
 from mocotf.data.recipe import DRAWS
@@ -156,19 +156,11 @@ def views_of(examples, source, augmentation, batch_size, bad_images):
         )
         return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
-    blank = tf.zeros([augmentation.size, augmentation.size, 3])
-
     def view(handle, label):
-        decoded, image = or_else(lambda: prepare(decode(source.load(handle)), augmentation), blank)
+        return prepare(decode(source.load(handle)), augmentation), label
 
-        def report():
-            return bad_images.report_in_graph(source.describe(handle)[None])
-
-        with tf.control_dependencies([tf.cond(decoded, lambda: 0, report)]):
-            return tf.identity(decoded), image, label
-
-    views = examples.map(view, **PARALLEL)
-    views = views.filter(lambda decoded, *_: decoded).map(lambda _, image, label: (image, label))
+    blank = tf.zeros([augmentation.size, augmentation.size, 3]), tf.zeros([], tf.int64)
+    views = good_ones(examples, view, blank, source.describe, bad_images)
     return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 

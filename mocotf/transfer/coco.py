@@ -7,10 +7,9 @@ import os
 import numpy as np
 
 from mocotf.errors import UserError
+from mocotf.transfer.parts import chosen
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth
-
-CHOICE = 0  # seed of which images are chosen where not all are
 
 
 def read(data_dir, annotations, test_annotations, train_images=None, test_images=None):
@@ -79,19 +78,14 @@ def _part(data_dir, path, content, categories, most, skipped):
         else:
             of_image[annotation["image_id"]].append(annotation)
     numbers = {category: number for number, category in enumerate(categories)}
-    chosen = list(images.values())
-    if most and most < len(chosen):
-        picked = np.random.default_rng(CHOICE).choice(len(chosen), most, replace=False)
-        chosen = [chosen[i] for i in sorted(picked)]
-    files = [os.path.join(data_dir, image["file_name"]) for image in chosen]
+    used = chosen(list(images.values()), most)
+    files = [os.path.join(data_dir, image["file_name"]) for image in used]
     if missing := [file for file in files if not os.path.exists(file)]:
         raise UserError(
             f"{path}: {len(missing)} of its {len(files)} images are not in --data_dir={data_dir}, such "
             f"as {missing[0]}; expected the folder that the names in it are relative to"
         )
-    truths = [
-        _truth(image, of_image[image["id"]], numbers, len(categories), skipped) for image in chosen
-    ]
+    truths = [_truth(image, of_image[image["id"]], numbers, len(categories), skipped) for image in used]
     return files, truths
 
 

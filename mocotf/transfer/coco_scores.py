@@ -5,6 +5,8 @@ import dataclasses
 import io
 
 import numpy as np
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from mocotf.errors import UserError
 
@@ -18,32 +20,27 @@ class CocoScores:
     Attributes:
         ap: average precision, mean over classes and IoU .5, .55, … .95.
         ap50, ap75: at IoU .5, .75.
-        of_classes: AP of each class, `[classes]`; NaN where the truth has none.
     """
 
     ap: float
     ap50: float
     ap75: float
-    of_classes: np.ndarray
 
 
-def coco_scores(truths, detections, classes):
+def coco_scores(truths, detections, classes, crowds=True):
     """Returns the `CocoScores`.
 
     Args:
         truths: for each image (boxes `[k, 4]`, labels `[k]`, hard `[k]` bool); boxes are y1, x1, y2, x2
-            in pixels; a hard one may be found and may be missed, neither counts.
+            in pixels; a hard one may be missed and may be found, any number of times.
         detections: for each image (boxes `[m, 4]`, scores `[m]`, labels `[m]`).
         classes: how many there are.
+        crowds: hard boxes are of crowds, in which a detection is found that lies within; else they are
+            found by the same IoU as others, as VOC's difficult objects.
 
     Raises:
-        UserError: no image has a box to be found, or pycocotools is not installed.
+        UserError: no image has a box to be found.
     """
-    try:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-    except ImportError as error:
-        raise UserError("pycocotools is not installed; try: pip install pycocotools==2.0.11") from error
     annotations = _annotations(truths)
     if not any(not annotation["iscrowd"] for annotation in annotations):
         raise UserError("no test image has a box to be found: nothing can be measured")
@@ -59,21 +56,26 @@ def coco_scores(truths, detections, classes):
         found = _results(detections)
         result = coco.loadRes(found) if found else None
         if result is None:
-            present = {annotation["category_id"] - 1 for annotation in annotations}
-            nothing = [0.0 if label in present else np.nan for label in range(classes)]
-            return CocoScores(0.0, 0.0, 0.0, np.array(nothing))
-        evaluation = COCOeval(coco, result, "bbox")
+            return CocoScores(0.0, 0.0, 0.0)
+        evaluation = (COCOeval if crowds else _VOCDifficult)(coco, result, "bbox")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    # [IoU, recall, class, area, detections]; -1 where a class has no truth
-    precision = evaluation.eval["precision"][:, :, :, 0, -1]
-    precision = np.where(precision < 0, np.nan, precision)
-    absent = np.isnan(precision).all(axis=(0, 1))
-    of_classes = np.full(classes, np.nan)
-    of_classes[~absent] = 100 * np.nanmean(precision[:, :, ~absent], axis=(0, 1))
-    ap, ap50, ap75 = (100 * float(value) for value in evaluation.stats[:3])
-    return CocoScores(ap, ap50, ap75, of_classes)
+    return CocoScores(*(100 * float(value) for value in evaluation.stats[:3]))
+
+
+class _VOCDifficult(COCOeval):
+    """Gives hard boxes the IoU of others; that of a crowd is over the detection's area alone."""
+
+    def computeIoU(self, image, category):  # noqa: N802  (theirs)
+        truths = self._gts[image, category]
+        flags = [truth["iscrowd"] for truth in truths]
+        for truth in truths:
+            truth["iscrowd"] = 0
+        overlaps = super().computeIoU(image, category)
+        for truth, flag in zip(truths, flags, strict=True):
+            truth["iscrowd"] = flag  # any number of detections may match it still
+        return overlaps
 
 
 def _annotations(truths):

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.bad_images import BadImages
 from mocotf.errors import UserError
 from mocotf.transfer.box_picture import box_picture
 from mocotf.transfer.coco_scores import MOST_DETECTIONS
@@ -25,53 +24,39 @@ class Detection(Job):
     Args:
         scenes: a `Scenes`.
         canvas: a `Canvas`.
-        most_bad: share of images that may fail to decode.
-        precision: Keras dtype policy.
-        network: further arguments of `Detector`, a dictionary.
         saved_model: folder to write the trained detector to; None for none.
+        options: of a `Job`; `network` is that of `Detector`.
     """
 
     name = "detect"
     accuracies = {"ap": "AP", "ap50": "AP50", "ap75": "AP75"}  # noqa: RUF012  (nobody changes it)
 
-    def __init__(
-        self, scenes, canvas, *, most_bad=0.1, precision="float32", network=None, saved_model=None
-    ):
-        self.scenes = scenes
+    def __init__(self, scenes, canvas, *, saved_model=None, **options):
+        super().__init__(scenes, **options)
         self.canvas = canvas
-        self.size = scenes.size
-        self.bad_images = BadImages(None, scenes.size + scenes.test_size, most_bad)
-        self._precision = precision
-        self._network = network or {}
         self._saved_model = saved_model
 
-    def facts(self):
-        scenes = self.scenes
-        return {
-            "images": scenes.size,
-            "test_images": scenes.test_size,
-            "classes": len(scenes.class_names),
-        }
-
     def build(self, start, seed):
-        backbone = start.pyramid(seed=seed, precision=self._precision)
+        backbone = start.pyramid(seed=seed, precision=self.precision)
         # A pre-trained start has drawn nothing, a random one has: new layers are to be alike.
         keras.utils.set_random_seed(seed)
-        classes = len(self.scenes.class_names)
-        return Detector(backbone, classes, canvas=self.canvas.size, **self._network)
+        classes = len(self.images.class_names)
+        return Detector(backbone, classes, canvas=self.canvas.size, **self.network)
 
     def batches(self, view, order, first_step):
         return training_batches(
-            self.scenes, self.canvas, view, order, bad_images=self.bad_images, first_step=first_step
+            self.images, self.canvas, view, order, bad_images=self.bad_images, first_step=first_step
         )
 
     def measure(self, model, view):
         answers = list(self._answers(model, view))
         if not answers:
-            raise UserError(f"{self.scenes.name}: none of the test images decodes")
+            raise UserError(f"{self.images.name}: none of the test images decodes")
         truths = [truth for _, truth, _ in answers]
         detections = [found for *_, found in answers]
-        scores = coco_scores(truths, detections, len(self.scenes.class_names))
+        scores = coco_scores(
+            truths, detections, len(self.images.class_names), crowds=self.images.hard_are_crowds
+        )
         return {"ap": scores.ap, "ap50": scores.ap50, "ap75": scores.ap75}
 
     def picture(self, model, view):
@@ -80,7 +65,7 @@ class Detection(Job):
             scenes.append((canvas, (boxes[~hard], labels[~hard]), found))
         if not scenes:
             return None
-        return box_picture(scenes, self.scenes.class_names)
+        return box_picture(scenes, self.images.class_names)
 
     def finish(self, model, start):
         if not self._saved_model:
@@ -88,7 +73,7 @@ class Detection(Job):
         copy = self.build(start, 0)  # on one device, whatever the model is on
         for variable, trained in zip(copy.retina.variables, model.retina.variables, strict=True):
             variable.assign(trained.numpy())
-        save(copy, self.canvas, start.view, self.scenes.class_names, self._saved_model)
+        save(copy, self.canvas, start.view, self.images.class_names, self._saved_model)
         return {"saved_model": self._saved_model}
 
     def _answers(self, model, view, most=None):
@@ -98,7 +83,7 @@ class Detection(Job):
         for; else None.
         """
         detect = model_function(model)
-        views = measured_views(self.scenes, self.canvas, view, self.bad_images, most)
+        views = measured_views(self.images, self.canvas, view, self.bad_images, most)
         for batch in batched(views, BATCH):
             canvases, scales, sizes, *truth = batch
             found, scores, labels, counts = (x.numpy() for x in detect(filled(canvases, BATCH)))

@@ -4,11 +4,9 @@ import dataclasses
 
 import tensorflow as tf
 
-from mocotf.data.batches import PARALLEL
-from mocotf.data.batches import batches_of_files
-from mocotf.data.batches import replace_bad
+from mocotf.data.batches import good_ones
+from mocotf.data.batches import whole_batches_of_files
 from mocotf.data.decode import decode
-from mocotf.data.decode import or_else
 from mocotf.data.views import normalize
 
 NO_BOX, NO_LABEL = -1.0, -1  # fill up the boxes of an image; no anchor fits them
@@ -58,10 +56,11 @@ def training_batches(scenes, canvas, view, order, *, bad_images, first_step=0):
         draws = tf.random.stateless_uniform([2], tf.stack([tf.cast(order.seed, tf.int64), key]))
         sides = tf.constant(canvas.short_sides)
         side = sides[tf.cast(draws[0] * len(canvas.short_sides), tf.int32)]
-        boxes, labels, hard = scenes.truth(handle)
-        if not scenes.hard_are_learned:
+        pixels = _pixels(scenes.load(handle))
+        boxes, labels, hard = scenes.truth(handle, tf.shape(pixels))
+        if scenes.hard_are_crowds:
             boxes, labels = boxes[~hard], labels[~hard]
-        image, scale = lay(_pixels(scenes.load(handle)), side, canvas.size)
+        image, scale = lay(pixels, side, canvas.size)
         height, width = tf.unstack(tf.cast(tf.shape(image)[:2], tf.float32))
         boxes = tf.clip_by_value(boxes * scale, 0.0, tf.stack([height, width, height, width]))
         large = tf.reduce_all(boxes[:, 2:] - boxes[:, :2] >= SMALLEST, axis=1)
@@ -69,12 +68,11 @@ def training_batches(scenes, canvas, view, order, *, bad_images, first_step=0):
         image, boxes = flipped(image, boxes, draws[1] < 0.5)
         return on_canvas(image, view, canvas.size), *_filled(boxes, labels, canvas.most_boxes)
 
-    n, size = order.share, canvas.size
+    size = canvas.size
     blanks = tf.zeros([0, size, size, 3]), tf.zeros([0, canvas.most_boxes, 4])
     blanks = *blanks, tf.zeros([0, canvas.most_boxes])
     drawn = scenes.draw(order, first_step)
-    batches = batches_of_files(drawn, n, make, blanks, scenes.describe)
-    batches = batches.map(lambda *batch: replace_bad(*batch, bad_images=bad_images, n=n), **PARALLEL)
+    batches = whole_batches_of_files(drawn, order.share, make, blanks, scenes.describe, bad_images)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -87,25 +85,18 @@ def measured_views(scenes, canvas, view, bad_images, most=None):
         scenes, canvas, view, bad_images: as in `training_batches`.
         most: of the test images; None for all.
     """
-    blank = tf.zeros([canvas.size, canvas.size, 3]), tf.ones([]), tf.zeros([2], tf.int32)
 
     def make(handle):
-        def laid():
-            pixels = _pixels(scenes.load(handle))
-            image, scale = lay(pixels, tf.constant(canvas.test_short_side), canvas.size)
-            return on_canvas(image, view, canvas.size), scale, tf.shape(pixels)[:2]
+        pixels = _pixels(scenes.load(handle))
+        shape = tf.shape(pixels)
+        image, scale = lay(pixels, tf.constant(canvas.test_short_side), canvas.size)
+        image = on_canvas(image, view, canvas.size)
+        return image, scale, shape[:2], *scenes.truth(handle, shape)
 
-        decoded, made = or_else(laid, blank)
-
-        def report():
-            return bad_images.report_in_graph(scenes.describe(handle)[None])
-
-        with tf.control_dependencies([tf.cond(decoded, lambda: 0, report)]):
-            return tf.identity(decoded), *made, *scenes.truth(handle)
-
-    views = scenes.tests().take(most or -1).map(make, **PARALLEL)
-    views = views.filter(lambda decoded, *_: decoded)
-    return views.map(lambda _, *rest: rest).prefetch(tf.data.AUTOTUNE)
+    blank = tf.zeros([canvas.size, canvas.size, 3]), tf.ones([]), tf.zeros([2], tf.int32)
+    blank = *blank, tf.zeros([0, 4]), tf.zeros([0], tf.int64), tf.zeros([0], tf.bool)
+    tests = scenes.tests().take(most or -1)
+    return good_ones(tests, make, blank, scenes.describe, bad_images).prefetch(tf.data.AUTOTUNE)
 
 
 def lay(image, short_side, most):

@@ -1,6 +1,7 @@
 """KerasHub's RetinaNet on a pre-trained backbone, with the papers' rule: all layers are tuned."""
 
 import keras
+import keras_hub
 import tensorflow as tf
 
 from mocotf.errors import UserError
@@ -34,12 +35,17 @@ class Detector(Trainer):
         depth: convolutions in a head before its last.
 
     Raises:
-        UserError: KerasHub is not installed, or the backbone has not the levels.
+        UserError: the backbone has not the levels, or the canvas does not fit them.
     """
 
     def __init__(self, backbone, classes, *, canvas, levels=(None, None), anchor=4.0, depth=4):
         super().__init__(name="detector")
         levels = levels_of(backbone, *levels)
+        if canvas % (stride := 2 ** levels[1]):  # KerasHub's anchors would not lie where maps look
+            raise UserError(
+                f"--canvas={canvas}: expected a multiple of {stride}, the stride of level {levels[1]}; "
+                f"try {canvas // stride * stride + stride}"
+            )
         self.classes = classes
         self.canvas = canvas
         self.retina = _retina_net(backbone, classes, canvas, levels, anchor, depth)
@@ -146,10 +152,6 @@ def class_loss_of(classes, scores):
 
 
 def _retina_net(backbone, classes, canvas, levels, anchor, depth):
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise UserError("KerasHub is not installed; try: pip install keras-hub==0.32.0") from error
     pyramid = keras_hub.models.RetinaNetBackbone(
         image_encoder=backbone,
         min_level=levels[0],
@@ -182,6 +184,8 @@ def _retina_net(backbone, classes, canvas, levels, anchor, depth):
         use_prediction_head_norm=True,
         pre_logits_num_conv_layers=depth,
     )
+    for layer in (retina.label_encoder, retina.label_encoder.box_matcher):
+        layer.autocast = False  # a bfloat16 knows pixels near 1000 by fours
     prior = -tf.math.log((1 - PRIOR) / PRIOR)
     for head, bias in ((retina.box_head, 0.0), (retina.classification_head, prior)):
         for layer in [*head.conv_layers, head.prediction_layer]:

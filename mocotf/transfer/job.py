@@ -8,22 +8,37 @@ from mocotf.data.bad_images import BadImages
 class Job(abc.ABC):
     """Images with what is to be learned of them, and the model that learns it.
 
+    Args:
+        images: a `Parts`.
+        most_bad: share of images that may fail to decode.
+        precision: Keras dtype policy.
+        network: further arguments of the model, a dictionary.
+
     Attributes:
         name: of the command, as "detect"; results are called by it.
         accuracies: name → heading of what is measured, in percent; the first, of
             `records.ACCURACIES`, decides which checkpoint is the best.
-        size: training images.
+        images, precision, network: as given.
         bad_images: a `BadImages`.
     """
 
     name: str
     accuracies: dict[str, str]
-    size: int
-    bad_images: BadImages
 
-    @abc.abstractmethod
+    def __init__(self, images, *, most_bad=0.1, precision="float32", network=None):
+        self.images = images
+        self.precision = precision
+        self.network = network or {}
+        self.bad_images = BadImages(None, images.size + images.test_size, most_bad)
+
     def facts(self):
         """Returns name → value of what decides a run beside its flags, as how many images there are."""
+        images = self.images
+        return {
+            "images": images.size,
+            "test_images": images.test_size,
+            "classes": len(images.class_names),
+        }
 
     @abc.abstractmethod
     def build(self, start, seed):

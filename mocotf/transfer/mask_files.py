@@ -17,11 +17,11 @@ from mocotf.data.listing import printable
 from mocotf.errors import UserError
 from mocotf.transfer.masked import BACKGROUND
 from mocotf.transfer.masked import IndexedMasked
+from mocotf.transfer.parts import chosen
 from mocotf.transfer.segmenter import IGNORED
 
 log = logging.getLogger(__name__)
 
-CHOICE = 0  # seed of which images are chosen where not all are
 CLASSES_FILE = "classes.txt"
 VOC_CLASSES = (
     BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -202,7 +202,7 @@ def _checked(name, class_names, parts, most, most_bad):
         class_names = [BACKGROUND, *(f"class {c}" for c in range(1, highest + 1))]
     if len(class_names) < 2:
         raise UserError(f"{name}: masks have one class only; expected two or more, the background 0")
-    return MaskFiles(name, class_names, *map(_chosen, good, most))
+    return MaskFiles(name, class_names, *map(chosen, good, most))
 
 
 def _look(image, mask, classes):
@@ -226,11 +226,3 @@ def _look(image, mask, classes):
     if highest >= classes:
         return f"whose mask has classes above {classes - 1}", 0
     return None, highest
-
-
-def _chosen(pairs, most):
-    """Returns `most` of some pairs, in order, always the same ones."""
-    if not most or most >= len(pairs):
-        return pairs
-    picked = np.random.default_rng(CHOICE).choice(len(pairs), most, replace=False)
-    return [pairs[i] for i in sorted(picked)]

@@ -4,10 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from mocotf.data.batches import PARALLEL
-from mocotf.data.batches import batches_of_files
-from mocotf.data.batches import replace_bad
-from mocotf.data.decode import or_else
+from mocotf.data.batches import good_ones
+from mocotf.data.batches import whole_batches_of_files
 from mocotf.data.views import normalize
 from mocotf.transfer.segmenter import IGNORED
 
@@ -50,11 +48,9 @@ def training_batches(masked, crop, view, order, *, bad_images, first_step=0):
         flip = draws[3] < 0.5
         return tf.where(flip, image[:, ::-1], image), tf.where(flip, mask[:, ::-1], mask)
 
-    n = order.share
     blanks = tf.zeros([0, S, S, 3]), tf.zeros([0, S, S], tf.uint8)
     drawn = masked.draw(order, first_step)
-    batches = batches_of_files(drawn, n, make, blanks, masked.describe)
-    batches = batches.map(lambda *batch: replace_bad(*batch, bad_images=bad_images, n=n), **PARALLEL)
+    batches = whole_batches_of_files(drawn, order.share, make, blanks, masked.describe, bad_images)
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
@@ -67,24 +63,14 @@ def measured_views(masked, view, bad_images, most=None):
         masked, view, bad_images: as in `training_batches`.
         most: of the test images; None for all.
     """
-    blank = tf.zeros([0, 0, 3]), tf.zeros([0, 0], tf.uint8)
 
     def make(handle):
-        def prepared():
-            image, mask = masked.load(handle)
-            return normalize(tf.cast(image, tf.float32) / 255, view), mask
+        image, mask = masked.load(handle)
+        return normalize(tf.cast(image, tf.float32) / 255, view), mask
 
-        decoded, made = or_else(prepared, blank)
-
-        def report():
-            return bad_images.report_in_graph(masked.describe(handle)[None])
-
-        with tf.control_dependencies([tf.cond(decoded, lambda: 0, report)]):
-            return tf.identity(decoded), *made
-
-    views = masked.tests().take(most or -1).map(make, **PARALLEL)
-    views = views.filter(lambda decoded, *_: decoded)
-    return views.map(lambda _, image, mask: (image, mask)).prefetch(tf.data.AUTOTUNE)
+    blank = tf.zeros([0, 0, 3]), tf.zeros([0, 0], tf.uint8)
+    tests = masked.tests().take(most or -1)
+    return good_ones(tests, make, blank, masked.describe, bad_images).prefetch(tf.data.AUTOTUNE)
 
 
 def resized(image, mask, draw, scales):

@@ -5,46 +5,24 @@ import abc
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.source import draw_by_index
 from mocotf.transfer.cutouts import CLASSES
 from mocotf.transfer.cutouts import cutouts
+from mocotf.transfer.parts import IndexedParts
+from mocotf.transfer.parts import Parts
 
 BACKGROUND = "background"
 
 
-class Masked(abc.ABC):
-    """A named set of images with masks, in a training and a test part.
-
-    Attributes:
-        name: for messages.
-        size, test_size: number of images in each part.
-        class_names: of the values in masks, in order; that of 0 is often the background.
-    """
-
-    name: str
-    size: int
-    test_size: int
-    class_names: tuple[str, ...]
-
-    @abc.abstractmethod
-    def draw(self, order, first_step=0):
-        """Returns the endless dataset of (key, handle), as `mocotf.data.source.Source.draw` has it."""
-
-    @abc.abstractmethod
-    def tests(self):
-        """Returns the finite dataset of the handles of the test images, in fixed order."""
+class Masked(Parts):
+    """Images with masks, whose values are places in `class_names`; 0 is often the background."""
 
     @abc.abstractmethod
     def load(self, handle):
         """Returns an image, uint8 `[h, w, 3]`, and its mask, uint8 `[h, w]`: the class of each pixel,
         or IGNORED. May fail in the graph."""
 
-    @abc.abstractmethod
-    def describe(self, handle):
-        """Returns what a message calls the image, a string tensor."""
 
-
-class IndexedMasked(Masked):
+class IndexedMasked(IndexedParts, Masked):
     """Images with masks that are found by number, the training images first.
 
     Args:
@@ -57,12 +35,6 @@ class IndexedMasked(Masked):
         self.name = name
         self.class_names = tuple(class_names)
         self.size, self.test_size = size, test_size
-
-    def draw(self, order, first_step=0):
-        return draw_by_index(order, first_step, self.size)
-
-    def tests(self):
-        return tf.data.Dataset.range(self.size, self.size + self.test_size)
 
 
 class MaskedCutouts(IndexedMasked):

@@ -7,54 +7,42 @@ import logging
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.source import draw_by_index
 from mocotf.errors import UserError
 from mocotf.transfer.cutouts import CLASSES
 from mocotf.transfer.cutouts import cutouts
+from mocotf.transfer.parts import IndexedParts
+from mocotf.transfer.parts import Parts
 
 log = logging.getLogger(__name__)
 
 
-class Scenes(abc.ABC):
-    """A named set of images with boxes, in a training and a test part.
+class Scenes(Parts):
+    """Images with boxes.
 
     Attributes:
-        name: for messages.
-        size, test_size: number of images in each part.
-        class_names: of the labels, in order.
         skipped: reason → number of boxes that were left out, a `collections.Counter`.
-        hard_are_learned: whether boxes too hard to count as missed are trained on.
+        hard_are_crowds: whether boxes too hard to count as missed are COCO's crowds, which have many
+            objects in one box and are not trained on; else VOC's difficult objects, which are.
     """
 
-    name: str
-    size: int
-    test_size: int
-    class_names: tuple[str, ...]
-    hard_are_learned = False
+    hard_are_crowds = True
 
     def __init__(self):
         self.skipped = collections.Counter()
-
-    @abc.abstractmethod
-    def draw(self, order, first_step=0):
-        """Returns the endless dataset of (key, handle), as `mocotf.data.source.Source.draw` has it."""
-
-    @abc.abstractmethod
-    def tests(self):
-        """Returns the finite dataset of the handles of the test images, in fixed order."""
 
     @abc.abstractmethod
     def load(self, handle):
         """Returns the image: encoded bytes, or uint8 `[H, W, 3]`. May fail in the graph."""
 
     @abc.abstractmethod
-    def truth(self, handle):
+    def truth(self, handle, shape):
         """Returns what is on an image: boxes float32 `[k, 4]` (y1, x1, y2, x2 in pixels), labels int64
-        `[k]`, and which are too hard to count as missed, bool `[k]`: crowds, VOC's difficult."""
+        `[k]`, and which are too hard to count as missed, bool `[k]`.
 
-    @abc.abstractmethod
-    def describe(self, handle):
-        """Returns what a message calls the image, a string tensor."""
+        Args:
+            handle: of the image.
+            shape: int32 `[3]`, that of the image.
+        """
 
     def report(self):
         """Says which boxes were left out, if any."""
@@ -91,7 +79,7 @@ class Truth:
         self.boxes, self.labels, self.hard = cut[good].astype(np.float32), labels[good], hard[good]
 
 
-class IndexedScenes(Scenes):
+class IndexedScenes(IndexedParts, Scenes):
     """Scenes found by number, with all boxes in memory.
 
     Args:
@@ -101,7 +89,7 @@ class IndexedScenes(Scenes):
             list of paths of files.
 
     Raises:
-        UserError: a part has no image, or the training images have no box at all.
+        UserError: a part has no image, or no box that counts.
     """
 
     def __init__(self, name, class_names, training, test, skipped=None):
@@ -114,13 +102,14 @@ class IndexedScenes(Scenes):
             if not size:
                 raise UserError(f"{name}: no image to {part}; expected at least one")
         truths = [*training[1], *test[1]]
+        for part, some in (("training", training[1]), ("test", test[1])):
+            if all(truth.hard.all() for truth in some):
+                raise UserError(
+                    f"{name}: none of {len(some)} {part} images has a box"
+                    + (f"; skipped were: {dict(+self.skipped)}" if +self.skipped else "")
+                    + "; expected annotations, and not of crowds only"
+                )
         self._empty = sum(not len(truth.boxes) for truth in training[1])
-        if self._empty == self.size:
-            raise UserError(
-                f"{name}: none of {self.size} training images has a box"
-                + (f"; skipped were: {dict(+self.skipped)}" if +self.skipped else "")
-                + "; expected annotations"
-            )
         if isinstance(training[0], np.ndarray):
             self._images, self._paths = tf.constant(np.concatenate([training[0], test[0]])), None
         else:
@@ -131,18 +120,13 @@ class IndexedScenes(Scenes):
         self._labels = tf.constant(np.concatenate([truth.labels for truth in truths]))
         self._hard = tf.constant(np.concatenate([truth.hard for truth in truths]))
 
-    def draw(self, order, first_step=0):
-        return draw_by_index(order, first_step, self.size)
-
-    def tests(self):
-        return tf.data.Dataset.range(self.size, self.size + self.test_size)
-
     def load(self, handle):
         if self._paths is None:
             return self._images[handle]
         return tf.io.read_file(self._paths[handle])
 
-    def truth(self, handle):
+    def truth(self, handle, shape):
+        del shape  # boxes were held against it before
         first, end = self._firsts[handle], self._firsts[handle + 1]
         return self._boxes[first:end], self._labels[first:end], self._hard[first:end]
 

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.bad_images import BadImages
 from mocotf.errors import UserError
 from mocotf.transfer.job import Job
 from mocotf.transfer.mask_picture import mask_picture
@@ -24,46 +23,33 @@ class Segmentation(Job):
     Args:
         masked: a `Masked`.
         crop: a `Crop`.
-        most_bad: share of images that may fail to decode.
-        precision: Keras dtype policy.
-        network: further arguments of `Segmenter`, a dictionary.
+        options: of a `Job`; `network` is that of `Segmenter`.
     """
 
     name = "segment"
     accuracies = {"miou": "mIoU", "pixel_accuracy": "pixels"}  # noqa: RUF012  (nobody changes it)
 
-    def __init__(self, masked, crop, *, most_bad=0.1, precision="float32", network=None):
-        self.masked = masked
+    def __init__(self, masked, crop, **options):
+        super().__init__(masked, **options)
         self.crop = crop
-        self.size = masked.size
-        self.bad_images = BadImages(None, masked.size + masked.test_size, most_bad)
-        self._precision = precision
-        self._network = network or {}
-
-    def facts(self):
-        return {
-            "images": self.masked.size,
-            "test_images": self.masked.test_size,
-            "classes": len(self.masked.class_names),
-        }
 
     def build(self, start, seed):
-        backbone = start.pyramid(seed=seed, dilated=True, precision=self._precision)
+        backbone = start.pyramid(seed=seed, dilated=True, precision=self.precision)
         # A pre-trained start has drawn nothing, a random one has: new layers are to be alike.
         keras.utils.set_random_seed(seed)
-        return Segmenter(backbone, len(self.masked.class_names), **self._network)
+        return Segmenter(backbone, len(self.images.class_names), **self.network)
 
     def batches(self, view, order, first_step):
         return training_batches(
-            self.masked, self.crop, view, order, bad_images=self.bad_images, first_step=first_step
+            self.images, self.crop, view, order, bad_images=self.bad_images, first_step=first_step
         )
 
     def measure(self, model, view):
-        scores = Scores(len(self.masked.class_names))
+        scores = Scores(len(self.images.class_names))
         for _, masks, found in self._answers(model, view):
             scores.add(masks, found)
         if not scores.pixels:
-            raise UserError(f"{self.masked.name}: none of the test images can be measured on")
+            raise UserError(f"{self.images.name}: none of the test images can be measured on")
         return {"miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
 
     def picture(self, model, view):
@@ -73,13 +59,13 @@ class Segmentation(Job):
             shown.extend(zip(np.rint(levels).astype(np.uint8), masks, found, strict=True))
         if not shown:
             return None
-        return mask_picture(shown, len(self.masked.class_names))
+        return mask_picture(shown, len(self.images.class_names))
 
     def _answers(self, model, view, most=None):
         """Yields batches of test images of one size: images as the model sees them, masks, and the
         classes that it finds, NumPy arrays."""
         classify = model_function(model)
-        views = measured_views(self.masked, view, self.bad_images, most)
+        views = measured_views(self.images, view, self.bad_images, most)
         for images, masks in batched(views, BATCH):
             yield images, masks, classify(tf.constant(images)).numpy()
 

@@ -8,9 +8,10 @@ import tensorflow as tf
 from mocotf.data.decode import decode
 from mocotf.data.records import RecordFiles
 from mocotf.data.tfds import prepared
-from mocotf.errors import UserError
 from mocotf.transfer.masked import BACKGROUND
 from mocotf.transfer.masked import Masked
+from mocotf.transfer.parts import RecordParts
+from mocotf.transfer.parts import check_tfrecord
 from mocotf.transfer.segmenter import IGNORED
 
 
@@ -49,7 +50,7 @@ FORMS = {
 }  # fmt: skip
 
 
-class TFDSMasked(Masked):
+class TFDSMasked(RecordParts, Masked):
     """Images with masks of TensorFlow Datasets, kept as tfrecord.
 
     Args:
@@ -65,11 +66,7 @@ class TFDSMasked(Masked):
         self._form = form = FORMS[name]
         self.class_names = form.class_names
         self._builder = builder = prepared(name, data_dir)
-        if builder.info.file_format.value != "tfrecord":
-            raise UserError(
-                f"--dataset={name}: is kept as {builder.info.file_format.value} in {builder.data_dir}; "
-                "expected tfrecord; try another --data_dir, in which it is prepared anew"
-            )
+        check_tfrecord(name, builder)
         train, test = builder.info.splits["train"], builder.info.splits[form.test]
         paths = [[str(path) for path in split.filepaths] for split in (train, test)]
         self._records = RecordFiles(f"--dataset={name}", paths[0], list(train.shard_lengths), paths[1])
@@ -77,12 +74,6 @@ class TFDSMasked(Masked):
         classes = np.full([IGNORED + 1], IGNORED, np.uint8)
         classes[list(form.values)] = np.arange(len(form.values))
         self._classes = tf.constant(classes)
-
-    def draw(self, order, first_step=0):
-        return self._records.draw(order, first_step)
-
-    def tests(self):
-        return self._records.in_order("queries")
 
     def load(self, handle):
         import tensorflow_datasets as tfds
@@ -93,6 +84,3 @@ class TFDSMasked(Masked):
         )
         mask = tf.gather(self._classes, tf.cast(example[form.mask][..., 0], tf.int32))
         return decode(example[form.image]), tf.ensure_shape(mask, [None, None])
-
-    def describe(self, handle):
-        return self._records.describe(handle)

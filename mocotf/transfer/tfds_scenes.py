@@ -7,6 +7,8 @@ from mocotf.data.tfds import PREPARED
 from mocotf.data.tfds import lying_in
 from mocotf.data.tfds import prepared
 from mocotf.errors import UserError
+from mocotf.transfer.parts import RecordParts
+from mocotf.transfer.parts import check_tfrecord
 from mocotf.transfer.scenes import Scenes
 
 # data set: (name of a builder, its splits) of the training part, then (name, splits) of the test part
@@ -17,7 +19,7 @@ PARTS = {
 }  # fmt: skip
 
 
-class TFDSScenes(Scenes):
+class TFDSScenes(RecordParts, Scenes):
     """Scenes of TensorFlow Datasets, kept as tfrecord, whose features are "image" and "objects".
 
     Args:
@@ -33,7 +35,6 @@ class TFDSScenes(Scenes):
     def __init__(self, name, data_dir=None):
         super().__init__()
         self.name = name
-        self.hard_are_learned = name == "voc"  # as in what the papers' tables are made with
         if name == PREPARED:
             builder = lying_in(data_dir)
             splits = [s for s in ("train", "validation", "test") if s in builder.info.splits]
@@ -76,35 +77,22 @@ class TFDSScenes(Scenes):
                 "and one of validation, test"
             )
         for builder, _ in training:
-            if builder.info.file_format.value != "tfrecord":
-                raise UserError(
-                    f"--dataset={name}: is kept as {builder.info.file_format.value} in "
-                    f"{builder.data_dir}; expected tfrecord; try another --data_dir, in which it is "
-                    "prepared anew"
-                )
+            check_tfrecord(name, builder)
         self._hard_feature = next((f for f in ("is_crowd", "is_difficult") if f in objects), None)
-
-    def draw(self, order, first_step=0):
-        return self._records.draw(order, first_step)
-
-    def tests(self):
-        return self._records.in_order("queries")
+        # Difficult objects are trained on by what the papers' tables are made with.
+        self.hard_are_crowds = self._hard_feature != "is_difficult"
 
     def load(self, handle):
         return self._parse(handle)["image"]
 
-    def truth(self, handle):
-        example = self._parse(handle)
-        objects, shape = example["objects"], tf.io.extract_jpeg_shape(example["image"])
+    def truth(self, handle, shape):
+        objects = self._parse(handle)["objects"]
         height, width, _ = tf.unstack(tf.cast(shape, tf.float32), num=3)
         boxes = tf.clip_by_value(objects["bbox"], 0, 1) * tf.stack([height, width, height, width])
         labels = objects["label"]
         hard = objects[self._hard_feature] if self._hard_feature else tf.zeros_like(labels, tf.bool)
         good = tf.reduce_all(boxes[:, 2:] > boxes[:, :2], axis=1) & (labels >= 0)
         return boxes[good], labels[good], hard[good]
-
-    def describe(self, handle):
-        return self._records.describe(handle)
 
     def _parse(self, handle):
         import tensorflow_datasets as tfds

@@ -16,11 +16,11 @@ from mocotf.transfer.detector import class_loss_of
 SIZE, CLASSES = 32, 3
 
 
-def make(seed=0, **options):
+def make(seed=0, stem="cifar", **options):
     keras.utils.set_random_seed(seed)
-    backbone = pyramid(resnet("resnet10", width=0.125, stem="cifar"))
-    options = {"levels": (2, 3), "depth": 1} | options
-    return Detector(backbone, CLASSES, canvas=SIZE, **options)
+    backbone = pyramid(resnet("resnet10", width=0.125, stem=stem))
+    options = {"canvas": SIZE, "levels": (2, 3), "depth": 1} | options
+    return Detector(backbone, CLASSES, **options)
 
 
 def batch(n=4):
@@ -81,6 +81,22 @@ def test_targets_are_those_of_the_papers_rule(detector):
         np.testing.assert_allclose(offsets[i, fits], by_hand, atol=1e-5)
     assert fitting > 3
     assert (classes[3] == -1).all() and np.isfinite(offsets).all()  # no object: background
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_targets_are_float32_whatever_the_precision(precision):
+    side, found = 1024, {}
+    boxes = np.array([[[901.3, 887.7, 1001.9, 1010.1], [700.2, 10.6, 833.1, 99.4]]], np.float32)
+    labels = np.array([[1, 2]], np.float32)
+    images = np.zeros((1, side, side, 3), np.float32)
+    for policy in ("float32", precision):
+        keras.config.set_dtype_policy(policy)
+        encoder = make(canvas=side, levels=(4, 5), stem="imagenet").retina.label_encoder
+        found[policy] = [part.numpy() for part in encoder(images, boxes, labels)]
+    offsets, classes = found["float32"]
+    assert (classes > 0).sum() > 3
+    np.testing.assert_array_equal(found[precision][1], classes)
+    np.testing.assert_array_equal(found[precision][0], offsets)
 
 
 def test_losses_are_those_of_the_papers():

@@ -8,10 +8,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from mocotf.data.bad_images import BadImages
+from mocotf.data.recipe import Augmentation
 from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.transfer import coco
 from mocotf.transfer import tfds_scenes
+from mocotf.transfer.detection_views import Canvas
+from mocotf.transfer.detection_views import measured_views
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth
 from mocotf.transfer.scenes import cutout_scenes
@@ -51,6 +55,9 @@ def test_scenes_without_any_box_or_image_are_told():
     good = (images, [truth([[1, 2, 5, 6]], [0]), truth([], [])])
     with pytest.raises(UserError, match="none of 2 training images has a box"):
         IndexedScenes("x", "ab", (images, [truth([], [])] * 2), good)
+    crowd = truth([[1, 2, 5, 6]], [0], hard=[True])
+    with pytest.raises(UserError, match="none of 2 test images has a box.*not of crowds only"):
+        IndexedScenes("x", "ab", good, (images, [crowd, truth([], [])]))
     with pytest.raises(UserError, match="no image to measure on"):
         IndexedScenes("x", "ab", good, (images[:0], []))
 
@@ -60,7 +67,7 @@ def test_a_truth_belongs_to_its_image(caplog):
     truths = [truth([[1, 2, 5, 6]] * i, [i % 2] * i) for i in range(3)]
     scenes = IndexedScenes("x", "ab", (images[:2], truths[:2]), (images[2:], truths[2:]))
     for i in range(3):
-        boxes, labels, _ = scenes.truth(i)
+        boxes, labels, _ = scenes.truth(i, None)
         assert len(boxes) == i == int(scenes.load(i)[0, 0, 0]) and set(labels.numpy()) <= {i % 2}
     assert [int(handle) for handle in scenes.tests()] == [2]
     scenes.report()
@@ -112,10 +119,10 @@ def read(folder, name="train.json", **options):
 def test_a_coco_file(folder, caplog):
     scenes = read(folder)
     assert scenes.class_names == ("cat", "dog") and (scenes.size, scenes.test_size) == (2, 2)
-    boxes, labels, hard = (part.numpy().tolist() for part in scenes.truth(0))
+    boxes, labels, hard = (part.numpy().tolist() for part in scenes.truth(0, None))
     assert boxes == [[4, 2, 10, 12], [0, 0, 5, 5]]  # y1, x1, y2, x2
     assert labels == [0, 1] and hard == [False, True]
-    assert len(scenes.truth(1)[0]) == 0 and scenes.describe(1).numpy().endswith(b"2.png")
+    assert len(scenes.truth(1, None)[0]) == 0 and scenes.describe(1).numpy().endswith(b"2.png")
     scenes.report()
     for line in ("2 boxes: unknown class", "2 boxes: outside", "2 boxes: of an image that is not"):
         assert f"skipped {line}" in caplog.text  # of both parts
@@ -123,6 +130,9 @@ def test_a_coco_file(folder, caplog):
 
 
 def test_of_a_coco_file_some_images(folder):
+    with_boxes = content()
+    with_boxes["annotations"][3]["bbox"] = [2, 4, 10, 6]
+    (folder / "train.json").write_text(json.dumps(with_boxes))
     assert read(folder, test_images=1).test_size == 1
 
 
@@ -185,9 +195,9 @@ def prepare(data_dir, features, make, splits=("train", "validation", "test")):
     return builder.data_dir
 
 
-def objects(tfds):
+def objects(tfds, encoding="jpeg"):
     return {
-        "image": tfds.features.Image(shape=(None, None, 3), encoding_format="jpeg"),
+        "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
         "objects": tfds.features.Sequence(
             {
                 "bbox": tfds.features.BBoxFeature(),
@@ -210,7 +220,7 @@ def test_scenes_of_tfds(tmp_path):
     order = Order(seed=1, batch_size=4, steps_per_epoch=2)
     numbers = []
     for _, handle in scenes.draw(order).take(8):
-        boxes, labels, hard = scenes.truth(handle)
+        boxes, labels, hard = scenes.truth(handle, [20, 30, 3])
         number = _level(scenes, handle)
         assert len(boxes) == number % 4
         np.testing.assert_allclose(boxes, np.tile([2, 6, 10, 30], (len(boxes), 1)), atol=1e-5)
@@ -224,12 +234,28 @@ def test_scenes_of_tfds(tmp_path):
     assert rest == [int(key) for key, _ in scenes.draw(order).take(8)][4:]
 
 
+@pytest.mark.parametrize("encoding", ["jpeg", "png"])
+def test_a_test_image_of_tfds_that_does_not_decode_is_left_out(tmp_path, encoding):
+    def make(number, tfds):
+        return scene(number, tfds) | ({"image": b"no image"} if number == 21 else {})
+
+    folder = prepare(tmp_path, lambda tfds: objects(tfds, encoding), make)
+    scenes, bad_images = tfds_scenes.TFDSScenes("tfds", str(folder)), BadImages()
+    view = Augmentation(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    found = list(measured_views(scenes, Canvas(32, (16,), 16), view, bad_images))
+    assert len(found) == 3 and len(bad_images.names) == 1
+    for _, _, size, boxes, *_ in found:
+        assert size.numpy().tolist() == [20, 30]
+        np.testing.assert_allclose(boxes, np.tile([2, 6, 10, 30], (len(boxes), 1)), atol=1e-5)
+    assert sorted(len(boxes) for *_, boxes, _, _ in found) == [0, 2, 3]
+
+
 def test_scenes_of_several_data_sets_as_voc_has_them(tmp_path, monkeypatch):
     prepare(tmp_path, objects, scene)
     parts = [("tiny_scenes", ("train",)), ("tiny_scenes:1.0.0", ("validation",))]
     monkeypatch.setitem(tfds_scenes.PARTS, "voc", (parts, ("tiny_scenes", ("test",))))
     scenes = tfds_scenes.TFDSScenes("voc", str(tmp_path))
-    assert (scenes.size, scenes.test_size, scenes.hard_are_learned) == (8, 4, True)
+    assert (scenes.size, scenes.test_size, scenes.hard_are_crowds) == (8, 4, False)
     drawn = scenes.draw(Order(seed=0, batch_size=8, steps_per_epoch=1)).take(8)
     numbers = sorted(_level(scenes, handle) for _, handle in drawn)
     assert numbers == [0, 1, 2, 3, 10, 11, 12, 13]

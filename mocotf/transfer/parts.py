@@ -1,0 +1,82 @@
+"""What scenes and masks have in common: images in a training and a test part, how they are found."""
+
+import abc
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.data.source import draw_by_index
+from mocotf.errors import UserError
+
+CHOICE = 0  # seed of which images are chosen where not all are
+
+
+class Parts(abc.ABC):
+    """A named set of labelled images, in a training and a test part.
+
+    Attributes:
+        name: for messages.
+        size, test_size: number of images in each part.
+        class_names: of the labels, in order.
+    """
+
+    name: str
+    size: int
+    test_size: int
+    class_names: tuple[str, ...]
+
+    @abc.abstractmethod
+    def draw(self, order, first_step=0):
+        """Returns the endless dataset of (key, handle), as `mocotf.data.source.Source.draw` has it."""
+
+    @abc.abstractmethod
+    def tests(self):
+        """Returns the finite dataset of the handles of the test images, in fixed order."""
+
+    @abc.abstractmethod
+    def describe(self, handle):
+        """Returns what a message calls the image, a string tensor."""
+
+
+class IndexedParts(Parts):
+    """Images that are found by number, the training images first."""
+
+    def draw(self, order, first_step=0):
+        return draw_by_index(order, first_step, self.size)
+
+    def tests(self):
+        return tf.data.Dataset.range(self.size, self.size + self.test_size)
+
+
+class RecordParts(Parts):
+    """Images in record files, `_records`, a `RecordFiles` whose queries are the test images."""
+
+    def draw(self, order, first_step=0):
+        return self._records.draw(order, first_step)
+
+    def tests(self):
+        return self._records.in_order("queries")
+
+    def describe(self, handle):
+        return self._records.describe(handle)
+
+
+def chosen(items, most):
+    """Returns `most` items of a list, in order, always the same ones; all if there are no more."""
+    if not most or most >= len(items):
+        return items
+    picked = np.random.default_rng(CHOICE).choice(len(items), most, replace=False)
+    return [items[i] for i in sorted(picked)]
+
+
+def check_tfrecord(name, builder):
+    """Holds a data set of TensorFlow Datasets against what can be read here.
+
+    Raises:
+        UserError: it is kept in another format than tfrecord.
+    """
+    if builder.info.file_format.value != "tfrecord":
+        raise UserError(
+            f"--dataset={name}: is kept as {builder.info.file_format.value} in {builder.data_dir}; "
+            "expected tfrecord; try another --data_dir, in which it is prepared anew"
+        )
