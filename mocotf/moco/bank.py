@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from mocotf.moco.local import local_variable
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 
@@ -32,13 +33,8 @@ class Bank(tf.Module):
         self.sharded = replicas > 1
         # A shard has a row more, for what belongs to others.
         noise = tf.random.stateless_normal([self.rows + self.sharded, C], seed=[seed, N])
-        self.entries = tf.Variable(
-            tf.cast(tf.math.l2_normalize(noise, axis=1), dtype),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="entries",
-        )
+        noise = tf.cast(tf.math.l2_normalize(noise, axis=1), dtype)
+        self.entries = local_variable(noise, "entries")
         # A variable begins alike on all replicas, but shards are of different images.
         for shard, part in enumerate(self.entries.values if self.sharded else []):
             noise = tf.random.stateless_normal([self.rows + 1, C], seed=[seed, N + shard])

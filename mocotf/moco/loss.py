@@ -26,10 +26,7 @@ def info_nce(q, k, queue, T):
     log_sum_negatives = tf.reduce_logsumexp(negatives, axis=1)
     # -log(e^p / (e^p + e^s)) = log(1 + e^(s - p))
     loss = tf.reduce_mean(tf.math.softplus(log_sum_negatives - positive))
-    # Ties, and NaN, count against the key: a collapsed encoder must not look perfect.
-    nearer = tf.logical_not(negatives < positive[:, None])
-    rank = tf.reduce_sum(tf.cast(nearer, tf.int32), axis=1)
-    return loss, rank
+    return loss, rank_of(positive, negatives)
 
 
 def info_nce_among(q, keys, rows, T):
@@ -48,8 +45,7 @@ def info_nce_among(q, keys, rows, T):
     cosines = tf.matmul(q, keys, transpose_b=True)  # [n, N]
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows, cosines / T)
     positive = tf.gather(cosines, rows, batch_dims=1)
-    nearer = tf.logical_not(cosines < positive[:, None])
-    rank = tf.reduce_sum(tf.cast(nearer, tf.int32), axis=1) - 1  # its own key is one of them
+    rank = rank_of(positive, cosines) - 1  # its own key is one of them
     all_others = tf.cast(tf.size(cosines) - tf.size(positive), cosines.dtype)
     others = (tf.reduce_sum(cosines) - tf.reduce_sum(positive)) / all_others
     similarities = tf.reduce_mean(positive), others
@@ -85,6 +81,13 @@ def logits(q, k, queue, T):
     # Scaling q is n·C multiplications, scaling the product n·K.
     negatives = tf.matmul(q / T, queue, transpose_b=True)
     return positive, negatives
+
+
+def rank_of(positive, negatives):
+    """Returns the number of `negatives` `[n, K]` at least as near as `positive` `[n]`, int32 `[n]`."""
+    # Ties, and NaN, count against the key: a collapsed encoder must not look perfect.
+    nearer = tf.logical_not(negatives < positive[:, None])
+    return tf.reduce_sum(tf.cast(nearer, tf.int32), axis=1)
 
 
 def chance(K, directions=1):

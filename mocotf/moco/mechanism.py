@@ -72,6 +72,11 @@ class Mechanism(Trainer):
         return self.query_encoder.head.output_shape[-1]
 
     @property
+    def loss_dtype(self):
+        """The type that losses are computed in, and what they need is kept in: at least float32."""
+        return tf.float64 if self.query_encoder.compute_dtype == "float64" else tf.float32
+
+    @property
     def metric_names(self):
         """Names of what `summary` and the probe report."""
         return METRICS + (PROBE_METRICS if self.probe else ())

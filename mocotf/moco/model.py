@@ -50,8 +50,7 @@ class MoCo(Mechanism):
     ):
         super().__init__(query_encoder, key_encoder, name="moco", **more)
         check_shuffle(shuffle, symmetric)
-        dtype = tf.float64 if query_encoder.compute_dtype == "float64" else tf.float32
-        self.queue = Queue(K, self.C, seed=self.seed, dtype=dtype)
+        self.queue = Queue(K, self.C, seed=self.seed, dtype=self.loss_dtype)
         self.m = m
         self.symmetric = symmetric
         self.shuffle = shuffle

@@ -5,10 +5,12 @@ import math
 import tensorflow as tf
 
 from mocotf.moco.bank import draw_rows
+from mocotf.moco.local import local_variable
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
 from mocotf.moco.loss import nce
 from mocotf.moco.loss import nce_chance
+from mocotf.moco.loss import rank_of
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
@@ -32,13 +34,7 @@ class NPID(MemoryBank):
     def __init__(self, query_encoder, *, bank, K, proximal, **more):
         super().__init__(query_encoder, bank=bank, K=K, **more)
         self.proximal = proximal
-        self.log_Z = tf.Variable(
-            tf.zeros([], tf.float64 if query_encoder.compute_dtype == "float64" else tf.float32),
-            trainable=False,
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-            name="log_Z",
-        )
+        self.log_Z = local_variable(tf.zeros([], self.loss_dtype), "log_Z")
 
     @property
     def chance(self):
@@ -75,8 +71,8 @@ class NPID(MemoryBank):
         cosine = tf.reduce_sum(f * v, axis=1)  # [n]
         cosines = tf.linalg.matvec(v_j, f)  # [n, K]
         loss = nce(cosine / self.T, cosines / self.T, self.normalise(cosines / self.T), self.bank.N)
-        rank = tf.reduce_sum(tf.cast(tf.logical_not(cosines < cosine[:, None]), tf.int32), axis=1)
-        return loss, rank, [tf.stop_gradient(tf.reduce_mean(x)) for x in (cosine, cosines)]
+        similarities = [tf.stop_gradient(tf.reduce_mean(x)) for x in (cosine, cosines)]
+        return loss, rank_of(cosine, cosines), similarities
 
     def draw_negatives(self, f):
         """Returns the images `[n, K]` that are negatives of this replica's queries."""

@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from mocotf.moco.local import local_variable
+
 METRICS = ("probe_loss", "probe_acc1")
 LR = 1.0  # for features of unit length: stable, and quick enough to follow the encoder
 MOMENTUM = 0.9
@@ -21,13 +23,7 @@ class Probe(tf.Module):
     def __init__(self, C, classes):
         super().__init__(name="probe")
         self.W, self.b, self._vW, self._vb = (
-            tf.Variable(
-                tf.zeros(shape),
-                trainable=False,
-                synchronization=tf.VariableSynchronization.ON_READ,
-                aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-                name=name,
-            )
+            local_variable(tf.zeros(shape), name)
             for name, shape in (
                 ("W", [C, classes]),
                 ("b", [classes]),

@@ -2,12 +2,13 @@
 
 import tensorflow as tf
 
+from mocotf.moco.local import local_variable
+
 
 class Queue(tf.Module):
     """The newest K keys, `[K, C]`, and the row where the next is written.
 
-    Every replica holds the same rows, because every replica enqueues the same keys: so the variables
-    are read and written in place, without a broadcast.
+    Every replica holds the same rows, because every replica enqueues the same keys.
 
     Args:
         K: number of keys.
@@ -18,14 +19,9 @@ class Queue(tf.Module):
 
     def __init__(self, K, C, *, seed, dtype=tf.float32):
         super().__init__(name="queue")
-        local = {
-            "trainable": False,
-            "synchronization": tf.VariableSynchronization.ON_READ,
-            "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        }
         noise = tf.random.stateless_normal([K, C], seed=[seed, K], dtype=dtype)
-        self.keys = tf.Variable(tf.math.l2_normalize(noise, axis=1), name="keys", **local)
-        self.pointer = tf.Variable(0, dtype=tf.int64, name="pointer", **local)
+        self.keys = local_variable(tf.math.l2_normalize(noise, axis=1), "keys")
+        self.pointer = local_variable(tf.zeros([], tf.int64), "pointer")
         self.K = K
 
     def enqueue(self, k):

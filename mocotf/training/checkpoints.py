@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import glob
+import hashlib
 import logging
 import os
 import shutil
@@ -131,6 +132,12 @@ def steps_in(folder):
 def path_of(folder, step):
     """Returns what the names of a checkpoint's files begin with."""
     return os.path.join(folder, f"ckpt-{step}")
+
+
+def digest(path):
+    """Returns what tells the weights in a checkpoint from others', 16 hexadecimal digits."""
+    with open(f"{path}.index", "rb") as file:  # it has a checksum of each variable
+        return hashlib.sha256(file.read()).hexdigest()[:16]
 
 
 def read(path):

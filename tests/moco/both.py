@@ -23,6 +23,26 @@ SIDE = 16  # at 8 the last stage would normalise over 4 values a channel, and ro
 K, DIM, BATCH = 72, 6, 32  # K is no multiple of the batch: the pointer wraps within an enqueue
 T, M, WEIGHT_DECAY = 0.2, 0.9, 1e-2  # small m and large decay, so that neither can hide
 
+ENCODER = {"arch": "resnet10", "width": 1 / 16, "stem": "cifar", "dim": DIM}
+
+
+def make_network(dtype, replicas, bn_splits, mlp=True):
+    """Returns the oracle's counterpart of an `ENCODER`, with weights of its own."""
+    torch.manual_seed(SEED)
+    network = ResNet(
+        BasicBlock,
+        (1, 1, 1, 1),
+        stem="cifar",
+        dim=DIM,
+        base=4,
+        mlp=mlp,
+        bn_groups=replicas * bn_splits,
+        running=bn_splits,
+    ).to(getattr(torch, dtype))
+    if dtype == "float32":
+        open_relus(network)
+    return network
+
 
 class Both:
     """Steps a model on one strategy and its oracle side by side.
@@ -52,29 +72,12 @@ class Both:
         self.dtype = dtype
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
-            encoders = [
-                build_encoder(
-                    "resnet10", width=1 / 16, stem="cifar", dim=DIM, mlp=mlp, bn_splits=bn_splits
-                )
-                for _ in range(2)
-            ]
+            encoders = [build_encoder(**ENCODER, mlp=mlp, bn_splits=bn_splits) for _ in range(2)]
             options = {"symmetric": symmetric, "shuffle": shuffle, "grad_accum_steps": grad_accum_steps}
             self.model = model.MoCo(*encoders, K=K, m=M, T=T, seed=SEED, **options)
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
             self.model.optimizer.build(self.model.query_encoder.trainable_variables)
-        torch.manual_seed(SEED)
-        network = ResNet(
-            BasicBlock,
-            (1, 1, 1, 1),
-            stem="cifar",
-            dim=DIM,
-            base=4,
-            mlp=mlp,
-            bn_groups=replicas * bn_splits,
-            running=bn_splits,
-        ).to(getattr(torch, dtype))
-        if dtype == "float32":
-            open_relus(network)
+        network = make_network(dtype, replicas, bn_splits, mlp)
         for encoder in encoders:
             write_state(encoder, to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())

@@ -20,16 +20,15 @@ from mocotf.optim.sgd import SGD
 from tests.measured import agree
 from tests.moco.both import BATCH
 from tests.moco.both import DIM
+from tests.moco.both import ENCODER
 from tests.moco.both import SEED
 from tests.moco.both import SIDE
 from tests.moco.both import WEIGHT_DECAY
 from tests.moco.both import T
-from tests.moco.both import open_relus
+from tests.moco.both import make_network
 from tests.moco.both import relative
 from tests.moco.both import to_numpy
 from tests.oracles import torch_mechanisms
-from tests.oracles.torch_resnet import BasicBlock
-from tests.oracles.torch_resnet import ResNet
 
 STEPS = 15
 SCHEDULE = Cosine(0.02, 20, hold=5)
@@ -45,27 +44,8 @@ class Sides:
         self.strategy = strategy
         self.dtype = dtype
         self.replicas = strategy.num_replicas_in_sync
-        self.encoder = {
-            "arch": "resnet10",
-            "width": 1 / 16,
-            "stem": "cifar",
-            "dim": DIM,
-            "mlp": True,
-            "bn_splits": bn_splits,
-        }
-        torch.manual_seed(SEED)
-        self.network = ResNet(
-            BasicBlock,
-            (1, 1, 1, 1),
-            stem="cifar",
-            dim=DIM,
-            base=4,
-            mlp=True,
-            bn_groups=self.replicas * bn_splits,
-            running=bn_splits,
-        ).to(getattr(torch, dtype))
-        if dtype == "float32":
-            open_relus(self.network)
+        self.encoder = ENCODER | {"mlp": True, "bn_splits": bn_splits}
+        self.network = make_network(dtype, self.replicas, bn_splits)
 
     def compile(self, make):
         """Makes the model by `make()`, in the strategy's scope."""
