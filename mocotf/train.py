@@ -52,6 +52,7 @@ from mocotf.training.records import Records
 from mocotf.training.records import show_views
 from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import check_agreement
+from mocotf.training.replicas import meet
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
@@ -199,9 +200,11 @@ def main():
                 desk.records.finish()
         except Preempted:
             if workers > 1:
-                check_agreement(strategy, {}, facts)  # until the chief has saved
+                meet(strategy)  # the chief has saved
             raise
         except DivergenceError as divergence:
+            if workers > 1:
+                meet(strategy)  # this may end the run
             go_back(divergence.step, checkpoints, model, run_dir)
         finally:
             if chief:
@@ -210,7 +213,8 @@ def main():
     if chief:
         finish(run_dir, checkpoints, bad_images)
     if workers > 1:
-        check_agreement(strategy, {}, facts)  # the chief has written all
+        with guard(bad_images, workers):
+            meet(strategy)  # the chief has written all
 
 
 def start(run_dir, checkpoints, model, total_steps):

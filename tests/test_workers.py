@@ -1,5 +1,6 @@
 """Runs of two real processes that talk over the loopback interface."""
 
+import json
 import os
 import signal
 import subprocess
@@ -107,6 +108,38 @@ def test_workers_that_were_started_differently_are_refused(tmp_path, workers):
         assert process.returncode == 1
         assert "the workers of replicas [1] have other flags, data or devices than the chief" in err
     assert not os.path.exists(tmp_path / "run")
+
+
+ONE_LEAVES_EARLY = """
+import os, sys, time
+import tensorflow as tf
+from mocotf.training import replicas
+strategy = tf.distribute.MultiWorkerMirroredStrategy()
+if strategy.cluster_resolver.task_id == int(sys.argv[1]):
+    replicas._gathered(strategy, 0)
+    time.sleep(2)  # the other has its numbers too, and waits a second time
+    os._exit(0)
+replicas.meet(strategy)
+os._exit(7)
+"""
+
+
+@pytest.mark.parametrize("early", [0, 1])
+def test_a_worker_that_has_met_the_others_may_leave_while_they_still_wait(early):
+    cluster = {"worker": free_addresses(2)}
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", ONE_LEAVES_EARLY, str(early)],
+            cwd=ROOT,
+            env=os.environ
+            | {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": i}})},
+            text=True,
+            stderr=subprocess.PIPE,
+        )
+        for i in range(2)
+    ]
+    err = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == ([0, 7] if early == 0 else [7, 0]), err
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -1,5 +1,6 @@
 """What all replicas must agree on: given to them by the first, and checked."""
 
+import contextlib
 import json
 import zlib
 
@@ -33,7 +34,7 @@ def _take_those_of_the_first(variables):
 
 
 def check_agreement(strategy, flags, facts):
-    """Checks that all workers were started alike, and waits until all are here.
+    """Checks that all workers were started alike.
 
     Args:
         strategy: of the run.
@@ -43,19 +44,38 @@ def check_agreement(strategy, flags, facts):
         UserError: another worker has others.
     """
     text = json.dumps([flags, facts], sort_keys=True)
-    own = tf.constant([zlib.crc32(text.encode())], tf.int64)
+    sums = _gathered(strategy, zlib.crc32(text.encode()))
+    odd = [replica for replica, s in enumerate(sums) if s != sums[0]]
+    if odd:
+        meet(strategy)
+        raise UserError(
+            f"the workers of replicas {odd} have other flags, data or devices than the chief; expected "
+            "the same command on all"
+        )
+
+
+def meet(strategy):
+    """Waits until all workers are here; after it any of them may end its process.
+
+    Raises:
+        tf.errors.OpError: a worker was lost before.
+    """
+    _gathered(strategy, 0)
+    # Who has all it waits for may be gone while what another waits for is still on its way. Only who
+    # has passed the first wait gets to the second, so that a failure here tells of nothing else.
+    with contextlib.suppress(tf.errors.OpError):
+        _gathered(strategy, 0)
+
+
+def _gathered(strategy, number):
+    """Returns the numbers that the replicas' workers call this with."""
 
     @tf.function(autograph=False)
     def run(own):
         return strategy.run(all_gather, args=(own,))
 
-    sums = strategy.experimental_local_results(run(own))[0].numpy()
-    odd = [replica for replica, s in enumerate(sums) if s != sums[0]]
-    if odd:
-        raise UserError(
-            f"the workers of replicas {odd} have other flags, data or devices than the chief; expected "
-            "the same command on all"
-        )
+    own = tf.constant([number], tf.int64)
+    return strategy.experimental_local_results(run(own))[0].numpy()
 
 
 def check_replicas(strategy, named):
@@ -79,6 +99,7 @@ def check_replicas(strategy, named):
     }
     odd = {name: replicas for name, replicas in odd.items() if replicas}
     if odd:
+        meet(strategy)
         name, replicas = next(iter(odd.items()))
         raise UserError(
             f"{len(odd)} of {len(named)} variables differ between replicas, such as {name}: replicas "
