@@ -8,8 +8,11 @@ import contextvars
 
 import tensorflow as tf
 
-FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
+from mocotf.nn import winograd
 
+FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
+# From which Winograd's transforms take less time than they save: of values, and of a kernel's gradient.
+MANY_CHANNELS, SOME_CHANNELS = 128, 64
 
 _elsewhere = contextvars.ContextVar("elsewhere", default=False)
 
@@ -49,34 +52,48 @@ def _add_relu(x, shortcut):
 
 
 def conv2d(x, kernel, stride, padding):
-    """Returns `tf.nn.conv2d` of `x` `[n, H, W, Ci]` and `kernel` `[k, k, Ci, Co]`, for bfloat16.
+    """Returns `tf.nn.conv2d` of `x` `[n, H, W, Ci]` and `kernel` `[k, k, Ci, Co]`, both tensors.
 
-    Its gradient for the kernel is made of matrix products where they are faster: oneDNN's convolution
-    does not divide it among TensorFlow's threads. They are for 1×1 kernels, by two to six times, and
-    where pixels are fewer than kernels are large, by two.
+    Where they are faster, it and its gradients are made of matrix products; which, has been measured
+    (docs/performance.md).
 
     Args:
         padding: "same", with stride 1 only, or "valid".
     """
     options = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
+    size, channels = kernel.shape[0], min(kernel.shape[2:])
+    sides_known = None not in x.shape[1:3]
+    winograd_fits = x.dtype == tf.float32 and size == 3 and stride == 1 and sides_known
 
     @tf.custom_gradient
     def conv(x, kernel):
-        y = tf.nn.conv2d(x, kernel, **options)
-
         def gradient(dy):
-            dx = tf.raw_ops.Conv2DBackpropInput(
+            return input_gradient(dy), kernel_gradient(dy)
+
+        def input_gradient(dy):
+            if winograd_fits and channels >= MANY_CHANNELS:
+                return winograd.input_gradient(dy, kernel)
+            return tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options
             )
-            H, W = dy.shape[1:3]
-            if kernel.shape[0] == 1 or (H and W and H * W <= FEW_PIXELS):
-                return dx, _kernel_gradient(x, dy, kernel.shape, stride, padding)
-            dkernel = tf.raw_ops.Conv2DBackpropFilter(
+
+        def kernel_gradient(dy):
+            if winograd_fits and channels >= SOME_CHANNELS:
+                return winograd.kernel_gradient(x, dy)
+            few_pixels = sides_known and dy.shape[1] * dy.shape[2] <= FEW_PIXELS
+            by_products = {
+                tf.float32: stride > 1 and channels >= MANY_CHANNELS,
+                tf.bfloat16: size == 1 or few_pixels,
+            }
+            if by_products.get(x.dtype):
+                return _kernel_gradient(x, dy, kernel.shape, stride, padding)
+            return tf.raw_ops.Conv2DBackpropFilter(
                 input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
             )
-            return dx, dkernel
 
-        return y, gradient
+        if winograd_fits and channels >= MANY_CHANNELS:
+            return winograd.convolution(x, kernel), gradient
+        return tf.nn.conv2d(x, kernel, **options), gradient
 
     return conv(x, kernel)
 

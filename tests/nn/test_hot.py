@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from mocotf.nn import hot
+from mocotf.nn.resnet import Conv2D
 
 
 def values_and_gradients(function, *inputs):
@@ -41,9 +42,33 @@ def test_sum_and_relu(dtype):
     [(1, 1, "same"), (1, 2, "valid"), (3, 1, "same"), (3, 2, "valid")],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [("bfloat16", 1e-2), ("float32", 1e-5)])
-def test_convolution(dtype, tolerance, size, stride, padding, side):
-    x, kernel = normal([4, side, side, 8], 1, dtype), normal([size, size, 8, 16], 2, dtype)
-    ours = values_and_gradients(lambda x, k: hot.conv2d(x, k, stride, padding), x, kernel)
-    theirs = values_and_gradients(lambda x, k: tf.nn.conv2d(x, k, stride, padding.upper()), x, kernel)
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_allclose(a, b, atol=tolerance * np.abs(b).max())
+@pytest.mark.parametrize("channels", [8, 64, 128])
+def test_convolution(channels, dtype, tolerance, size, stride, padding, side):
+    x = normal([4, side, side, channels], 1, dtype)
+    kernel = normal([size, size, channels, channels + 8], 2, dtype)
+    ours, theirs, exact = (
+        values_and_gradients(function, *(tf.cast(value, dtype) for value in (x, kernel)))
+        for function, dtype in (
+            (lambda x, k: hot.conv2d(x, k, stride, padding), dtype),
+            (lambda x, k: tf.nn.conv2d(x, k, stride, padding.upper()), dtype),
+            (lambda x, k: tf.nn.conv2d(x, k, stride, padding.upper()), "float64"),
+        )
+    )
+    for a, b, e in zip(ours, theirs, exact, strict=True):
+        # TensorFlow's own bfloat16 is further from exact where a CPU has no units for it.
+        assert np.abs(a - e).max() <= max(tolerance * np.abs(e).max(), np.abs(b - e).max())
+
+
+@pytest.mark.parametrize(
+    ("channels", "training", "fewer"), [(128, True, True), (128, False, False), (64, True, False)]
+)
+def test_wide_layers_convolve_by_fewer_products_in_training(channels, training, fewer):
+    layer = Conv2D(channels, 3, padding="same", use_bias=False)
+    layer.build([None, None, None, channels])
+    call = tf.function(lambda x: layer(x, training=training))
+    images = tf.TensorSpec([None, 7, 7, channels])
+    kinds = {operation.type for operation in call.get_concrete_function(images).graph.get_operations()}
+    assert ("Conv2D" not in kinds) == fewer
+    x = normal([2, 7, 7, channels], 1, "float32")
+    expected = tf.nn.conv2d(x, layer.kernel.value, 1, "SAME").numpy()
+    np.testing.assert_allclose(call(x), expected, atol=1e-5)

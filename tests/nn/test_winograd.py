@@ -1,0 +1,40 @@
+"""Winograd's convolution against TensorFlow's."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.nn import winograd
+from tests.nn.test_hot import normal
+from tests.nn.test_hot import values_and_gradients
+
+
+def direct(x, kernel):
+    return tf.nn.conv2d(x, kernel, 1, "SAME")
+
+
+@tf.custom_gradient
+def by_winograd(x, kernel):
+    def gradient(dy):
+        return winograd.input_gradient(dy, kernel), winograd.kernel_gradient(x, dy)
+
+    return winograd.convolution(x, kernel), gradient
+
+
+@pytest.mark.parametrize(("H", "W"), [(6, 8), (7, 7), (5, 4), (1, 2)])
+def test_it_computes_a_convolution_and_its_gradients(H, W):
+    x, kernel = normal([3, H, W, 5], 1, "float64"), normal([3, 3, 5, 7], 2, "float64")
+    ours = values_and_gradients(by_winograd, x, kernel)
+    for a, b in zip(ours, values_and_gradients(direct, x, kernel), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12 * np.abs(b).max())
+
+
+def test_in_float32_it_is_a_few_roundings_from_exact():
+    x, kernel = (
+        tf.nn.relu(normal([4, 14, 14, 256], 1, "float32")),
+        normal([3, 3, 256, 128], 2, "float32"),
+    )
+    ours = values_and_gradients(by_winograd, x, kernel)
+    exact = values_and_gradients(direct, tf.cast(x, "float64"), tf.cast(kernel, "float64"))
+    for a, b in zip(ours, exact, strict=True):
+        assert np.linalg.norm(a - b) < 1e-6 * np.linalg.norm(b)
