@@ -11,8 +11,6 @@ def _import_tensorflow_quietly():
     They are shown where they may matter: if the import fails, or the machine has an NVIDIA driver.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    # TensorFlow leaves oneDNN out on CPUs without AVX-512, where it is faster too.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     stderr = os.dup(2)
     wanted = True
     with tempfile.TemporaryFile() as notices:

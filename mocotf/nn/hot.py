@@ -11,8 +11,7 @@ import tensorflow as tf
 from mocotf.nn import winograd
 
 FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
-# From which Winograd's transforms take less time than they save: of values, and of a kernel's gradient.
-MANY_CHANNELS, SOME_CHANNELS = 128, 64
+MANY_CHANNELS = 128  # from which transforms and copies take less time than they save
 
 _elsewhere = contextvars.ContextVar("elsewhere", default=False)
 
@@ -61,9 +60,10 @@ def conv2d(x, kernel, stride, padding):
         padding: "same", with stride 1 only, or "valid".
     """
     options = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
-    size, channels = kernel.shape[0], min(kernel.shape[2:])
+    size = kernel.shape[0]
     sides_known = None not in x.shape[1:3]
-    winograd_fits = x.dtype == tf.float32 and size == 3 and stride == 1 and sides_known
+    wide_float32 = x.dtype == tf.float32 and min(kernel.shape[2:]) >= MANY_CHANNELS
+    winograd_fits = wide_float32 and size == 3 and stride == 1 and sides_known
 
     @tf.custom_gradient
     def conv(x, kernel):
@@ -71,18 +71,21 @@ def conv2d(x, kernel, stride, padding):
             return input_gradient(dy), kernel_gradient(dy)
 
         def input_gradient(dy):
-            if winograd_fits and channels >= MANY_CHANNELS:
+            if winograd_fits:
                 return winograd.input_gradient(dy, kernel)
+            if x.dtype == tf.float32 and size == 1 and stride == 1:
+                dx = tf.matmul(tf.reshape(dy, [-1, dy.shape[-1]]), kernel[0, 0], transpose_b=True)
+                return tf.reshape(dx, tf.shape(x))
             return tf.raw_ops.Conv2DBackpropInput(
                 input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options
             )
 
         def kernel_gradient(dy):
-            if winograd_fits and channels >= SOME_CHANNELS:
+            if winograd_fits:
                 return winograd.kernel_gradient(x, dy)
             few_pixels = sides_known and dy.shape[1] * dy.shape[2] <= FEW_PIXELS
             by_products = {
-                tf.float32: stride > 1 and channels >= MANY_CHANNELS,
+                tf.float32: stride > 1 and wide_float32,
                 tf.bfloat16: size == 1 or few_pixels,
             }
             if by_products.get(x.dtype):
@@ -91,7 +94,7 @@ def conv2d(x, kernel, stride, padding):
                 input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
             )
 
-        if winograd_fits and channels >= MANY_CHANNELS:
+        if winograd_fits:
             return winograd.convolution(x, kernel), gradient
         return tf.nn.conv2d(x, kernel, **options), gradient
 

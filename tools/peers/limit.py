@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mocotf.nn import hot
 from tools.peers.serve import seconds
 
 SIDE = 2048  # of the square matrices
@@ -36,7 +37,8 @@ def step_gflop(encoder, images):
         encoder: of queries or keys.
         images: `[n, H, W, 3]`, the views of a step.
     """
-    forward = tf.function(lambda x: encoder(x, training=True)).get_concrete_function(images)
+    with hot.portable():  # counted as what they are, however they are computed
+        forward = tf.function(lambda x: encoder(x, training=True)).get_concrete_function(images)
     operations = [op for op in forward.graph.get_operations() if op.type in ("Conv2D", "MatMul")]
     return 4 * sum(map(_flop, operations)) / 1e9
 
