@@ -4,6 +4,7 @@ import functools
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as mocotf.cli does
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 
 import keras

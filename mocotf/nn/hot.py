@@ -84,11 +84,13 @@ def conv2d(x, kernel, stride, padding):
             if winograd_fits:
                 return winograd.kernel_gradient(x, dy)
             few_pixels = sides_known and dy.shape[1] * dy.shape[2] <= FEW_PIXELS
-            by_products = {
+            # Of narrow shortcuts, oneDNN's is wrong (docs/performance.md).
+            shortcut = size == 1 and stride > 1
+            faster = {
                 tf.float32: stride > 1 and wide_float32,
                 tf.bfloat16: size == 1 or few_pixels,
             }
-            if by_products.get(x.dtype):
+            if shortcut or faster.get(x.dtype):
                 return _kernel_gradient(x, dy, kernel.shape, stride, padding)
             return tf.raw_ops.Conv2DBackpropFilter(
                 input=x, filter_sizes=kernel.shape, out_backprop=dy, **options

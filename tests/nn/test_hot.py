@@ -59,6 +59,17 @@ def test_convolution(channels, dtype, tolerance, size, stride, padding, side):
         assert np.abs(a - e).max() <= max(tolerance * np.abs(e).max(), np.abs(b - e).max())
 
 
+@pytest.mark.parametrize("channels", [4, 8])  # fewer than a register of 8 or of 16 floats holds
+def test_narrow_kernels_of_a_shortcut_get_their_gradient_every_time(channels):
+    inputs = [normal(shape, 1, "float32") for shape in ([16, 32, 32, channels], [1, 1, channels, 16])]
+    *_, exact = values_and_gradients(
+        lambda x, kernel: hot.conv2d(x, kernel, 2, "valid"), *(tf.cast(x, "float64") for x in inputs)
+    )
+    for _ in range(5):
+        *_, ours = values_and_gradients(lambda x, kernel: hot.conv2d(x, kernel, 2, "valid"), *inputs)
+        np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
+
+
 @pytest.mark.parametrize(
     ("channels", "training", "fewer"), [(128, True, True), (128, False, False), (64, True, False)]
 )
