@@ -3,10 +3,15 @@
 import keras
 import tensorflow as tf
 
+from mocotf.nn import fused_norm
+from mocotf.nn import hot
+
 
 @keras.saving.register_keras_serializable("mocotf")
 class BatchNorm(keras.layers.Layer):
     """Normalises channels-last images by batch statistics, in `groups` independent slices of the batch.
+
+    It may add a shortcut and take the ReLU, which saves passes over memory on a CPU.
 
     Differs from `keras.layers.BatchNormalization` in what MoCo depends on: the kernel is fused; the
     moving variance takes the unbiased batch variance, as in PyTorch; `trainable = False` does not
@@ -16,18 +21,21 @@ class BatchNorm(keras.layers.Layer):
     Args:
         groups: number of contiguous, equal slices of the batch with statistics of their own
             (MoCo's shuffled BN on one device). The moving statistics take the mean over groups.
+        relu: whether the result is max(·, 0).
         momentum: weight of the old moving statistics, in [0, 1].
         epsilon: added to the variance.
 
-    Call: `x` float `[n, H, W, C]`, float16/bfloat16/float32/float64; returns the same shape and dtype.
+    Call: `x` float `[n, H, W, C]`, float16/bfloat16/float32/float64, and `shortcut`, None or the same;
+    returns the same shape and dtype.
 
     Raises:
         ValueError: where the batch is statically known not to divide by `groups`.
     """
 
-    def __init__(self, groups=1, momentum=0.9, epsilon=1e-5, **kwargs):
+    def __init__(self, groups=1, relu=False, momentum=0.9, epsilon=1e-5, **kwargs):
         super().__init__(**kwargs)
         self.groups = groups
+        self.relu = relu
         self.momentum = momentum
         self.epsilon = epsilon
 
@@ -54,17 +62,19 @@ class BatchNorm(keras.layers.Layer):
             **kwargs,
         )
 
-    def call(self, x, training=False):
+    def call(self, x, shortcut=None, training=False):
         if not training:
-            return self._normalize(x, self.moving_mean.value, self.moving_variance.value)
+            y = self._normalize(x, self.moving_mean.value, self.moving_variance.value)
+            return self._finish(y, shortcut)
         if self.groups == 1:
-            y, mean, variance = self._normalize_by_batch(x)
+            y, mean, variance = self._normalize_by_batch(x, shortcut)
         else:
             if x.shape[0] is not None and x.shape[0] % self.groups:
                 raise ValueError(
                     f"A batch of {x.shape[0]} does not divide into {self.groups} BN groups."
                 )
-            slices = [self._normalize_by_batch(part) for part in tf.split(x, self.groups)]
+            shortcuts = [None] * self.groups if shortcut is None else tf.split(shortcut, self.groups)
+            slices = map(self._normalize_by_batch, tf.split(x, self.groups), shortcuts)
             ys, means, variances = zip(*slices, strict=True)
             y = tf.concat(ys, axis=0)
             mean = tf.add_n(means) / self.groups
@@ -76,8 +86,12 @@ class BatchNorm(keras.layers.Layer):
     def _follow(self, moving, batch):
         moving.assign(self.momentum * moving.value + (1 - self.momentum) * batch)
 
-    def _normalize_by_batch(self, x):
-        """Returns `x` normalised by its own statistics, its mean, and its unbiased variance."""
+    def _normalize_by_batch(self, x, shortcut):
+        """Returns the result by x's own statistics, its mean, and its unbiased variance."""
+        if hot.on_cpu() and fused_norm.is_faster_for(x):
+            affine = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
+            y, mean, biased = fused_norm.normalize(x, *affine, self.epsilon, shortcut, self.relu)
+            return y, mean, _unbiased(biased, x)
         if x.dtype != tf.float64:
             y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=x,
@@ -88,11 +102,17 @@ class BatchNorm(keras.layers.Layer):
                 epsilon=self.epsilon,
                 is_training=True,
             )
-            return y, mean, variance
+            return self._finish(y, shortcut, training=True), mean, variance
         mean, biased = tf.nn.moments(x, axes=[0, 1, 2])
-        count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
-        unbiased = biased * count / tf.maximum(count - 1, 1)
-        return self._normalize(x, mean, biased), mean, unbiased
+        y = self._finish(self._normalize(x, mean, biased), shortcut, training=True)
+        return y, mean, _unbiased(biased, x)
+
+    def _finish(self, y, shortcut, training=False):
+        if shortcut is not None:
+            if self.relu and training and hot.on_cpu():
+                return hot.add_relu(y, shortcut)
+            y += shortcut
+        return tf.nn.relu(y) if self.relu else y
 
     def _normalize(self, x, mean, variance):
         if x.dtype != tf.float64:
@@ -110,5 +130,10 @@ class BatchNorm(keras.layers.Layer):
         return (x - mean) * gain + self.beta.value
 
     def get_config(self):
-        own = {"groups": self.groups, "momentum": self.momentum, "epsilon": self.epsilon}
+        own = {name: getattr(self, name) for name in ("groups", "relu", "momentum", "epsilon")}
         return super().get_config() | own
+
+
+def _unbiased(variance, x):
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
+    return variance * count / tf.maximum(count - 1, 1)

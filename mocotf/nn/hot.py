@@ -87,7 +87,7 @@ def conv2d(x, kernel, stride, padding):
             # Of narrow shortcuts, oneDNN's is wrong (docs/performance.md).
             shortcut = size == 1 and stride > 1
             faster = {
-                tf.float32: stride > 1 and wide_float32,
+                tf.float32: wide_float32 and (stride > 1 or few_pixels),
                 tf.bfloat16: size == 1 or few_pixels,
             }
             if shortcut or faster.get(x.dtype):

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from mocotf.nn.batch_norm import BatchNorm
-from mocotf.nn.resnet import AddReLU
 from mocotf.nn.resnet import Conv2D
 
 OUTPUTS = ("features", "embedding")
@@ -48,11 +47,14 @@ def plain_backbone(backbone, call=None, name=None, make=None):
     """
     call = call or (lambda layer, x: layer(x))
 
-    def call_and_relu(layer, x, **_):
+    relus = {layer.name for layer in backbone.layers if getattr(layer, "relu", False)}
+
+    def call_and_relu(layer, x, shortcut=None, **_):
         y = call(layer, x)
-        if isinstance(layer, keras.layers.Add):
-            relu = keras.layers.ReLU(name=layer.name.removesuffix(".add"), dtype=layer.dtype_policy)
-            y = relu(y)
+        if shortcut is not None:
+            y = keras.layers.Add(name=f"{layer.name}.add", dtype=layer.dtype_policy)([y, shortcut])
+        if layer.name in relus:
+            y = keras.layers.ReLU(name=f"{layer.name}.relu", dtype=layer.dtype_policy)(y)
         return y
 
     copy = keras.models.clone_model(backbone, clone_function=make or stock, call_function=call_and_relu)
@@ -75,12 +77,10 @@ def copy_by_name(source, target, rename=str):
 
 
 def stock(layer):
-    """Returns a new layer of Keras's that does in inference what one of ours does."""
+    """Returns a new layer of Keras's that does in inference what one of ours does, but sum and ReLU."""
     if isinstance(layer, BatchNorm):
         return keras.layers.BatchNormalization(
             momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name, dtype=layer.dtype_policy
         )
-    if isinstance(layer, AddReLU):  # its ReLU follows
-        return keras.layers.Add(name=f"{layer.name}.add", dtype=layer.dtype_policy)
     kind = keras.layers.Conv2D if isinstance(layer, Conv2D) else type(layer)
     return kind.from_config(layer.get_config())

@@ -45,7 +45,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
 
     images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
     x = build.conv(images, planes, kernel, stride, "conv1")
-    x = build.relu(build.norm(x, "bn1"), "relu")
+    x = build.norm(x, "bn1", relu=True)
     if pool:
         # Zeros pad as well as -inf here: after a ReLU nothing is smaller.
         x = keras.layers.ZeroPadding2D(1, name="maxpool.pad")(x)
@@ -60,27 +60,31 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
 
 def parts(backbone):
     """Returns a backbone's stem, each residual block, and pooling: models in a row, of its layers."""
-    ends = [layer.output for layer in backbone.layers if isinstance(layer, AddReLU)]
+    ends = [layer.output for layer in backbone.layers if _ends_a_block(layer)]
     bounds = [backbone.input, backbone.get_layer("layer1.0.conv1").input, *ends, backbone.output]
     return [keras.Model(begin, end) for begin, end in itertools.pairwise(bounds)]
 
 
+def _ends_a_block(layer):
+    return isinstance(layer, BatchNorm) and isinstance(layer.input, list)  # and takes the shortcut
+
+
 def _basic_block(build, x, planes, stride, name):
     y = build.conv(x, planes, 3, stride, f"{name}.conv1")
-    y = build.relu(build.norm(y, f"{name}.bn1"), f"{name}.relu1")
+    y = build.norm(y, f"{name}.bn1", relu=True)
     y = build.conv(y, planes, 3, 1, f"{name}.conv2")
-    y = build.norm(y, f"{name}.bn2")
-    return build.residual(x, y, stride, name)
+    shortcut = build.shortcut(x, y, stride, name)
+    return build.norm(y, f"{name}.bn2", shortcut, relu=True)
 
 
 def _bottleneck_block(build, x, planes, stride, name):
     y = build.conv(x, planes, 1, 1, f"{name}.conv1")
-    y = build.relu(build.norm(y, f"{name}.bn1"), f"{name}.relu1")
+    y = build.norm(y, f"{name}.bn1", relu=True)
     y = build.conv(y, planes, 3, stride, f"{name}.conv2")
-    y = build.relu(build.norm(y, f"{name}.bn2"), f"{name}.relu2")
+    y = build.norm(y, f"{name}.bn2", relu=True)
     y = build.conv(y, 4 * planes, 1, 1, f"{name}.conv3")
-    y = build.norm(y, f"{name}.bn3")
-    return build.residual(x, y, stride, name)
+    shortcut = build.shortcut(x, y, stride, name)
+    return build.norm(y, f"{name}.bn3", shortcut, relu=True)
 
 
 class _Builder:
@@ -105,17 +109,14 @@ class _Builder:
             name=name,
         )(x)
 
-    def norm(self, x, name):
-        return BatchNorm(self.bn_splits, name=name)(x)
+    def norm(self, x, name, shortcut=None, relu=False):
+        return BatchNorm(self.bn_splits, relu, name=name)(x, shortcut)
 
-    def relu(self, x, name):
-        return keras.layers.ReLU(name=name)(x)
-
-    def residual(self, shortcut, y, stride, name):
-        if stride > 1 or shortcut.shape[-1] != y.shape[-1]:
-            shortcut = self.conv(shortcut, y.shape[-1], 1, stride, f"{name}.downsample.0")
-            shortcut = self.norm(shortcut, f"{name}.downsample.1")
-        return AddReLU(name=f"{name}.relu")([y, shortcut])
+    def shortcut(self, x, y, stride, name):
+        if stride == 1 and x.shape[-1] == y.shape[-1]:
+            return x
+        x = self.conv(x, y.shape[-1], 1, stride, f"{name}.downsample.0")
+        return self.norm(x, f"{name}.downsample.1")
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -128,14 +129,3 @@ class Conv2D(keras.layers.Conv2D):
             kernel = tf.convert_to_tensor(self.kernel)
             return hot.conv2d(inputs, tf.cast(kernel, inputs.dtype), self.strides[0], self.padding)
         return super().call(inputs)
-
-
-@keras.saving.register_keras_serializable("mocotf")
-class AddReLU(keras.layers.Layer):
-    """max(x + shortcut, 0)."""
-
-    def call(self, inputs, training=False):
-        x, shortcut = inputs
-        if training and hot.on_cpu():
-            return hot.add_relu(x, shortcut)
-        return tf.nn.relu(x + shortcut)

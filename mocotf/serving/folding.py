@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from mocotf.nn.batch_norm import BatchNorm
 
@@ -21,7 +22,7 @@ def fold(backbone):
     norms = [layer for layer in backbone.layers if isinstance(layer, BatchNorm)]
     folded = keras.models.clone_model(backbone, clone_function=_plain)
     for norm in norms:
-        convolution = convolutions[id(norm.input)]
+        convolution = convolutions[id(keras.tree.flatten(norm.input)[0])]
         gain, bias = _affine(norm)
         kernel = convolution.kernel.numpy().astype(np.float64)
         folded.get_layer(convolution.name).set_weights([kernel * gain, bias])
@@ -33,7 +34,7 @@ def _plain(layer):
     if isinstance(layer, keras.layers.Conv2D):
         return keras.layers.Conv2D.from_config(layer.get_config() | {"use_bias": True})
     if isinstance(layer, BatchNorm):
-        return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        return _Rest(layer.relu, name=layer.name, dtype=layer.dtype_policy)
     return type(layer).from_config(layer.get_config())
 
 
@@ -45,3 +46,16 @@ def _affine(norm):
     )
     gain = gamma / np.sqrt(variance + norm.epsilon)
     return gain, beta - mean * gain
+
+
+class _Rest(keras.layers.Layer):
+    """What a `BatchNorm` does beside normalising: max(x + shortcut, 0), or what of it is asked for."""
+
+    def __init__(self, relu, **kwargs):
+        super().__init__(**kwargs)
+        self.relu = relu
+
+    def call(self, x, shortcut=None):
+        if shortcut is not None:
+            x = x + shortcut
+        return tf.nn.relu(x) if self.relu else x

@@ -69,6 +69,35 @@ def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
     np.testing.assert_allclose(inference, from_torch(theirs(x_torch)), **tolerance)
 
 
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("shape", [(4, 6, 6), (2, 3, 5)])  # pixels of a group even and odd
+@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize("with_shortcut", [True, False])
+@pytest.mark.parametrize("channels", [8, 64])  # of few and of many the float32 ways differ
+def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, shape, groups, training):
+    rng = np.random.default_rng(0)
+    x, shortcut, upstream = rng.normal(2, 3, (3, *shape, channels))
+    gamma, beta = rng.normal(1, 0.3, (2, channels))
+
+    def run(dtype):
+        layer = BatchNorm(groups, relu, dtype=dtype)
+        layer.build((*shape, channels))
+        layer.gamma.assign(gamma)
+        layer.beta.assign(beta)
+        inputs = [tf.constant(value, dtype) for value in (x, shortcut)[: 1 + with_shortcut]]
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            y = layer(*inputs, training=training)
+            total = tf.reduce_sum(y * tf.constant(upstream, dtype))
+        gradients = tape.gradient(total, [*inputs, layer.gamma.value, layer.beta.value])
+        statistics = layer.moving_mean.value, layer.moving_variance.value
+        return [value.numpy() for value in (y, *gradients, *statistics)]
+
+    for ours, exact in zip(run("float32"), run("float64"), strict=True):
+        np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
+
+
 def test_not_trainable_does_not_mean_inference():
     layer = BatchNorm()
     layer.trainable = False
