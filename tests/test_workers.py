@@ -53,7 +53,8 @@ def workers():
 
 
 def test_two_workers_compute_what_two_replicas_do(tmp_path):
-    options = [*QUICK, "--steps=6", "--check_replicas_every=3"]
+    # One graph for both replicas rounds otherwise than two: a rate at which that does not grow.
+    options = [*QUICK, "--steps=6", "--check_replicas_every=3", "--lr=0.01"]
     process = launch(*options, f"--model_dir={tmp_path / 'workers'}")
     out, err = process.communicate(timeout=300)
     assert process.returncode == 0, out + err
@@ -74,7 +75,7 @@ def test_two_workers_compute_what_two_replicas_do(tmp_path):
     a, b = (read(str(tmp_path / run / "checkpoints" / "ckpt-6")) for run in ("workers", "replicas"))
     assert a.keys() == b.keys()
     for name, value in a.items():
-        np.testing.assert_allclose(value, b[name], atol=1e-4, err_msg=name)
+        np.testing.assert_allclose(value, b[name], atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("asked", [0, 1])

@@ -77,8 +77,8 @@ class BatchNorm(keras.layers.Layer):
             slices = map(self._normalize_by_batch, tf.split(x, self.groups), shortcuts)
             ys, means, variances = zip(*slices, strict=True)
             y = tf.concat(ys, axis=0)
-            mean = tf.add_n(means) / self.groups
-            variance = tf.add_n(variances) / self.groups
+            # AddN's order depends on which of its inputs is let go of first: it would not repeat.
+            mean, variance = (tf.reduce_mean(tf.stack(values), 0) for values in (means, variances))
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, variance)
         return y
