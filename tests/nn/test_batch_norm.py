@@ -98,6 +98,15 @@ def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, s
         np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
 
 
+def test_statistics_hold_where_the_mean_is_a_thousand_deviations_from_0():
+    x = np.random.default_rng(0).normal(1000, 1, (8, 6, 5, 64)).astype("float32")
+    layer = BatchNorm(momentum=0)
+    layer(x, training=True)
+    np.testing.assert_allclose(layer.moving_mean.numpy(), x.mean((0, 1, 2), "float64"), rtol=1e-6)
+    exact = x.var((0, 1, 2), "float64", ddof=1)
+    np.testing.assert_allclose(layer.moving_variance.numpy(), exact, rtol=1e-4)
+
+
 def test_not_trainable_does_not_mean_inference():
     layer = BatchNorm()
     layer.trainable = False
