@@ -135,5 +135,5 @@ class BatchNorm(keras.layers.Layer):
 
 
 def _unbiased(variance, x):
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1], x.dtype)
+    count = tf.cast(tf.size(x) // tf.shape(x)[-1], variance.dtype)
     return variance * count / tf.maximum(count - 1, 1)

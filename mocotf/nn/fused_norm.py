@@ -7,22 +7,24 @@ import math
 
 import tensorflow as tf
 
+from mocotf.nn import hot
+
 MANY_CHANNELS = 64
 ROWS = 16  # pixels that are added before TensorFlow, slower, sums what is left
 
 
 def is_faster_for(x):
     """Returns whether `normalize` takes x, and makes up for the time that it takes to compile."""
-    return x.dtype == tf.float32 and x.shape[-1] >= MANY_CHANNELS
+    return hot.arithmetic(x.dtype) == tf.float32 and x.shape[-1] >= MANY_CHANNELS
 
 
 def normalize(x, gamma, beta, epsilon, shortcut=None, relu=False):
     """Returns γ (x - μ) / √(σ² + ε) + β [+ shortcut], none below 0 if `relu`; μ and the biased σ².
 
     Args:
-        x: float32 `[n, H, W, C]`, C known.
+        x: float32, or what a CPU computes in float32, `[n, H, W, C]`, C known.
         gamma, beta: float32 `[C]`, tensors.
-        shortcut: of the shape of x.
+        shortcut: of x's shape and dtype.
     """
 
     @tf.custom_gradient
@@ -34,15 +36,15 @@ def normalize(x, gamma, beta, epsilon, shortcut=None, relu=False):
             if relu:
                 dy = tf.raw_ops.ReluGrad(gradients=dy, features=y)
             dx, dgamma, dbeta, *_ = tf.raw_ops.FusedBatchNormGradV3(
-                y_backprop=dy,
-                x=x,
+                y_backprop=tf.cast(dy, tf.float32),
+                x=tf.cast(x, tf.float32),
                 scale=gamma,
                 reserve_space_1=mean,
                 reserve_space_2=variance,
                 reserve_space_3=[],
                 epsilon=epsilon,
             )
-            return dx, dgamma, dbeta, *(dy for _ in shortcut)
+            return tf.cast(dx, x.dtype), dgamma, dbeta, *(dy for _ in shortcut)
 
         return (y, mean, variance), gradient
 
@@ -54,9 +56,9 @@ def _moments(x):
     _, H, W, C = (side or tf.shape(x)[i] for i, side in enumerate(x.shape))
     rows = math.gcd(math.prod(side or 1 for side in x.shape[:3]), ROWS)
     # Squares are of differences from about the mean, so that they do not cancel.
-    about = tf.reduce_mean(x[:, H // 2, W // 2], 0)
+    about = tf.reduce_mean(tf.cast(x[:, H // 2, W // 2], tf.float32), 0)
     sums = _sums(tf.reshape(x, [-1, rows, C]), about, rows)
-    sums = tf.reshape(tf.bitcast(sums, x.dtype), [-1, 2 * C])
+    sums = tf.reshape(tf.bitcast(sums, tf.float32), [-1, 2 * C])
     mean, square = tf.unstack(tf.reshape(tf.reduce_mean(sums, 0) / rows, [C, 2]), axis=1)
     return about + mean, tf.maximum(square - tf.square(mean), 0)
 
@@ -64,11 +66,12 @@ def _moments(x):
 @tf.function(jit_compile=True, autograph=False)
 def _sums(x, about, rows):
     """Returns sums of differences and of their squares, as complex numbers: one loop writes both."""
-    differences = [x[:, i] - about for i in range(rows)]
+    differences = [tf.cast(x[:, i], tf.float32) - about for i in range(rows)]
     return tf.complex(tf.add_n(differences), tf.add_n([tf.square(d) for d in differences]))
 
 
 @tf.function(jit_compile=True, autograph=False)
 def _affine(x, mean, gain, beta, relu, *shortcut):
-    y = tf.add_n([(x - mean) * gain + beta, *shortcut])
-    return tf.nn.relu(y) if relu else y
+    y = (tf.cast(x, tf.float32) - mean) * gain + beta
+    y = tf.add_n([y, *(tf.cast(s, tf.float32) for s in shortcut)])
+    return tf.cast(tf.nn.relu(y) if relu else y, x.dtype)

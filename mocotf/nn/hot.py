@@ -1,17 +1,23 @@
 """Operators of the training step that a CPU computes faster than TensorFlow's own, same results.
 
-Elsewhere, and outside of training, layers use TensorFlow's.
+Elsewhere layers use TensorFlow's, and outside of training, but for dtypes that the CPU has no
+instructions for.
 """
 
 import contextlib
 import contextvars
 
+import llvmlite.binding
 import tensorflow as tf
 
 from mocotf.nn import winograd
 
 FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
 MANY_CHANNELS = 128  # from which transforms and copies take less time than they save
+
+# What oneDNN needs of a CPU to compute in a dtype; without, TensorFlow takes ten times as long as in
+# float32.
+INSTRUCTIONS = {tf.bfloat16: "avx512f", tf.float16: "avx512fp16"}
 
 _elsewhere = contextvars.ContextVar("elsewhere", default=False)
 
@@ -31,6 +37,13 @@ def on_cpu():
     return not _elsewhere.get() and not any(
         tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")
     )
+
+
+def arithmetic(dtype):
+    """Returns the dtype in which this CPU computes what layers hold in `dtype`: it, or float32."""
+    needed = INSTRUCTIONS.get(dtype)
+    native = needed is None or llvmlite.binding.get_host_cpu_features().get(needed)
+    return dtype if native else tf.float32
 
 
 @tf.custom_gradient
@@ -60,45 +73,53 @@ def conv2d(x, kernel, stride, padding):
         padding: "same", with stride 1 only, or "valid".
     """
     options = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
+    dtype = arithmetic(x.dtype)
     size = kernel.shape[0]
     sides_known = None not in x.shape[1:3]
-    wide_float32 = x.dtype == tf.float32 and min(kernel.shape[2:]) >= MANY_CHANNELS
+    wide_float32 = dtype == tf.float32 and min(kernel.shape[2:]) >= MANY_CHANNELS
     winograd_fits = wide_float32 and size == 3 and stride == 1 and sides_known
 
-    @tf.custom_gradient
-    def conv(x, kernel):
-        def gradient(dy):
-            return input_gradient(dy), kernel_gradient(dy)
-
-        def input_gradient(dy):
-            if winograd_fits:
-                return winograd.input_gradient(dy, kernel)
-            if x.dtype == tf.float32 and size == 1 and stride == 1:
-                dx = tf.matmul(tf.reshape(dy, [-1, dy.shape[-1]]), kernel[0, 0], transpose_b=True)
-                return tf.reshape(dx, tf.shape(x))
-            return tf.raw_ops.Conv2DBackpropInput(
-                input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options
-            )
-
-        def kernel_gradient(dy):
-            if winograd_fits:
-                return winograd.kernel_gradient(x, dy)
-            few_pixels = sides_known and dy.shape[1] * dy.shape[2] <= FEW_PIXELS
-            # Of narrow shortcuts, oneDNN's is wrong (docs/performance.md).
-            shortcut = size == 1 and stride > 1
-            faster = {
-                tf.float32: wide_float32 and (stride > 1 or few_pixels),
-                tf.bfloat16: size == 1 or few_pixels,
-            }
-            if shortcut or faster.get(x.dtype):
-                return _kernel_gradient(x, dy, kernel.shape, stride, padding)
-            return tf.raw_ops.Conv2DBackpropFilter(
-                input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
-            )
-
+    def forward(x, kernel):
         if winograd_fits:
-            return winograd.convolution(x, kernel), gradient
-        return tf.nn.conv2d(x, kernel, **options), gradient
+            return winograd.convolution(x, kernel)
+        return tf.nn.conv2d(x, kernel, **options)
+
+    def input_gradient(x, kernel, dy):
+        if winograd_fits:
+            return winograd.input_gradient(dy, kernel)
+        if dtype == tf.float32 and size == 1 and stride == 1:
+            dx = tf.matmul(tf.reshape(dy, [-1, dy.shape[-1]]), kernel[0, 0], transpose_b=True)
+            return tf.reshape(dx, tf.shape(x))
+        return tf.raw_ops.Conv2DBackpropInput(
+            input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options
+        )
+
+    def kernel_gradient(x, kernel, dy):
+        if winograd_fits:
+            return winograd.kernel_gradient(x, dy)
+        few_pixels = sides_known and dy.shape[1] * dy.shape[2] <= FEW_PIXELS
+        # Of narrow shortcuts, oneDNN's is wrong (docs/performance.md).
+        shortcut = size == 1 and stride > 1
+        faster = {
+            tf.float32: wide_float32 and (stride > 1 or few_pixels),
+            tf.bfloat16: size == 1 or few_pixels,
+        }
+        if shortcut or faster.get(dtype):
+            return _kernel_gradient(x, dy, kernel.shape, stride, padding)
+        return tf.raw_ops.Conv2DBackpropFilter(
+            input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
+        )
+
+    @tf.custom_gradient
+    def conv(*held):
+        def gradient(dy):
+            # Else Grappler would keep what the forward pass has cast until now.
+            with tf.control_dependencies([dy]):
+                inputs = [tf.cast(value, dtype) for value in (*held, dy)]
+            return [tf.cast(run(*inputs), dy.dtype) for run in (input_gradient, kernel_gradient)]
+
+        y = forward(*(tf.cast(value, dtype) for value in held))
+        return tf.cast(y, held[0].dtype), gradient
 
     return conv(x, kernel)
 

@@ -121,10 +121,11 @@ class _Builder:
 
 @keras.saving.register_keras_serializable("mocotf")
 class Conv2D(keras.layers.Conv2D):
-    """`keras.layers.Conv2D` without bias, computed faster in training where there is a way."""
+    """`keras.layers.Conv2D` without bias, computed faster where there is a way."""
 
     def call(self, inputs, training=False):
-        if training and hot.on_cpu():
+        computed = hot.arithmetic(inputs.dtype)
+        if hot.on_cpu() and (training or computed != inputs.dtype):
             # A tensor, for a custom gradient would have to know of a variable.
             kernel = tf.convert_to_tensor(self.kernel)
             return hot.conv2d(inputs, tf.cast(kernel, inputs.dtype), self.strides[0], self.padding)

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import torch
 
+from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
 from tests.oracles.torch_resnet import GroupBatchNorm2d
 
@@ -69,6 +70,23 @@ def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
     np.testing.assert_allclose(inference, from_torch(theirs(x_torch)), **tolerance)
 
 
+def values_and_gradients(precision, inputs, upstream, groups, relu, training):
+    """Returns all that a layer makes of inputs and of its result's gradient, as float64 arrays."""
+    layer = BatchNorm(groups, relu, dtype=precision)
+    layer.build(inputs[0].shape)
+    gamma, beta = np.random.default_rng(1).normal(1, 0.3, (2, inputs[0].shape[-1]))
+    layer.gamma.assign(gamma)
+    layer.beta.assign(beta)
+    inputs = [tf.cast(value, layer.compute_dtype) for value in inputs]
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        y = layer(*inputs, training=training)
+        total = tf.reduce_sum(y * tf.cast(upstream, y.dtype))
+    gradients = tape.gradient(total, [*inputs, layer.gamma.value, layer.beta.value])
+    statistics = layer.moving_mean.value, layer.moving_variance.value
+    return [tf.cast(value, tf.float64).numpy() for value in (y, *gradients, *statistics)]
+
+
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("shape", [(4, 6, 6), (2, 3, 5)])  # pixels of a group even and odd
@@ -76,26 +94,22 @@ def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
 @pytest.mark.parametrize("with_shortcut", [True, False])
 @pytest.mark.parametrize("channels", [8, 64])  # of few and of many the float32 ways differ
 def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, shape, groups, training):
-    rng = np.random.default_rng(0)
-    x, shortcut, upstream = rng.normal(2, 3, (3, *shape, channels))
-    gamma, beta = rng.normal(1, 0.3, (2, channels))
-
-    def run(dtype):
-        layer = BatchNorm(groups, relu, dtype=dtype)
-        layer.build((*shape, channels))
-        layer.gamma.assign(gamma)
-        layer.beta.assign(beta)
-        inputs = [tf.constant(value, dtype) for value in (x, shortcut)[: 1 + with_shortcut]]
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = layer(*inputs, training=training)
-            total = tf.reduce_sum(y * tf.constant(upstream, dtype))
-        gradients = tape.gradient(total, [*inputs, layer.gamma.value, layer.beta.value])
-        statistics = layer.moving_mean.value, layer.moving_variance.value
-        return [value.numpy() for value in (y, *gradients, *statistics)]
-
-    for ours, exact in zip(run("float32"), run("float64"), strict=True):
+    x, shortcut, upstream = np.random.default_rng(0).normal(2, 3, (3, *shape, channels))
+    arguments = (x, shortcut)[: 1 + with_shortcut], upstream, groups, relu, training
+    both = (values_and_gradients(precision, *arguments) for precision in ("float32", "float64"))
+    for ours, exact in zip(*both, strict=True):
         np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("relu", [True, False])
+def test_bfloat16_is_rounded_once_where_a_cpu_has_no_instructions_for_it(relu, groups, monkeypatch):
+    monkeypatch.setitem(hot.INSTRUCTIONS, tf.bfloat16, "none")
+    values = tf.cast(np.random.default_rng(0).normal(2, 3, (3, 4, 6, 6, 64)), tf.bfloat16)
+    arguments = tf.unstack(values[:2]), values[2], groups, relu, True
+    both = (values_and_gradients(p, *arguments) for p in ("mixed_bfloat16", "float64"))
+    for ours, exact in zip(*both, strict=True):
+        np.testing.assert_allclose(ours, exact, rtol=1.01 * 2**-8, atol=1e-5 * np.abs(exact).max())
 
 
 def test_statistics_hold_where_the_mean_is_a_thousand_deviations_from_0():

@@ -59,6 +59,25 @@ def test_convolution(channels, dtype, tolerance, size, stride, padding, side):
         assert np.abs(a - e).max() <= max(tolerance * np.abs(e).max(), np.abs(b - e).max())
 
 
+@pytest.mark.parametrize(
+    ("size", "stride", "padding"), [(1, 1, "same"), (3, 1, "same"), (3, 2, "valid")]
+)
+@pytest.mark.parametrize(("dtype", "rounding"), [("bfloat16", 2**-8), ("float16", 2**-11)])
+def test_what_a_cpu_has_no_instructions_for_it_computes_in_float32(
+    dtype, rounding, size, stride, padding, monkeypatch
+):
+    monkeypatch.setitem(hot.INSTRUCTIONS, tf.as_dtype(dtype), "none")
+    held = [normal(shape, 1, dtype) for shape in ([4, 9, 9, 128], [size, size, 128, 128])]
+    ours, exact = (
+        values_and_gradients(
+            lambda x, k: hot.conv2d(x, k, stride, padding), *(tf.cast(value, to) for value in held)
+        )
+        for to in (dtype, "float64")
+    )
+    for a, e in zip(ours, exact, strict=True):
+        np.testing.assert_allclose(a, e, rtol=1.01 * rounding, atol=1e-5 * np.abs(e).max())
+
+
 @pytest.mark.parametrize("channels", [4, 8])  # fewer than a register of 8 or of 16 floats holds
 def test_narrow_kernels_of_a_shortcut_get_their_gradient_every_time(channels):
     inputs = [normal(shape, 1, "float32") for shape in ([16, 32, 32, channels], [1, 1, channels, 16])]
