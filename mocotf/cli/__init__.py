@@ -15,6 +15,8 @@ def _import_tensorflow_quietly():
     if platform.machine() == "x86_64":
         # TensorFlow leaves oneDNN out on CPUs without AVX-512, where it is faster too.
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    # Keras would import scikit-learn, a quarter of the time that this takes, for wrappers of its own.
+    loaded = sys.modules.setdefault("sklearn", None)
     stderr = os.dup(2)
     wanted = True
     with tempfile.TemporaryFile() as notices:
@@ -25,6 +27,8 @@ def _import_tensorflow_quietly():
             tf.config.list_physical_devices()
             wanted = os.path.exists("/proc/driver/nvidia/version")
         finally:
+            if loaded is None:
+                del sys.modules["sklearn"]
             os.dup2(stderr, 2)
             os.close(stderr)
             if wanted:

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 import torch
 
+from mocotf.nn import fused_norm
 from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
 from tests.oracles.torch_resnet import GroupBatchNorm2d
@@ -70,6 +71,12 @@ def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
     np.testing.assert_allclose(inference, from_torch(theirs(x_torch)), **tolerance)
 
 
+@pytest.fixture
+def however_small(monkeypatch):
+    """Images of a few pixels are normalised as large ones are."""
+    monkeypatch.setattr(fused_norm, "LARGE", 0)
+
+
 def values_and_gradients(precision, inputs, upstream, groups, relu, training):
     """Returns all that a layer makes of inputs and of its result's gradient, as float64 arrays."""
     layer = BatchNorm(groups, relu, dtype=precision)
@@ -87,6 +94,7 @@ def values_and_gradients(precision, inputs, upstream, groups, relu, training):
     return [tf.cast(value, tf.float64).numpy() for value in (y, *gradients, *statistics)]
 
 
+@pytest.mark.usefixtures("however_small")
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("shape", [(4, 6, 6), (2, 3, 5)])  # pixels of a group even and odd
@@ -101,6 +109,7 @@ def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, s
         np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
 
 
+@pytest.mark.usefixtures("however_small")
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("relu", [True, False])
 def test_bfloat16_is_rounded_once_where_a_cpu_has_no_instructions_for_it(relu, groups, monkeypatch):
@@ -112,6 +121,7 @@ def test_bfloat16_is_rounded_once_where_a_cpu_has_no_instructions_for_it(relu, g
         np.testing.assert_allclose(ours, exact, rtol=1.01 * 2**-8, atol=1e-5 * np.abs(exact).max())
 
 
+@pytest.mark.usefixtures("however_small")
 def test_statistics_hold_where_the_mean_is_a_thousand_deviations_from_0():
     x = np.random.default_rng(0).normal(1000, 1, (8, 6, 5, 64)).astype("float32")
     layer = BatchNorm(momentum=0)
@@ -119,6 +129,21 @@ def test_statistics_hold_where_the_mean_is_a_thousand_deviations_from_0():
     np.testing.assert_allclose(layer.moving_mean.numpy(), x.mean((0, 1, 2), "float64"), rtol=1e-6)
     exact = x.var((0, 1, 2), "float64", ddof=1)
     np.testing.assert_allclose(layer.moving_variance.numpy(), exact, rtol=1e-4)
+
+
+@pytest.mark.usefixtures("however_small")
+def test_is_the_same_in_a_function_that_xla_compiles_whole():
+    layer = BatchNorm(relu=True)
+    layer.build([4, 6, 6, 64])
+    x = tf.random.stateless_normal([4, 6, 6, 64], [0, 1])
+
+    def gradient():
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(layer(x, training=True) ** 3)
+        return tape.gradient(total, x)
+
+    np.testing.assert_allclose(tf.function(gradient, jit_compile=True)(), gradient(), atol=1e-5)
 
 
 def test_not_trainable_does_not_mean_inference():
