@@ -6,17 +6,24 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as mocotf.cli does
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+# PyTorch's threads wait spinning: with two processes on two cores the oracles take four times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import keras
 import pytest
 import tensorflow as tf
 
+from mocotf.nn import resnet
 from tests.browser import browser  # noqa: F401  (a fixture for all)
 from tests.measured import table
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+
+
+# For tests that need an encoder and no certain one: half of what a resnet10 takes to be traced.
+resnet.ARCHITECTURES["resnet6"] = (False, (1, 1))
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,7 @@ from mocotf.training.state import shared_state
 
 IMAGES, BATCH, DIM = 41, 8, 8
 CONFIG = Config(
-    arch="resnet10",
+    arch="resnet6",
     width=1 / 16,
     stem="cifar",
     mlp=False,

@@ -46,7 +46,7 @@ def test_a_step_reports_the_loss_and_ranks_of_its_directions(replicas, monkeypat
     strategy = replicas(count)
     with strategy.scope():
         encoders = [
-            build_encoder("resnet10", width=1 / 16, stem="cifar", dim=8, bn_splits=2) for _ in range(2)
+            build_encoder("resnet6", width=1 / 16, stem="cifar", dim=8, bn_splits=2) for _ in range(2)
         ]
         model = MoCo(*encoders, K=40, m=0.9, T=0.2, symmetric=symmetric)
         model.compile(SGD(0.05))

@@ -27,9 +27,10 @@ def make_model(
     steps_per_execution=1,
     jit_compile=False,
     make_encoder=build_encoder,
+    arch="resnet6",
     **options,
 ):
-    resnet = {"arch": "resnet10", "width": 1 / 16, "stem": "cifar", "dim": 8, "mlp": True}
+    resnet = {"arch": arch, "width": 1 / 16, "stem": "cifar", "dim": 8, "mlp": True}
     keras.utils.set_random_seed(0)
     with strategy.scope():
         encoders = [make_encoder(**resnet, bn_splits=bn_splits) for _ in range(2)]

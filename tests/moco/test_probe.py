@@ -54,7 +54,7 @@ def train(model, labelled):
 def test_training_with_a_probe_is_training_without_bit_for_bit(replicas, options):
     strategy = replicas(options.pop("replicas", 1))
     with strategy.scope():
-        probe = Probe(32, 3)
+        probe = Probe(8, 3)
     alone, _ = train(make_model(strategy, **options), labelled=False)
     model = make_model(strategy, probe=probe, **options)
     beside, history = train(model, labelled=True)

@@ -52,7 +52,7 @@ def test_a_restored_run_ends_bit_equal_to_one_never_stopped(replicas, tmp_path, 
     train(resumed, 3, 6)
     expected, found = state(whole), state(resumed)
     # With several replicas only replica 0's BN statistics are kept; they do not touch training.
-    assert len(expected) == len(found) > 100
+    assert len(expected) == len(found) > 90
     for (name, a), b in zip(expected.items(), found.values(), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)
 
