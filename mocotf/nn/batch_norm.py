@@ -66,19 +66,7 @@ class BatchNorm(keras.layers.Layer):
         if not training:
             y = self._normalize(x, self.moving_mean.value, self.moving_variance.value)
             return self._finish(y, shortcut)
-        if self.groups == 1:
-            y, mean, variance = self._normalize_by_batch(x, shortcut)
-        else:
-            if x.shape[0] is not None and x.shape[0] % self.groups:
-                raise ValueError(
-                    f"A batch of {x.shape[0]} does not divide into {self.groups} BN groups."
-                )
-            shortcuts = [None] * self.groups if shortcut is None else tf.split(shortcut, self.groups)
-            slices = map(self._normalize_by_batch, tf.split(x, self.groups), shortcuts)
-            ys, means, variances = zip(*slices, strict=True)
-            y = tf.concat(ys, axis=0)
-            # AddN's order depends on which of its inputs is let go of first: it would not repeat.
-            mean, variance = (tf.reduce_mean(tf.stack(values), 0) for values in (means, variances))
+        y, mean, variance = self._normalize_by_batch(x, shortcut)
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, variance)
         return y
@@ -87,11 +75,25 @@ class BatchNorm(keras.layers.Layer):
         moving.assign(self.momentum * moving.value + (1 - self.momentum) * batch)
 
     def _normalize_by_batch(self, x, shortcut):
-        """Returns the result by x's own statistics, its mean, and its unbiased variance."""
+        """Returns the result, and means over groups: of their means, of their unbiased variances."""
+        if x.shape[0] is not None and x.shape[0] % self.groups:
+            raise ValueError(f"A batch of {x.shape[0]} does not divide into {self.groups} BN groups.")
         if hot.on_cpu() and fused_norm.is_faster_for(x):
             affine = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
-            y, mean, biased = fused_norm.normalize(x, *affine, self.epsilon, shortcut, self.relu)
-            return y, mean, _unbiased(biased, x)
+            y, means, variances = fused_norm.normalize(
+                x, *affine, self.epsilon, groups=self.groups, shortcut=shortcut, relu=self.relu
+            )
+            variances = _unbiased(variances, x)
+        else:
+            shortcuts = [None] * self.groups if shortcut is None else tf.split(shortcut, self.groups)
+            slices = map(self._normalize_group, tf.split(x, self.groups), shortcuts)
+            ys, means, variances = zip(*slices, strict=True)
+            y = ys[0] if self.groups == 1 else tf.concat(ys, axis=0)
+        # AddN's order depends on which of its inputs is let go of first: it would not repeat.
+        return y, *(tf.reduce_mean(tf.stack(values), 0) for values in (means, variances))
+
+    def _normalize_group(self, x, shortcut):
+        """Returns the result by x's own statistics, its mean, and its unbiased variance."""
         if x.dtype != tf.float64:
             y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
                 x=x,
@@ -135,5 +137,5 @@ class BatchNorm(keras.layers.Layer):
 
 
 def _unbiased(variance, x):
-    count = tf.cast(tf.size(x) // tf.shape(x)[-1], variance.dtype)
+    count = tf.cast(tf.size(x) // tf.size(variance), variance.dtype)  # of pixels
     return variance * count / tf.maximum(count - 1, 1)

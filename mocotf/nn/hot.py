@@ -14,6 +14,7 @@ from mocotf.nn import winograd
 
 FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
 MANY_CHANNELS = 128  # from which transforms and copies take less time than they save
+MANY_FOR_KERNELS = 64  # likewise, for Winograd's gradient of the kernel, which saves more
 
 # What oneDNN needs of a CPU to compute in a dtype; without, TensorFlow takes ten times as long as in
 # float32.
@@ -72,21 +73,33 @@ def conv2d(x, kernel, stride, padding):
     Args:
         padding: "same", with stride 1 only, or "valid".
     """
+    forward, input_gradient, kernel_gradient = _ways(x, kernel.shape, stride, padding)
+
+    @tf.custom_gradient
+    def conv(x, kernel):
+        def gradient(dy):
+            return input_gradient(x, kernel, dy), kernel_gradient(x, kernel, dy)
+
+        return forward(x, kernel), gradient
+
+    return conv(x, kernel)
+
+
+def _ways(x, shape, stride, padding):
+    """Returns the fastest ways to a convolution and its gradients for the input and for the kernel.
+
+    They take (x, kernel), and for the gradients the one for the result as well.
+    """
     options = {"strides": [1, stride, stride, 1], "padding": padding.upper()}
     dtype = arithmetic(x.dtype)
-    size = kernel.shape[0]
+    size, channels = shape[0], min(shape[2:])
     sides_known = None not in x.shape[1:3]
-    wide_float32 = dtype == tf.float32 and min(kernel.shape[2:]) >= MANY_CHANNELS
-    winograd_fits = wide_float32 and size == 3 and stride == 1 and sides_known
+    winograd_fits = dtype == tf.float32 and size == 3 and stride == 1 and sides_known
 
     def forward(x, kernel):
-        if winograd_fits:
-            return winograd.convolution(x, kernel)
         return tf.nn.conv2d(x, kernel, **options)
 
     def input_gradient(x, kernel, dy):
-        if winograd_fits:
-            return winograd.input_gradient(dy, kernel)
         if dtype == tf.float32 and size == 1 and stride == 1:
             dx = tf.matmul(tf.reshape(dy, [-1, dy.shape[-1]]), kernel[0, 0], transpose_b=True)
             return tf.reshape(dx, tf.shape(x))
@@ -95,13 +108,11 @@ def conv2d(x, kernel, stride, padding):
         )
 
     def kernel_gradient(x, kernel, dy):
-        if winograd_fits:
-            return winograd.kernel_gradient(x, dy)
         few_pixels = sides_known and dy.shape[1] * dy.shape[2] <= FEW_PIXELS
         # Of narrow shortcuts, oneDNN's is wrong (docs/performance.md).
         shortcut = size == 1 and stride > 1
         faster = {
-            tf.float32: wide_float32 and (stride > 1 or few_pixels),
+            tf.float32: channels >= MANY_CHANNELS and (stride > 1 or few_pixels),
             tf.bfloat16: size == 1 or few_pixels,
         }
         if shortcut or faster.get(dtype):
@@ -110,18 +121,25 @@ def conv2d(x, kernel, stride, padding):
             input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
         )
 
-    @tf.custom_gradient
-    def conv(*held):
-        def gradient(dy):
-            # Else Grappler would keep what the forward pass has cast until now.
-            with tf.control_dependencies([dy]):
-                inputs = [tf.cast(value, dtype) for value in (*held, dy)]
-            return [tf.cast(run(*inputs), dy.dtype) for run in (input_gradient, kernel_gradient)]
+    ways = [_computed_in(dtype, way) for way in (forward, input_gradient, kernel_gradient)]
+    if winograd_fits and channels >= MANY_CHANNELS:
+        ways[0] = winograd.convolution
+        ways[1] = lambda x, kernel, dy: winograd.input_gradient(dy, kernel)
+    if winograd_fits and channels >= MANY_FOR_KERNELS:
+        ways[2] = lambda x, kernel, dy: winograd.kernel_gradient(x, dy)
+    return ways
 
-        y = forward(*(tf.cast(value, dtype) for value in held))
-        return tf.cast(y, held[0].dtype), gradient
 
-    return conv(x, kernel)
+def _computed_in(dtype, function):
+    """Returns `function` of tensors of another dtype, whose it returns."""
+
+    def run(*held):
+        # Else Grappler would keep what the forward pass has cast until the gradient.
+        with tf.control_dependencies(held[-1:]):
+            inputs = [tf.cast(value, dtype) for value in held]
+        return tf.cast(function(*inputs), held[0].dtype)
+
+    return run
 
 
 def _kernel_gradient(x, dy, shape, stride, padding):

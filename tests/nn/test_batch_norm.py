@@ -146,6 +146,33 @@ def test_is_the_same_in_a_function_that_xla_compiles_whole():
     np.testing.assert_allclose(tf.function(gradient, jit_compile=True)(), gradient(), atol=1e-5)
 
 
+@pytest.mark.usefixtures("however_small")
+def test_groups_are_not_taken_apart():
+    layer = BatchNorm(4, relu=True)
+    layer.build([8, 6, 6, 64])
+
+    @tf.function
+    def gradient(x, shortcut):
+        total = tf.reduce_sum(layer(x, shortcut, training=True) ** 2)
+        return tf.gradients(total, [x, shortcut, layer.gamma.value])
+
+    graph = gradient.get_concrete_function(*2 * [tf.TensorSpec([8, 6, 6, 64])]).graph
+    assert not {op.type for op in graph.get_operations()} & {"Split", "ConcatV2", "Slice"}
+
+
+@pytest.mark.usefixtures("however_small")
+@pytest.mark.parametrize("groups", [1, 2])
+def test_gradients_pass_just_where_the_relu_let_through(groups):
+    x = tf.random.stateless_normal([64, 20, 20, 64], [0, 1])
+    layer = BatchNorm(groups, relu=True)
+    layer.build(x.shape)
+    with tf.GradientTape() as tape:
+        y = layer(x, training=True)
+        total = tf.reduce_sum(y)
+    open_gates = tf.math.count_nonzero(y > 0, [0, 1, 2])
+    np.testing.assert_allclose(tape.gradient(total, layer.beta.value), open_gates, atol=0.1)
+
+
 def test_not_trainable_does_not_mean_inference():
     layer = BatchNorm()
     layer.trainable = False
