@@ -107,8 +107,8 @@ def _image(M, H, W, dtype):
     # Rows of Aᵀ have three elements other than 0, the second's one further on.
     for i in range(3):
         for j in range(3):
-            rows, columns = ([AT[0, at], AT[1, at + 1]] for at in (i, j))
+            rows, columns = (AT[[0, 1], [at, at + 1]] for at in (i, j))
             part = M[i : i + 2, j : j + 2]  # [2, 2, n, h, w, C]
-            y += _along(0, np.array(rows), part) * _along(1, np.array(columns), part) * part
+            y += _along(0, rows, part) * _along(1, columns, part) * part
     y = tf.reshape(tf.transpose(y, [2, 3, 0, 4, 1, 5]), [-1, 2 * h, 2 * w, C])
     return tf.cast(y[:, :H, :W], dtype)
