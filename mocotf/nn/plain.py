@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.max_pool import MaxPool
 from mocotf.nn.resnet import Conv2D
 
 OUTPUTS = ("features", "embedding")
@@ -48,8 +49,12 @@ def plain_backbone(backbone, call=None, name=None, make=None):
     call = call or (lambda layer, x: layer(x))
 
     relus = {layer.name for layer in backbone.layers if getattr(layer, "relu", False)}
+    pools = {layer.name for layer in backbone.layers if isinstance(layer, MaxPool)}
 
-    def call_and_relu(layer, x, shortcut=None, **_):
+    def call_with_the_rest(layer, x, shortcut=None, **_):
+        if layer.name in pools:
+            pad = keras.layers.ZeroPadding2D(1, name=f"{layer.name}.pad", dtype=layer.dtype_policy)
+            x = call(pad, x)
         y = call(layer, x)
         if shortcut is not None:
             y = keras.layers.Add(name=f"{layer.name}.add", dtype=layer.dtype_policy)([y, shortcut])
@@ -57,7 +62,9 @@ def plain_backbone(backbone, call=None, name=None, make=None):
             y = keras.layers.ReLU(name=f"{layer.name}.relu", dtype=layer.dtype_policy)(y)
         return y
 
-    copy = keras.models.clone_model(backbone, clone_function=make or stock, call_function=call_and_relu)
+    copy = keras.models.clone_model(
+        backbone, clone_function=make or stock, call_function=call_with_the_rest
+    )
     copy = keras.Model(copy.inputs[0], copy.outputs[0], name=name or backbone.name)
     copy_by_name(backbone, copy)
     return copy
@@ -77,10 +84,12 @@ def copy_by_name(source, target, rename=str):
 
 
 def stock(layer):
-    """Returns a new layer of Keras's that does in inference what one of ours does, but sum and ReLU."""
+    """Returns a new layer of Keras's for one of ours in inference, but for its pads, sum and ReLU."""
     if isinstance(layer, BatchNorm):
         return keras.layers.BatchNormalization(
             momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name, dtype=layer.dtype_policy
         )
+    if isinstance(layer, MaxPool):
+        return keras.layers.MaxPooling2D(3, 2, name=layer.name, dtype=layer.dtype_policy)
     kind = keras.layers.Conv2D if isinstance(layer, Conv2D) else type(layer)
     return kind.from_config(layer.get_config())

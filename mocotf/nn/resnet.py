@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.max_pool import MaxPool
 
 # arch: (bottleneck?, blocks a stage)
 ARCHITECTURES = {
@@ -47,9 +48,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
     x = build.conv(images, planes, kernel, stride, "conv1")
     x = build.norm(x, "bn1", relu=True)
     if pool:
-        # Zeros pad as well as -inf here: after a ReLU nothing is smaller.
-        x = keras.layers.ZeroPadding2D(1, name="maxpool.pad")(x)
-        x = keras.layers.MaxPooling2D(3, 2, name="maxpool")(x)
+        x = MaxPool(name="maxpool")(x)
     for stage, blocks in enumerate(stages):
         for index in range(blocks):
             stride = 2 if stage > 0 and index == 0 else 1
