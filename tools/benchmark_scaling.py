@@ -56,13 +56,13 @@ def main():
         sides = start_sides(
             stack, {text: [sys.executable, STEP, json.dumps(case)] for text, case in cases.items()}
         )
-        memory = {text: side.ask("memory 3") for text, side in sides.items()}
+        begun = {text: side.ask("begin 3") for text, side in sides.items()}
         answers = race(sides, FLAGS.rounds, "step")
     results = fixed | {"vary": FLAGS.vary, "rounds": FLAGS.rounds, "machine": environment.machine()}
     results["versions"] = environment.versions(("tensorflow", "keras"))
     first = next(iter(answers.values()))
     results["cases"] = {
-        text: summary(case["batch_size"], answers[text], first, memory[text])
+        text: summary(case["batch_size"], answers[text], first, begun[text])
         for text, case in cases.items()
     }
     show(results["cases"])
@@ -92,14 +92,14 @@ def check(case):
         raise UserError(f"moco_k {case['moco_k']}: expected at least batch_size {case['batch_size']}")
 
 
-def summary(images, seconds, first, memory):
+def summary(images, seconds, first, begun):
     """Returns the numbers of one case.
 
     Args:
         images: a step.
         seconds: of a step, round by round.
         first: those of the case that is compared with.
-        memory: what its process answers.
+        begun: what its process answers after its first steps.
     """
     median = statistics.median(seconds)
     return {
@@ -108,7 +108,7 @@ def summary(images, seconds, first, memory):
         "step_ms_max": 1e3 * max(seconds),
         "images_per_second": images / median,
         "times_first": median_ratio(first, seconds),
-    } | memory
+    } | begun
 
 
 def show(cases):

@@ -7,9 +7,10 @@ A step is: query forward and backward, key forward in training mode, momentum up
 enqueue, on random views in memory. Each side is a process of its own, built anew for each precision;
 they work in turns, in an order that changes from round to round, and wait meanwhile. Overhead is the
 share of our step that is not in the bare passes of its two networks, which the same process runs in
-turns with it. Memory is that of a process that has taken steps only. The limit is what our process
-reaches in one large matrix product and one 3x3 convolution, beside what it reaches in a step.
-Linux only.
+turns with it. Memory is that of a process that has taken steps only. On a CPU without instructions for
+bfloat16, the arithmetic of mixed_bfloat16 is float32: ours holds in bfloat16 what it computes so, and
+the peer, if slower under autocast, is run without. The limit is what our process reaches in one large
+matrix product and one 3x3 convolution, beside what it reaches in a step. Linux only.
 """
 
 import os
@@ -102,8 +103,8 @@ def measure(sides):
     """Returns what is known of one precision."""
     found = {}
     for name, side in sides.items():
-        memory = side.ask(f"memory {UNTIMED}")
-        found |= {key if name == "mocotf" else f"peer_{key}": mb for key, mb in memory.items()}
+        begun = side.ask(f"begin {UNTIMED}")
+        found |= {key if name == "mocotf" else f"peer_{key}": value for key, value in begun.items()}
     for side in sides.values():
         side.ask("times 1")
     answers = race(sides, FLAGS.rounds, f"times {FLAGS.steps}")
@@ -143,6 +144,9 @@ def show(precision, found):
     for name in ("peak_mb", "base_mb", "peer_peak_mb", "peer_base_mb"):
         if name in found:
             print(f"  {name:26}{found[name]:8.0f}")
+    for name in ("arithmetic", "peer_arithmetic"):
+        if name in found:
+            print(f"  {name:26}{found[name]:>8}")
     for title in ("stages_ms", "limit"):
         print(f"  {title}")
         for name, value in found[title].items():

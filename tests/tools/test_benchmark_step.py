@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import torch
 
+from mocotf.nn import hot
 from mocotf.nn.encoder import build_encoder
 from tests.oracles import torch_moco
 from tests.oracles import torch_resnet
@@ -39,6 +40,7 @@ def test_ours_alone():
     assert 0 < numbers["base_mb"] < numbers["peak_mb"]
     assert numbers["stages_ms"].keys() == STAGES and min(numbers["stages_ms"].values()) > 0
     assert min(numbers["limit"].values()) > 0
+    assert numbers["arithmetic"] == "float32"
 
 
 def test_beside_the_peer():
@@ -50,6 +52,9 @@ def test_beside_the_peer():
     speeds = numbers["images_per_second"], numbers["peer_images_per_second"]
     assert numbers["ratio"] == pytest.approx(speeds[0] / speeds[1])
     assert 0 < numbers["peer_base_mb"] < numbers["peer_peak_mb"]
+    assert numbers["arithmetic"] == hot.arithmetic(tf.bfloat16).name
+    # Where a CPU has no instructions for bfloat16, no side is held back by it.
+    assert numbers["peer_arithmetic"] in {"float32", numbers["arithmetic"]}
     assert numbers["limit"]["achieved_gflops"] == pytest.approx(
         numbers["limit"]["step_gflop"] * speeds[0] / 8
     )

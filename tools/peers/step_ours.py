@@ -23,6 +23,7 @@ from mocotf.moco.config import Config
 from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import info_nce
 from mocotf.moco.shuffle import permutation
+from mocotf.nn import hot
 from mocotf.optim.schedules import Cosine
 from mocotf.training.fit import distribute
 from mocotf.training.host import configure_host
@@ -150,9 +151,10 @@ def main():
     bench = Bench(**json.loads(sys.argv[1]))
     parts = ["step", "bare"]
 
-    def memory(count):
+    def begin(count):
         seconds(bench.step, count)
-        return {"base_mb": base_mb, "peak_mb": resident_mb("VmHWM")}
+        arithmetic = hot.arithmetic(tf.as_dtype(bench.model.query_encoder.compute_dtype)).name
+        return {"base_mb": base_mb, "peak_mb": resident_mb("VmHWM"), "arithmetic": arithmetic}
 
     def times(count):
         parts.reverse()  # whichever is first has the peer's work before it
@@ -168,7 +170,7 @@ def main():
         gflop = limit.step_gflop(bench.model.query_encoder, bench.views[0])
         return limit.peaks(bench.model.query_encoder.compute_dtype) | {"step_gflop": gflop}
 
-    serve({"memory": memory, "times": times, "step": step, "stages": stages, "limit": limits})
+    serve({"begin": begin, "times": times, "step": step, "stages": stages, "limit": limits})
 
 
 if __name__ == "__main__":
