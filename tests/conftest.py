@@ -1,6 +1,7 @@
 """What all tests share: four logical CPU devices, the float32 policy, the table of differences."""
 
 import functools
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -24,6 +25,14 @@ tf.config.set_logical_device_configuration(
 
 # For tests that need an encoder and no certain one: half of what a resnet10 takes to be traced.
 resnet.ARCHITECTURES["resnet6"] = (False, (1, 1))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_heap():
+    # After each test Keras's session is cleared, which looks for garbage among all objects for up to
+    # seconds. Those that are there before a file's tests, the modules most of all, are left out.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
