@@ -53,8 +53,7 @@ def test_beside_the_peer():
     assert numbers["ratio"] == pytest.approx(speeds[0] / speeds[1])
     assert 0 < numbers["peer_base_mb"] < numbers["peer_peak_mb"]
     assert numbers["arithmetic"] == hot.arithmetic(tf.bfloat16).name
-    # Where a CPU has no instructions for bfloat16, no side is held back by it.
-    assert numbers["peer_arithmetic"] in {"float32", numbers["arithmetic"]}
+    assert numbers["peer_arithmetic"] in {"float32", "bfloat16"}  # the faster; here it may be either
     assert numbers["limit"]["achieved_gflops"] == pytest.approx(
         numbers["limit"]["step_gflop"] * speeds[0] / 8
     )
