@@ -1,4 +1,4 @@
-"""Commands called in this process, and what they leave in a run's folder."""
+"""Flags set in this process, and what commands leave in a run's folder."""
 
 import json
 
@@ -15,6 +15,17 @@ def set_flags(*arguments):
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     flags.FLAGS(["command", *arguments])
+
+
+def metrics(folder):
+    """Returns the records of a run, a list of objects."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def comparable(records):
+    """Returns records without what is measured by the clock."""
+    timed = {"time", "images_per_second", "data_wait"}
+    return [{k: v for k, v in record.items() if k not in timed} for record in records]
 
 
 def results(folder, name="results.json"):

@@ -1,5 +1,6 @@
-"""What all tests share: four logical CPU devices, the float32 policy, the table of differences."""
+"""What all tests share: four logical CPU devices, the float32 policy, processes that end, made once."""
 
+import fcntl
 import functools
 import gc
 import os
@@ -14,25 +15,24 @@ import keras
 import pytest
 import tensorflow as tf
 
-from mocotf.nn import resnet
 from tests.browser import browser  # noqa: F401  (a fixture for all)
+from tests.endings import *  # noqa: F403  (of all tests)
 from tests.measured import table
+from tests.trained import train_small
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 
 
-# For tests that need an encoder and no certain one: half of what a resnet10 takes to be traced.
-resnet.ARCHITECTURES["resnet6"] = (False, (1, 1))
-
-
 @pytest.fixture(autouse=True, scope="module")
 def small_heap():
-    # After each test Keras's session is cleared, which looks for garbage among all objects for up to
-    # seconds. Those that are there before a file's tests, the modules most of all, are left out.
+    """Clears Keras's session after a file's tests, which looks for garbage among all objects for up
+    to seconds: those that are there before, the modules most of all, are left out."""
     gc.collect()
     gc.freeze()
+    yield
+    keras.utils.clear_session()
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +41,34 @@ def fresh_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.utils.clear_session()
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Returns a function (name, make) → a folder that `make(folder)` has filled, once for all test
+    processes; it is for reading only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    @functools.cache
+    def folder(name, make):
+        path = shared / f"shared-{name}"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                partial = shared / f"{name}.partial"
+                partial.mkdir()
+                make(partial)
+                partial.rename(path)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(once):
+    """Returns a folder of `pictures` and a `run` that was trained on them; see `tests/trained.py`."""
+    return once("trained", train_small)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
     python tools/mutants.py
     python tools/mutants.py --only=ema-swapped,shuffle-off
 
-The faults are in mutants.txt. Each is made alone, in a copy of the repository, by replacing a text that
+The faults are in tests/**/mutants.txt. Each is made alone, in a copy of the repository, by replacing a text that
 occurs once in its file, and then its tests are run. An assertion that fails has caught it, and so has a
 time-out.
 
@@ -26,7 +26,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LIST = Path(__file__).resolve().with_name("mutants.txt")
+LISTS = sorted(ROOT.glob("tests/**/mutants.txt"))
 COPIED = ("mocotf", "tests", "tools", "flags", "pyproject.toml")
 PYTEST = ("-m", "pytest", "-x", "-rf", "--tb=line", "-p", "no:cacheprovider")
 PASSED, FAILED = 0, 1  # exit codes of pytest; every other is no verdict
@@ -63,8 +63,18 @@ class Mutant:
         return text.replace(old, new)
 
 
-def read_mutants(path=LIST):
-    """Returns the mutants of a list; its format is said at its top."""
+def read_mutants():
+    """Returns the mutants of all lists."""
+    mutants = [mutant for path in LISTS for mutant in read_list(path)]
+    names = [mutant.name for mutant in mutants]
+    for name in names:
+        if names.count(name) > 1:
+            raise NotUsableError(f"several mutants are named {name}")
+    return mutants
+
+
+def read_list(path):
+    """Returns the mutants of a list."""
     mutants, file, tests = [], None, []
     header = False  # the line before was `file` or `test`
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -84,11 +94,7 @@ def read_mutants(path=LIST):
         elif match := re.fullmatch(r"([\w-]+): (.+)", line):
             mutants.append(Mutant(*match.groups(), file, tests))
         elif line and word != "#":
-            raise NotUsableError(f"{path.name}:{number}: not understood: {line}")
-    names = [mutant.name for mutant in mutants]
-    for name in names:
-        if names.count(name) > 1:
-            raise NotUsableError(f"{path.name}: several mutants are named {name}")
+            raise NotUsableError(f"{path}:{number}: not understood: {line}")
     return mutants
 
 
