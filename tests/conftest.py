@@ -5,12 +5,13 @@ import functools
 import gc
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as mocotf.cli does
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 # PyTorch's threads wait spinning: with two processes on two cores the oracles take four times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import mocotf.cli  # noqa: F401  (imports TensorFlow as commands do)
+
+# isort: split
 import keras
 import pytest
 import tensorflow as tf
