@@ -4,8 +4,8 @@
     python tools/mutants.py --only=ema-swapped,shuffle-off
 
 The faults are in tests/**/mutants.txt. Each is made alone, in a copy of the repository, by replacing a
-text that occurs once in its file, and then its tests are run. An assertion that fails has caught it, and so has a
-time-out.
+text that occurs once in its file, and then its tests are run. An assertion that fails has caught it,
+and so has a time-out.
 
 Exit code: 0 all faults caught, 1 some missed, 2 the list does not fit the code, the tests fail without
 a fault, or a fault makes them crash.
