@@ -39,5 +39,6 @@ def pytest_timeout_set_timer(item, settings):
 
 
 def pytest_timeout_cancel_timer(item):
-    item.timer.cancel()
+    if hasattr(item, "timer"):
+        item.timer.cancel()
     return True
