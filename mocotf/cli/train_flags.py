@@ -10,6 +10,7 @@ from mocotf.data import recipe
 from mocotf.errors import UserError
 from mocotf.moco.shuffle import SHUFFLES
 from mocotf.nn.backbone import NAMES
+from mocotf.nn.backbone import check_resnet
 from mocotf.nn.backbone import is_name
 from mocotf.nn.resnet import STEMS
 from mocotf.training.divergence import MOST_SKIPPED
@@ -199,6 +200,8 @@ def check():
     mechanism_flags.check()
     _check_ranges()
     _check_data_service()
+    if FLAGS.remat:
+        check_resnet(FLAGS.arch, "--remat")
     if FLAGS.shuffle_bn == "input" and FLAGS.symmetric:
         raise UserError(
             "--shuffle_bn=input with --symmetric: key images are queries too, and to place them twice "
