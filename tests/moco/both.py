@@ -84,31 +84,18 @@ class Both:
         scale: a `Scale`.
         schedule: step → learning rate, float64.
         dtype: "float32" or "float64"; the Keras policy must be set to it.
-        mlp, bn_splits, symmetric, shuffle, grad_accum_steps: of the model.
+        mlp, bn_splits: of the encoders.
+        options: of the model.
     """
 
-    def __init__(
-        self,
-        strategy,
-        scale,
-        schedule,
-        *,
-        dtype,
-        mlp=True,
-        bn_splits=1,
-        symmetric=False,
-        shuffle="gather",
-        grad_accum_steps=1,
-    ):
+    def __init__(self, strategy, scale, schedule, *, dtype, mlp=True, bn_splits=1, **options):
         self.scale = scale
-        self.symmetric = symmetric
         self.schedule = schedule
         self.strategy = strategy
         self.dtype = dtype
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             encoders = [build_encoder(**scale.encoder, mlp=mlp, bn_splits=bn_splits) for _ in range(2)]
-            options = {"symmetric": symmetric, "shuffle": shuffle, "grad_accum_steps": grad_accum_steps}
             self.model = model.MoCo(*encoders, K=scale.K, m=M, T=T, seed=SEED, **options)
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
             self.model.optimizer.build(self.model.query_encoder.trainable_variables)
@@ -122,8 +109,8 @@ class Both:
             m=M,
             T=T,
             weight_decay=WEIGHT_DECAY,
-            symmetric=symmetric,
-            accumulation=grad_accum_steps,
+            symmetric=self.model.symmetric,
+            accumulation=self.model.A,
             replicas=replicas,
         )
         self._recorder = LogitsRecorder()
@@ -152,7 +139,7 @@ class Both:
         theirs = self.oracle.step(
             *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (x_q, x_k)),
             float(self.schedule(step)),
-            orders if self.symmetric else orders[0],
+            orders if self.model.symmetric else orders[0],
         )
         return mine, [value.numpy() for value in theirs]
 

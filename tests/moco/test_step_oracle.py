@@ -1,5 +1,7 @@
 """Steps of mocotf and of the PyTorch oracle agree."""
 
+from pathlib import Path
+
 import keras
 import pytest
 
@@ -51,7 +53,7 @@ def run(replicas, scale, dtype, case):
     for step in range(scale.steps):
         for quantity, mine, theirs in zip(steps, *both.step(step), strict=True):
             steps[quantity] = max(steps[quantity], relative(mine, theirs))
-    enqueued = scale.steps * scale.batch * (1 + both.symmetric)
+    enqueued = scale.steps * scale.batch * (1 + both.model.symmetric)
     assert both.model.queue.pointer.numpy() == both.oracle.queue_ptr == enqueued % scale.K
     return steps, differences(both)
 
@@ -71,3 +73,8 @@ def test_thirty_steps_agree_with_the_oracle(replicas, case, dtype):
         agree(f"step: {quantity}, each of 30 steps, {dtype}, {case}", difference, EACH_STEP[dtype])
     for quantity, difference in end.items():
         agree(f"step: {quantity} after 30 steps, {dtype}, {case}", difference, AT_THE_END[dtype])
+
+
+def test_the_published_table_has_every_case():
+    table = (Path(__file__).parents[2] / "docs" / "fidelity.md").read_text()
+    assert all(f"| step: queue after 30 steps, {dtype}, {case} |" in table for case, dtype in RUNS)

@@ -17,12 +17,7 @@ from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import init_from
 from mocotf.training.checkpoints import steps_in
 from tests.moco.test_model import make_model
-from tests.moco.test_model import pairs
-
-
-def train(model, first, last):
-    model.steps_per_epoch = model.total_steps = last
-    model.fit(pairs().skip(first), steps_per_epoch=last - first, verbose=0, shuffle=False)
+from tests.moco.test_model import train
 
 
 def at_step(model, step):
@@ -47,13 +42,13 @@ def test_a_restored_run_ends_bit_equal_to_one_never_stopped(replicas, tmp_path, 
     keras.config.set_dtype_policy(policy)
     strategy = replicas(count)
     model = make_model(strategy)
-    train(model, 0, 3)
+    train(model, 3)
     save(Checkpoints(str(tmp_path), model))
-    train(model, 3, 6)
+    train(model, 6, first=3)
 
     resumed = make_model(strategy)
     assert Checkpoints(str(tmp_path), resumed).restore() == 3
-    train(resumed, 3, 6)
+    train(resumed, 6, first=3)
     expected, found = state(model), state(resumed)
     # With several replicas only replica 0's BN statistics are kept; they do not touch training.
     assert len(expected) == len(found) > 25
@@ -115,10 +110,10 @@ def test_training_goes_on_while_a_checkpoint_is_written(replicas, tmp_path, monk
     monkeypatch.setattr(
         tf.raw_ops, "SaveV2", lambda real=tf.raw_ops.SaveV2, **k: (may_write.wait(60), real(**k))
     )
-    train(model, 0, 1)
+    train(model, 1)
     expected = state(model)
     checkpoints.save()
-    train(model, 1, 2)  # which must not reach the file
+    train(model, 2, first=1)  # which must not reach the file
     assert steps_in(tmp_path) == []
     may_write.set()
     assert checkpoints.wait() and steps_in(tmp_path) == [1]
