@@ -19,13 +19,6 @@ from tests.saved_run import write_run
 
 SMALL = {"image_size": "32", "width": "1.0", "stem": "small"}
 SMALL |= {"knn_features": "pooled", "knn_k": "20", "knn_t": "0.07"}
-    "image_size": "32",
-    "width": "1.0",
-    "stem": "small",
-    "knn_features": "pooled",
-    "knn_k": "20",
-    "knn_t": "0.07",
-}
 
 
 @pytest.fixture(scope="module")
