@@ -28,13 +28,12 @@ def make_model(
     steps_per_execution=1,
     jit_compile=False,
     make_encoder=build_encoder,
-    arch=ARCH,
     **options,
 ):
-    resnet = {"arch": arch, "width": 1 / 8, "stem": "cifar", "dim": 8, "mlp": True}
     keras.utils.set_random_seed(0)
+    encoder = {"arch": ARCH, "width": 1 / 8, "stem": "cifar", "dim": 8, "mlp": True}
     with strategy.scope():
-        encoders = [make_encoder(**resnet, bn_splits=bn_splits) for _ in range(2)]
+        encoders = [make_encoder(**encoder, bn_splits=bn_splits) for _ in range(2)]
         model = MoCo(*encoders, **({"K": 40, "m": 0.9, "T": 0.2} | options))
         rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
         model.compile(

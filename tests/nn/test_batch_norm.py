@@ -100,18 +100,13 @@ def values_and_gradients(precision, inputs, upstream, groups, relu, training):
     # Of few and of many channels the float32 ways differ; pixels of a group are even and odd.
     ("channels", "with_shortcut", "relu", "shape", "groups", "training"),
     [  # in training every two values of two of the others
-        (8, False, False, (4, 6, 6), 1, True),
-        (8, False, True, (2, 3, 5), 1, True),
-        (8, True, False, (2, 3, 5), 2, True),
-        (8, True, True, (4, 6, 6), 2, True),
-        (64, False, False, (2, 3, 5), 2, True),
-        (64, False, True, (4, 6, 6), 2, True),
-        (64, True, False, (4, 6, 6), 1, True),
-        (64, True, True, (2, 3, 5), 1, True),
-        (8, True, True, (2, 3, 5), 2, False),
-        (64, False, False, (4, 6, 6), 1, False),
+        (8, False, False, (4, 6, 6), 1, True), (8, False, True, (2, 3, 5), 1, True),
+        (8, True, False, (2, 3, 5), 2, True), (8, True, True, (4, 6, 6), 2, True),
+        (64, False, False, (2, 3, 5), 2, True), (64, False, True, (4, 6, 6), 2, True),
+        (64, True, False, (4, 6, 6), 1, True), (64, True, True, (2, 3, 5), 1, True),
+        (8, True, True, (2, 3, 5), 2, False), (64, False, False, (4, 6, 6), 1, False),
     ],
-)
+)  # fmt: skip
 def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, shape, groups, training):
     x, shortcut, upstream = np.random.default_rng(0).normal(2, 3, (3, *shape, channels))
     arguments = (x, shortcut)[: 1 + with_shortcut], upstream, groups, relu, training

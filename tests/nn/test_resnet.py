@@ -48,22 +48,20 @@ CASES = [
     ("resnet18", "cifar", (16, 16), "float32"),
     ("resnet18", "imagenet", (65, 49), "float32"),
     ("resnet50", "imagenet", (64, 64), "float64"),
-    *(
-        pytest.param(*case, marks=pytest.mark.slow)
-        for case in [
-            ("resnet18", "imagenet", (224, 224), "float32"),
-            ("resnet18", "imagenet", (225, 193), "float32"),
-            ("resnet18", "cifar", (32, 32), "float32"),
-            ("resnet50", "imagenet", (224, 224), "float32"),
-            ("resnet50", "imagenet", (225, 193), "float32"),
-            ("resnet101", "imagenet", (224, 224), "float64"),
-            ("resnet101", "imagenet", (225, 193), "float64"),
-        ]
-    ),
 ]
+FULL = [
+    ("resnet18", "imagenet", (224, 224), "float32"),
+    ("resnet18", "imagenet", (225, 193), "float32"),
+    ("resnet18", "cifar", (32, 32), "float32"),
+    ("resnet50", "imagenet", (224, 224), "float32"),
+    ("resnet50", "imagenet", (225, 193), "float32"),
+    ("resnet101", "imagenet", (224, 224), "float64"),
+    ("resnet101", "imagenet", (225, 193), "float64"),
+]
+RUNS = [*CASES, *(pytest.param(*case, marks=pytest.mark.slow) for case in FULL)]
 
 
-@pytest.mark.parametrize(("arch", "stem", "size", "dtype"), CASES)
+@pytest.mark.parametrize(("arch", "stem", "size", "dtype"), RUNS)
 def test_features_are_torchvisions_in_training_and_inference(arch, stem, size, dtype):
     keras.config.set_dtype_policy(dtype)
     theirs = torch_resnet(arch, stem=stem, mlp=True).to(getattr(torch, dtype))
