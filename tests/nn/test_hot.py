@@ -45,8 +45,8 @@ TOLERANCE = {"bfloat16": 1e-2, "float32": 1e-5}
     [
         (POINTWISE, 8, 6, "float32"), (POINTWISE, 64, 7, "float32"), (POINTWISE, 128, 17, "float32"),
         (POINTWISE, 128, 6, "float32"), (POINTWISE, 8, 17, "bfloat16"),
-        (SHORTCUT, 8, 7, "float32"), (SHORTCUT, 64, 17, "float32"), (SHORTCUT, 128, 6, "float32"),
-        (SHORTCUT, 64, 6, "bfloat16"),
+        # Of narrower shortcuts TensorFlow's own gradient writes beyond its memory.
+        (SHORTCUT, 64, 17, "float32"), (SHORTCUT, 128, 7, "float32"), (SHORTCUT, 64, 6, "bfloat16"),
         (SAME, 8, 17, "float32"), (SAME, 64, 6, "float32"), (SAME, 128, 7, "float32"),
         (SAME, 128, 17, "float32"), (SAME, 8, 6, "bfloat16"), (SAME, 64, 17, "bfloat16"),
         (STRIDED, 8, 6, "float32"), (STRIDED, 64, 7, "float32"), (STRIDED, 128, 17, "float32"),
@@ -89,14 +89,21 @@ def test_what_a_cpu_has_no_instructions_for_it_computes_in_float32(kind, dtype, 
 
 
 @pytest.mark.parametrize("channels", [4, 8])  # fewer than a register of 8 or of 16 floats holds
-def test_narrow_kernels_of_a_shortcut_get_their_gradient_every_time(channels):
+def test_narrow_kernels_of_a_shortcut_get_their_gradient_without_onednn(channels):
     inputs = [normal(shape, 1, "float32") for shape in ([16, 32, 32, channels], [1, 1, channels, 16])]
+
+    @tf.function
+    def gradient(x, kernel):
+        return tf.gradients(hot.conv2d(x, kernel, 2, "valid"), kernel)
+
+    # Whose is wrong, but not every time.
+    operators = gradient.get_concrete_function(*inputs).graph.get_operations()
+    assert "Conv2DBackpropFilter" not in {operator.type for operator in operators}
+    *_, ours = values_and_gradients(lambda x, kernel: hot.conv2d(x, kernel, 2, "valid"), *inputs)
     *_, exact = values_and_gradients(
-        lambda x, kernel: hot.conv2d(x, kernel, 2, "valid"), *(tf.cast(x, "float64") for x in inputs)
+        lambda x, kernel: tf.nn.conv2d(x, kernel, 2, "VALID"), *(tf.cast(x, "float64") for x in inputs)
     )
-    for _ in range(5):
-        *_, ours = values_and_gradients(lambda x, kernel: hot.conv2d(x, kernel, 2, "valid"), *inputs)
-        np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
+    np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
 
 
 @pytest.mark.parametrize(
