@@ -1,7 +1,6 @@
 """Runs that are ended, diverge, or run out of disk: `python -m mocotf.train` as a user types it."""
 
 import re
-import shutil
 import signal
 
 import numpy as np
@@ -10,8 +9,7 @@ import tensorflow as tf
 
 from mocotf import train
 from mocotf.data import pipeline
-from mocotf.training.checkpoints import ENDINGS
-from mocotf.training.checkpoints import path_of
+from mocotf.moco.trainer import Gauges
 from mocotf.training.checkpoints import steps_in
 from tests import processes
 from tests.commands import SMALL
@@ -21,7 +19,6 @@ from tests.commands import metrics
 from tests.commands import set_flags
 from tests.commands import variables
 from tests.saved_run import write_run
-from tools.differences import compare
 
 FOREVER = [*SMALL, "--steps=1000000", "--checkpoint_every=1000000"]
 
@@ -60,6 +57,13 @@ def test_a_run_that_diverges_names_the_step_and_keeps_the_last_healthy_checkpoin
     assert done.code == 1 and "(2 batches were left out before)" in done.err
     left_out = re.findall(r"back at step (\d), from where batch (\d) is left out", done.err)
     assert left_out == [("1", "1"), ("1", "2")]
+
+
+def test_the_first_step_that_is_not_healthy_is_remembered():
+    gauges = Gauges()
+    for step, (loss, norm) in enumerate([(1.0, 1.0), (1.0, np.inf), (np.nan, 1.0), (1.0, 1.0)], 1):
+        gauges.note_health(step, tf.constant(loss), tf.constant(norm))
+    assert gauges.unhealthy_step.numpy() == 2
 
 
 @pytest.fixture
@@ -131,24 +135,3 @@ def test_checkpoints_by_minutes(tmp_path):
     options = [*SMALL, "--steps=6", "--checkpoint_minutes=1e-9", "--keep_checkpoints=10"]
     done = processes.run("train", *options, f"--model_dir={tmp_path}")
     assert done.code == 0 and steps_in(tmp_path / "checkpoints") == [1, 2, 3, 4, 5, 6], done.err
-
-
-def test_what_a_kill_may_do_to_a_run_is_told(trained, tmp_path):
-    whole, other = trained / "run", tmp_path / "other"
-    shutil.copytree(whole, other)
-    assert compare(whole, other, 12) == []
-    for ending in ENDINGS:
-        shutil.copy(*(path_of(other / "checkpoints", step) + ending for step in (8, 12)))
-    lines = (other / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (other / "metrics.jsonl").write_text("".join(lines[:-1]))
-    (variable, *_, count, shown) = compare(whole, other, 12)
-    assert variable.startswith("variable ") and count == f"{len(lines)} and {len(lines) - 1} records"
-    assert shown.startswith("TensorBoard of other: ")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("mode", ["one_device", "two_replicas", "two_workers"])
-def test_twenty_kills_leave_no_trace(mode):
-    done = processes.run("tools/chaos.py", f"--mode={mode}", "--kills=20", "--json")
-    assert done.code == 0, done
-    assert done.json == {"mode": mode, "kills": 20, "resumes": 20, "mismatches": 0}
