@@ -94,6 +94,7 @@ flags.DEFINE_bool("serial_compile", False, "One side of the step compiles at a t
 flags.DEFINE_list("profile", [], "Variants to trace after the rounds.")
 flags.DEFINE_list("options", [], "Of the part options; default: all.")
 flags.DEFINE_integer("at_once", max(2, (os.cpu_count() or 2) // 2), "Runs of options side by side.")
+flags.DEFINE_list("inputs", ["device224", "device32", "host32"], "Of the part input.")
 flags.DEFINE_string("data_dir", None, "CIFAR-10 as JPEG files: train/CLASS/ and test/CLASS/.")
 flags.DEFINE_multi_string("train_flag", [], "Further flag of mocotf.train in input and cifar.")
 flags.DEFINE_string("peers_python", sys.executable, "Python that has PyTorch.")
@@ -157,7 +158,7 @@ def measure(name, left, compile_seconds):
 def asked(part, seconds):
     """Returns the options of a part's program."""
     names = ("tiny", "variants", "peers", "precision", "rounds", "steps", "ready_seconds", "profile")
-    names += ("serial_compile", "options", "at_once", "data_dir", "peers_python")
+    names += ("serial_compile", "options", "at_once", "inputs", "data_dir", "peers_python")
     found = (TINY if FLAGS.tiny else FULL) | {name: FLAGS[name].value for name in names}
     found |= {"seconds": seconds, "train_flags": FLAGS.train_flag}
     if FLAGS.batch_size:

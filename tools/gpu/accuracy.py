@@ -16,10 +16,11 @@ from tools.gpu import part
 
 SWITCH = "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT"
 WAYS = {
-    "cuDNN": ({SWITCH: "0"}, False),
-    "cuDNN, persistent": ({SWITCH: "1"}, False),
-    "XLA": ({}, True),
-    "as it is": ({}, None),
+    "cuDNN": ({SWITCH: "0"}, "operator"),
+    "cuDNN, persistent": ({SWITCH: "1"}, "operator"),
+    "as set without XLA": ({}, "operator"),
+    "XLA's own": ({}, "compiled operator"),
+    "as set with XLA": ({}, "compiled whole"),
 }
 MEANS = (0.0, 1.0, 10.0, 100.0)
 DTYPES = ("float32", "bfloat16", "float16")
@@ -34,11 +35,11 @@ def main():
     shapes = [[4, 8, 8, 16]] if asked["tiny"] else SHAPES
     dtypes = ["bfloat16"] if asked["tiny"] else DTYPES
     jobs, found = {}, {}
-    for way, (environment, jit_compile) in WAYS.items():
-        work = json.dumps({"shapes": shapes, "dtypes": dtypes, "jit_compile": jit_compile})
+    for way, (environment, how) in WAYS.items():
+        work = json.dumps({"shapes": shapes, "dtypes": dtypes, "how": how})
         jobs[way] = ([sys.executable, os.path.abspath(__file__), "{}", work], environment)
     if asked["tiny"]:
-        jobs = {way: jobs[way] for way in ("as it is",)}
+        jobs = {way: jobs[way] for way in list(jobs)[-1:]}
     for way, outcome in child.run_all(jobs, asked["deadline"], len(jobs)):
         found[way] = child.last_json(outcome["out"]) or {"said": child.last_line(outcome)}
         part.report({"errors": found})
@@ -52,21 +53,21 @@ def measure(work):
     found = {}
     for dtype in work["dtypes"]:
         for mean in MEANS:
-            errors = [errors_of(shape, dtype, mean, work["jit_compile"]) for shape in work["shapes"]]
+            errors = [errors_of(shape, dtype, mean, work["how"]) for shape in work["shapes"]]
             found.setdefault(dtype, {})[str(mean)] = {
                 name: max(error[name] for error in errors) for name in errors[0]
             }
             part.report(found)
 
 
-def errors_of(shape, dtype, mean, jit_compile):
+def errors_of(shape, dtype, mean, how):
     """Returns ‖found − exact‖ / ‖exact‖ of batch norm's results and gradients.
 
     Args:
         shape: of the images, `[n, H, W, C]`.
         dtype: of the images.
         mean: of them.
-        jit_compile: whether XLA compiles it; None for what the layer does where nothing is said.
+        how: whether XLA compiles it, and whether the layer knows that it does.
     """
     import numpy as np
     import tensorflow as tf
@@ -74,7 +75,7 @@ def errors_of(shape, dtype, mean, jit_compile):
     random = np.random.default_rng(0)
     x, dy = (tf.cast(random.normal(about, 1, shape).astype(np.float32), dtype) for about in (mean, 0.0))
     gamma, beta = (random.uniform(0.5, 1.5, shape[-1]).astype(np.float32) for _ in range(2))
-    found = _found(x, dy, gamma, beta, jit_compile)
+    found = _found(x, dy, gamma, beta, how)
     exact = _exact(*(tf.cast(a, tf.float64).numpy() for a in (x, dy)), gamma, beta)
 
     def error(name):
@@ -84,10 +85,11 @@ def errors_of(shape, dtype, mean, jit_compile):
     return {name: error(name) for name in exact}
 
 
-def _found(x, dy, gamma, beta, jit_compile):
+def _found(x, dy, gamma, beta, how):
     """Returns what the layer computes."""
     import tensorflow as tf
 
+    from mocotf.nn import xla
     from mocotf.nn.batch_norm import BatchNorm
 
     policy = f"mixed_{x.dtype.name}" if x.dtype.size == 2 else x.dtype.name
@@ -96,9 +98,9 @@ def _found(x, dy, gamma, beta, jit_compile):
     layer.gamma.assign(gamma)
     layer.beta.assign(beta)
 
-    @tf.function(jit_compile=jit_compile, autograph=False)
+    @tf.function(jit_compile=how != "operator", autograph=False)
     def run(x, dy):
-        with tf.GradientTape() as tape:
+        with tf.GradientTape() as tape, xla.compiled_whole(how == "compiled whole"):
             tape.watch(x)
             y = layer(x, training=True)
         affine = layer.gamma.value, layer.beta.value

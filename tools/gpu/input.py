@@ -12,6 +12,7 @@ from tools.gpu import part
 from tools.peers import images
 
 COMMON = ["--knn_every=0", "--precision=mixed_bfloat16", "--checkpoint_every=1000000"]
+TINY = ["--arch=resnet10", "--width=0.25", "--steps=5", "--log_every=1", "--moco_k=256"]
 SETTLED = 0.4  # share of the records, at the start, that are left out: the first steps compile
 
 
@@ -19,7 +20,8 @@ def main():
     asked = part.options()
     found = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, flags in settings(asked, folder).items():
+        for name in asked["inputs"]:
+            flags = SETTINGS[name](asked, folder)
             run = os.path.join(folder, name)
             outcome = child.run(
                 part.train(run, *flags, *COMMON, *asked["train_flags"]), part.left(asked)
@@ -30,29 +32,31 @@ def main():
             part.report({"input": found})
 
 
-def settings(asked, folder):
-    """Returns name → flags of what is trained."""
-    small = ["--flagfile=flags/cifar10.cfg", f"--batch_size={16 if asked['tiny'] else 512}"]
-    small += (
-        [f"--dataset=folder --data_dir={asked['data_dir']}"]
-        if asked["data_dir"]
-        else ["--dataset=patches"]
-    )
-    small = " ".join(small).split()
-    large = ["--flagfile=flags/v2.cfg", "--dataset=folder", f"--data_dir={photographs(folder, asked)}"]
-    large += ["--augment_on=device"]
-    tiny = ["--arch=resnet10", "--steps=5", "--log_every=1", "--moco_k=256"]
+def small(asked, _):
+    """Returns the flags of a run on images of 32 pixels, all of whose views the host makes."""
+    flags = ["--flagfile=flags/cifar10.cfg"]
+    if asked["data_dir"]:
+        flags += ["--dataset=folder", f"--data_dir={asked['data_dir']}"]
     if asked["tiny"]:
-        large += ["--batch_size=4", "--image_size=32", *tiny]
-        small += tiny
-    else:
-        large += ["--steps=100", "--log_every=5"]
-        small += ["--steps=400", "--log_every=20"]
-    return {
-        "32 px, colours on the host": small,
-        "32 px, augment_on=device": [*small, "--augment_on=device"],
-        "224 px, augment_on=device": large,
-    }
+        return [*flags, "--batch_size=16", *TINY]
+    return [*flags, "--steps=300", "--log_every=15"]
+
+
+def small_on_device(asked, folder):
+    """Returns the flags of the same run, with colours and flips made by the device."""
+    return [*small(asked, folder), "--augment_on=device"]
+
+
+def large_on_device(asked, folder):
+    """Returns the flags of a run of ResNet-50 on photographs; the host decodes and crops."""
+    flags = ["--flagfile=flags/v2.cfg", "--dataset=folder", "--augment_on=device"]
+    flags += [f"--data_dir={photographs(folder, asked)}"]
+    if asked["tiny"]:
+        return [*flags, "--batch_size=4", "--image_size=32", *TINY]
+    return [*flags, "--steps=100", "--log_every=5"]
+
+
+SETTINGS = {"host32": small, "device32": small_on_device, "device224": large_on_device}
 
 
 def photographs(folder, asked):

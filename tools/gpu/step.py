@@ -25,6 +25,7 @@ from tools.peers.race import Side
 PEERS_FOLDER = os.path.join(part.ROOT, "tools", "peers")
 MODEL = ("arch", "moco_k", "batch_size", "image_size", "precision")
 UNTIMED = 3  # steps at the start
+COMPILING = 0.75  # share of the time that sides may take until they are ready
 LONGEST = 60  # seconds that a side may take for a round; one that takes longer is left out
 RESERVED = 0.93  # share of the card's memory that is given out: each process has a context of its own
 PEER_SHARE = 14e3 / 256 / 224**2  # MB of the card, for each image of a batch and pixel
@@ -54,7 +55,8 @@ class Turns:
 
     def compile(self):
         """Has every side take its first steps; those that are not done in time are left out."""
-        deadline = time.monotonic() + min(self.asked["ready_seconds"], part.left(self.asked))
+        seconds = min(self.asked["ready_seconds"], COMPILING * part.left(self.asked))
+        deadline = time.monotonic() + seconds
         if self.asked["serial_compile"]:
             for name in list(self.sides):
                 self._send(name, f"begin {UNTIMED}")
