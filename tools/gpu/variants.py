@@ -1,6 +1,9 @@
 """The ways of taking a step that tools/gpu_check.py compares: options of it, and the environment."""
 
+import hashlib
 import json
+import os
+import tempfile
 
 from mocotf.errors import UserError
 
@@ -10,7 +13,6 @@ PEERS = {"torch": {"compiled": False}, "torch.compile": {"compiled": True}}
 VARIANTS = {
     "default": {},
     "nojit": {"jit_compile": False},
-    "nojit-persistent": {"jit_compile": False, "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT": "1"},
     "nojit-spatial": {"jit_compile": False, "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT": "0"},
     "jit": {"jit_compile": True},
     "autotune0": {"jit_compile": True, "XLA_FLAGS": "--xla_gpu_autotune_level=0"},
@@ -80,7 +82,18 @@ def split(settings, environment):
     Args:
         environment: what is set already; to its XLA_FLAGS a variant's are added.
     """
-    own = {key: value for key, value in settings.items() if key.isupper()}
+    own = {"XDG_CACHE_HOME": cache_folder(settings)}
+    own |= {key: value for key, value in settings.items() if key.isupper()}
     if "XLA_FLAGS" in own:
         own["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} {own['XLA_FLAGS']}".strip()
     return own, {key: value for key, value in settings.items() if not key.isupper()}
+
+
+def cache_folder(settings):
+    """Returns where a variant keeps what XLA has compiled, which no other may read.
+
+    TensorFlow does not look at XLA's flags when it looks for what it has.
+    """
+    text = json.dumps(settings, sort_keys=True)
+    name = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return os.path.join(tempfile.gettempdir(), "gpu_check_cache", name)

@@ -26,6 +26,7 @@ from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import info_nce
 from mocotf.moco.shuffle import permutation
 from mocotf.nn import hot
+from mocotf.nn import xla
 from mocotf.optim.schedules import Cosine
 from mocotf.training.fit import distribute
 from mocotf.training.host import configure_host
@@ -82,7 +83,7 @@ class Bench:
         keras.utils.set_random_seed(0)
         keras.config.set_dtype_policy(precision)
         self.strategy = make_strategy("mirrored" if replicas > 1 else "one_device", replicas)
-        jit_compile = not hot.on_cpu() if jit_compile is None else jit_compile
+        self.jit_compile = xla.pays(self.strategy) if jit_compile is None else jit_compile
         with self.strategy.scope():
             config = Config(
                 arch=arch,
@@ -95,7 +96,7 @@ class Bench:
             )
             self.model = config.build_model(
                 Cosine(0.03, total=1_000_000),
-                jit_compile=jit_compile,
+                jit_compile=self.jit_compile,
                 batch_size=batch_size,
                 images=IMAGES,
             )
@@ -166,7 +167,12 @@ class Bench:
 
     def ready(self, work, *arguments):
         """Returns `work` on the arguments as a function without, that runs as the step does."""
-        function = tf.function(lambda *arguments: self.strategy.run(work, args=arguments))
+
+        def run(*arguments):
+            with xla.compiled_whole(self.jit_compile):
+                return self.strategy.run(work, args=arguments)
+
+        function = tf.function(run, jit_compile=self.jit_compile or None)
         function = function.get_concrete_function(*arguments)  # calls are not checked anew
         function(*arguments)
         return functools.partial(function, *arguments)
@@ -179,13 +185,10 @@ def prepare(memory_mb=None, deterministic=False, tf32=True, **options):
         memory_mb: of the GPU that this process may take, where others want theirs.
         deterministic, tf32: as the flags of mocotf.train.
     """
-    configure_host()
     for gpu in tf.config.list_physical_devices("GPU") if memory_mb else ():
         part = tf.config.LogicalDeviceConfiguration(memory_limit=memory_mb)
         tf.config.set_logical_device_configuration(gpu, [part])
-    tf.config.experimental.enable_tensor_float_32_execution(tf32)
-    if deterministic:
-        tf.config.experimental.enable_op_determinism()
+    configure_host(deterministic=deterministic, tf32=tf32)
     return options
 
 
