@@ -5,7 +5,7 @@ import time
 import keras
 import tensorflow as tf
 
-from mocotf.nn.xla import compiled_whole
+from mocotf.nn import xla
 
 
 class Gauges:
@@ -76,11 +76,12 @@ class Trainer(keras.Model):
         strategy = self.distribute_strategy
 
         @tf.function(jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
+        @xla.named_by_arithmetic
         def one_step(batch):
             names = []
 
             def step(batch):
-                with compiled_whole(self.jit_compile):
+                with xla.compiled_whole(self.jit_compile):
                     logs = self.train_step(batch) | {"stop": self.gauges.stop}
                 names[:] = logs
                 return tf.stack(list(logs.values()))  # one reduction for all

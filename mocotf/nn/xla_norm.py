@@ -1,9 +1,9 @@
 """Batch norm in a graph that XLA compiles whole: formulas that it makes the fewest passes of.
 
-Two passes over x make the result and two its gradient: XLA fuses what is elementwise into the loops that
-read and write, and takes the two sums of a reduction in one. `FusedBatchNormV3` costs a pass more each
-time that a ReLU's gradient is written before it is summed, and slices and copies where the batch has
-groups.
+Two passes over x make the result and two its gradient: XLA fuses what is elementwise into the loops
+that read and write, and takes the two sums of a reduction in one. `FusedBatchNormV3` costs a pass more
+each time that a ReLU's gradient is written before it is summed, and slices and copies where the batch
+has groups.
 """
 
 import tensorflow as tf
@@ -80,7 +80,7 @@ def _moments(x):
 
 
 def _sums(a, b):
-    """Returns the sums over pixels of two tensors `[groups, n, H, W, C]`, `[groups, 1, 1, 1, C]` each."""
+    """Returns the sums over pixels of two tensors `[groups, n, H, W, C]`, `[groups, 1, 1, 1, C]`."""
     if __import__("os").environ.get("MOCOTF_XLA_SUMS") == "apart":
         return [tf.reduce_sum(x, PIXELS, keepdims=True) for x in (a, b)]
     # As the parts of complex numbers, for XLA to take them in one reduction: else it would write first

@@ -25,8 +25,8 @@ class LossScaledSGD(SGD):
 
     Attributes:
         scale: factor of the loss, float32 variable.
-        finite_steps: in a row, since the scale last changed, int64 variable: int32 ones are on the host, where a
-            GPU's XLA cannot reach them.
+        finite_steps: in a row, since the scale last changed, int64 variable: one of int32 is on the
+            host, where a GPU's XLA cannot reach it.
     """
 
     def build(self, variables):
