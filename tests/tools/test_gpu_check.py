@@ -109,8 +109,11 @@ def test_exact_batch_norm_has_the_derivatives_of_its_result():
 
 
 def test_operators_of_a_trace():
-    assert trace._host_operator("key_encoder/conv1/Conv2D:_MklNativeConv2D") == "_MklNativeConv2D"
-    assert trace._host_operator("EagerLocalExecute: __inference") is None
+    name = "key_encoder/conv1/Conv2D:_MklNativeConv2D"
+    assert trace._host_operator(name) == ("_MklNativeConv2D", name)
+    assert trace._host_operator("EagerLocalExecute: __inference") == (None, None)
+    assert trace._unnumbered("loop_add_fusion.12_1") == "loop_add_fusion"
+    assert trace._unnumbered("sm80_xmma_fprop_128x64") == "sm80_xmma_fprop_128x64"
     assert trace._covered([(0, 5), (3, 8), (10, 11)]) == 9
 
 

@@ -14,6 +14,7 @@ from tools.gpu import part
 
 SMALL = [
     "--dataset=patches",
+    "--arch=resnet10",
     "--stem=small",
     "--image_size=32",
     "--mlp",
@@ -32,8 +33,8 @@ PAIRS = {
 def main():
     asked = part.options()
     steps = 4 if asked["tiny"] else 30
-    size = ["--arch=resnet10", "--width=0.25"] if asked["tiny"] else ["--arch=resnet18"]
-    common = [*SMALL, *size, f"--steps={steps}", f"--checkpoint_every={steps // 4}"]
+    common = [*SMALL, f"--steps={steps}", f"--checkpoint_every={steps // 4}"]
+    common += ["--width=0.25"] if asked["tiny"] else []
     plain = ("d", "e") if not asked["tiny"] else ()
     with tempfile.TemporaryDirectory() as folder:
         runs = {name: os.path.join(folder, name) for name in "abcde"}

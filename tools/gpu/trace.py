@@ -17,24 +17,21 @@ def summary(folder, steps):
         steps: training steps in it.
 
     Returns:
-        {"busy_ms", "span_ms", "launches": a step each; "operators", "kernels": name → milliseconds}
-        of the GPU, or of TensorFlow's threads on the host where there is none.
+        {"busy_ms", "span_ms", "launches": a step each; "operators", "instructions" (XLA's, each with
+        the operator that it was made of), "kernels": name → milliseconds} of the GPU, or of TensorFlow's
+        threads on the host where there is none.
     """
     events = list(_events(_space(folder)))
-    if not events:
-        return {"busy_ms": 0.0, "span_ms": 0.0, "launches": 0.0, "operators": {}, "kernels": {}}
-    operators, kernels = collections.Counter(), collections.Counter()
-    for operator, kernel, begin, end in events:
-        operators[operator] += end - begin
-        kernels[kernel] += end - begin
-    spans = sorted((begin, end) for _, _, begin, end in events)
+    tables = {name: collections.Counter() for name in ("operators", "instructions", "kernels")}
+    for *names, begin, end in events:
+        for counter, name in zip(tables.values(), names, strict=True):
+            counter[name] += end - begin
+    spans = sorted((begin, end) for *_, begin, end in events) or [(0, 0)]
     return {
         "busy_ms": _covered(spans) / 1e9 / steps,
         "span_ms": (max(end for _, end in spans) - spans[0][0]) / 1e9 / steps,
         "launches": len(events) / steps,
-        "operators": _largest(operators, steps),
-        "kernels": _largest(kernels, steps),
-    }
+    } | {name: _largest(counter, steps) for name, counter in tables.items()}
 
 
 def _space(folder):
@@ -48,7 +45,7 @@ def _space(folder):
 
 
 def _events(space):
-    """Yields (operator, kernel, begin, end) of what ran, picoseconds."""
+    """Yields (operator, instruction, kernel, begin, end) of what ran, picoseconds."""
     planes = [plane for plane in space.planes if plane.name.startswith("/device:GPU")]
     on_gpu = bool(planes)
     for plane in planes or [plane for plane in space.planes if plane.name == "/host:CPU"]:
@@ -58,28 +55,37 @@ def _events(space):
                 continue
             for event in line.events:
                 kernel = plane.event_metadata[event.metadata_id].name
-                operator = _operator(plane, event) if on_gpu else _host_operator(kernel)
+                operator, instruction = _operator(plane, event) if on_gpu else _host_operator(kernel)
                 begin = line.timestamp_ns * 1000 + event.offset_ps
                 if operator:
-                    yield operator, kernel[:SHOWN], begin, begin + event.duration_ps
+                    end = begin + event.duration_ps
+                    yield operator, instruction, _unnumbered(kernel)[:SHOWN], begin, end
 
 
 def _operator(plane, event):
-    """Returns the kind of operator that a kernel belongs to: TensorFlow's, else XLA's."""
+    """Returns the kind of operator that a kernel belongs to, XLA's or TensorFlow's, and which it is."""
     metadata = plane.event_metadata[event.metadata_id]
     known = {plane.stat_metadata[s.metadata_id].name: s for s in (*event.stats, *metadata.stats)}
     texts = {name: _text(plane, known[name]) for name in ("hlo_op", "tf_op") if name in known}
     if texts.get("hlo_op"):
-        return "XLA " + re.sub(r"[._\d]+$", "", texts["hlo_op"])
+        name = texts["hlo_op"]
+        return f"XLA {_unnumbered(name)}", f"{name} {texts.get('tf_op', '')[-SHOWN:]}".strip()
     if texts.get("tf_op"):
-        return texts["tf_op"].rpartition(":")[2] or texts["tf_op"]
-    return metadata.name.split("(")[0][:40]  # copies and fills belong to none
+        name = texts["tf_op"]
+        return name.rpartition(":")[2] or name, name[-SHOWN:]
+    name = metadata.name.split("(")[0][:40]  # copies and fills belong to none
+    return name, name
 
 
 def _host_operator(name):
-    """Returns the operator of an event of the host, `NAME:OPERATOR`, or None where it is of none."""
+    """Returns the same of an event of the host, `NAME:OPERATOR`; None, None where it is of none."""
     found = re.fullmatch(r"[^:\s]+:(\w+)", name)
-    return found and found[1]
+    return (found[1], name[-SHOWN:]) if found else (None, None)
+
+
+def _unnumbered(name):
+    """Returns a name without what tells it from others of its kind: fusion.12 is a fusion."""
+    return re.sub(r"[._]\d+(?=$|[._]\d)", "", name)
 
 
 def _text(plane, stat):
