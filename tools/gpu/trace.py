@@ -18,8 +18,8 @@ def summary(folder, steps):
 
     Returns:
         {"busy_ms", "span_ms", "launches": a step each; "operators", "instructions" (XLA's, each with
-        the operator that it was made of), "kernels": name → milliseconds} of the GPU, or of TensorFlow's
-        threads on the host where there is none.
+        the operator that it was made of), "kernels": name → milliseconds} of the GPU, or of
+        TensorFlow's threads on the host where there is none.
     """
     events = list(_events(_space(folder)))
     tables = {name: collections.Counter() for name in ("operators", "instructions", "kernels")}
