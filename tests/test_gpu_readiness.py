@@ -98,14 +98,8 @@ def test_xla_takes_every_mechanism(mechanism, precision):
 
 def train(folder):
     options = ["--flagfile=flags/demo.cfg", "--width=0.0625", "--batch_size=16", "--moco_k=64"]
-    options += [
-        "--bn_splits=2",
-        "--knn_every=0",
-        "--steps=4",
-        "--checkpoint_every=2",
-        "--deterministic",
-    ]
-    options += [f"--model_dir={folder}", *more]
+    options += ["--bn_splits=2", "--knn_every=0", "--steps=4", "--checkpoint_every=2"]
+    options += ["--deterministic", f"--model_dir={folder}"]
     run = subprocess.run(
         [sys.executable, "-m", "mocotf.train", *options], capture_output=True, text=True, cwd=ROOT
     )
