@@ -2,6 +2,7 @@
 
 import itertools
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -80,6 +81,14 @@ def test_no_variable_is_of_the_type_that_tensorflow_keeps_off_a_gpu(mechanism, p
 
 def test_xla_takes_micro_batches_with_remat_in_float16():
     assert lower(make("mixed_float16", grad_accum_steps=2, remat=True, bn_splits=2))
+
+
+def test_what_xla_is_given_stays_small_and_channels_last():
+    hlo = lower(make("mixed_bfloat16", arch="resnet6", moco_dim=8))
+    assert hlo.count(" = ") < 5000
+    # Kernels and matrices are transposed, images never.
+    assert not re.findall(r"\[\d+,\d+,\d+,\d+\]\S* transpose\(", hlo.replace("[1,1,", "["))
+    assert "batch-norm" not in hlo and "select-and-scatter" not in hlo
 
 
 @pytest.mark.slow
