@@ -112,7 +112,7 @@ class Turns:
                     answer = self.sides[name].ask(f"steps {self.asked['steps']}", limit)
                     seconds[name].append(answer["seconds"])
                     self.found[name] |= {"loss": answer["loss"]} | self._speed(name, seconds[name])
-            names.append(names.pop(0))
+            names = names[1:] + names[:1]
             self.report()
 
     def _speed(self, name, seconds):
