@@ -59,6 +59,19 @@ def test_beside_the_peer():
     )
 
 
+@pytest.mark.slow
+def test_the_compiled_peer_is_a_side_of_its_own():
+    peer = f"--peers_python={sys.executable}", "--compiled_peer"
+    code, found, err = run(*peer, "--precision=float32", "--rounds=1")
+    assert code == 0, err
+    numbers = found["float32"]
+    speed = numbers["compiled_peer_images_per_second"]
+    assert (
+        speed > 0 and numbers["compiled_peer_first_step_seconds"] > numbers["peer_first_step_seconds"]
+    )
+    assert numbers["compiled_ratio"] == pytest.approx(numbers["images_per_second"] / speed)
+
+
 @pytest.mark.parametrize(
     ("flag", "advice"),
     [
