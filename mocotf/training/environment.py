@@ -1,5 +1,6 @@
 """Environment variables that TensorFlow and XLA read at their start; a user's own stay in force."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -53,9 +54,14 @@ def keep_compiled(kind="any"):
 
 
 def cache_folder():
-    """Returns the folder of what was compiled for this TensorFlow, this driver and this kind of GPU."""
+    """Returns the folder of what was compiled by this TensorFlow, with these flags, for this driver and
+    this kind of GPU."""
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     names = [f"tensorflow-{importlib.metadata.version('tensorflow')}", *sorted(_driver_and_gpus())]
+    # A program is not looked up by the flags that it was compiled with.
+    flags = [t for t in os.environ.get("XLA_FLAGS", "").split() if CACHE_FLAGS["XLA_FLAGS"] not in t]
+    if flags:
+        names.append(hashlib.sha256(" ".join(flags).encode()).hexdigest()[:12])
     return os.path.join(home, "mocotf", "xla", re.sub(r"[^\w.+-]+", "-", "+".join(names)))
 
 

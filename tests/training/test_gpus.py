@@ -107,6 +107,14 @@ def test_what_the_user_has_set_stays(driver, monkeypatch):
     assert os.environ["XLA_FLAGS"].startswith("--xla_gpu_autotune_level=2 --xla_gpu_per_fusion")
 
 
+def test_what_is_compiled_with_other_flags_is_kept_apart(driver, monkeypatch):
+    plain = environment.cache_folder()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=2")
+    other = environment.cache_folder()
+    environment.prepare()  # adds flags of its own
+    assert plain != other == environment.cache_folder()
+
+
 def test_without_a_driver_nothing_is_set(driver, monkeypatch):
     monkeypatch.setattr(environment, "DRIVER", str(driver / "none"))
     environment.prepare()
