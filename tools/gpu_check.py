@@ -54,7 +54,7 @@ PARTS = {
     "card": Part("card", most=60),
     "step": Part("step", most=300, least=60),
     "options": Part("options", most=180, least=60),
-    "deterministic": Part("deterministic", most=120, least=45),
+    "deterministic": Part("deterministic", most=240, least=45),
     "accuracy": Part("accuracy", most=60, least=20),
     "input": Part("input", most=180, least=60),
     "profile": Part(

@@ -28,7 +28,7 @@ UNTIMED = 3  # steps at the start
 COMPILING = 0.75  # share of the time that sides may take until they are ready
 ROUNDS = 25  # seconds that are left to rounds where even the first of ours takes longer
 LONGEST = 60  # seconds that a side may take for a round; one that takes longer is left out
-RESERVED = 0.93  # share of the card's memory that is given out: each process has a context of its own
+RESERVED = 0.93  # share of the card's memory that is given out: each process has a context as well
 PEER_SHARE = 14e3 / 256 / 224**2  # MB of the card, for each image of a batch and pixel
 
 
@@ -85,9 +85,11 @@ class Turns:
                 ready = self._wait(waiting, self.asked["deadline"] - ROUNDS)
             for name in ready or list(waiting):
                 waiting.remove(name)
+                seconds = time.monotonic() - self._begun[name]
                 with self._failures_of(name):
-                    self.found[name] |= self.sides[name].receive(0.1)
-                    self.found[name]["ready_seconds"] = time.monotonic() - self._begun[name]
+                    if not ready:
+                        raise UserError(f"not ready after {seconds:.0f} s")
+                    self.found[name] |= self.sides[name].receive() | {"ready_seconds": seconds}
             self.report()
 
     def _wait(self, names, deadline):
@@ -157,7 +159,7 @@ class Turns:
             yield
         except UserError as error:
             self.found[name]["error"] = str(error)[-400:]
-            self.sides.pop(name).close()
+            self.sides.pop(name).kill()
 
 
 def commands(asked):
@@ -179,10 +181,9 @@ def peers(asked):
     """Returns the names of PyTorch's sides: none where it is not to be had."""
     if not asked["peers"]:
         return []
-    there = subprocess.run(
-        [asked["peers_python"], "-c", "import torch"], capture_output=True, check=False
-    )
-    return [] if there.returncode else list(asked["peers"])
+    look = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is None)"
+    looked = subprocess.run([asked["peers_python"], "-c", look], check=False)
+    return [] if looked.returncode else list(asked["peers"])
 
 
 def memory_share(asked):
