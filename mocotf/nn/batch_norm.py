@@ -140,7 +140,7 @@ class BatchNorm(keras.layers.Layer):
 
 def _formula_for(x):
     """Returns the module whose `normalize` is faster for x than TensorFlow's operator, or None."""
-    if xla.compiles_this() and __import__("os").environ.get("MOCOTF_XLA_NORM") != "off":
+    if xla.compiles_this():
         return xla_norm
     return fused_norm if hot.on_cpu() and fused_norm.is_faster_for(x) else None
 

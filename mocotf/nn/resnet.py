@@ -6,17 +6,13 @@ strided windows are padded explicitly by (k-1)/2 on every side, BN epsilon is 1e
 """
 
 import itertools
-import os
 
 import keras
 import tensorflow as tf
 
 from mocotf.nn import hot
-from mocotf.nn import xla
 from mocotf.nn.batch_norm import BatchNorm
 from mocotf.nn.max_pool import MaxPool
-
-PRODUCTS = os.environ.get("MOCOTF_XLA_MATMUL") == "1"
 
 # arch: (bottleneck?, blocks a stage)
 ARCHITECTURES = {
@@ -127,8 +123,6 @@ class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without bias, computed faster where there is a way."""
 
     def call(self, inputs, training=False):
-        if xla.compiles_this() and self.kernel_size == self.strides == (1, 1) and PRODUCTS:
-            return xla.pointwise(inputs, tf.cast(self.kernel, inputs.dtype))
         computed = hot.arithmetic(inputs.dtype)
         if hot.on_cpu() and (training or computed != inputs.dtype):
             # A tensor, for a custom gradient would have to know of a variable.

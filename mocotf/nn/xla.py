@@ -63,14 +63,6 @@ def named_by_arithmetic(function):
     return function
 
 
-def pointwise(x, kernel):
-    """Returns the convolution of `x` `[n, H, W, Ci]` with `kernel` `[1, 1, Ci, Co]`, as a product of
-    matrices, for XLA to join with what is elementwise before it."""
-    sides = [tf.shape(x)[i] if side is None else side for i, side in enumerate(x.shape)]
-    y = tf.matmul(tf.reshape(x, [-1, sides[3]]), kernel[0, 0])
-    return tf.reshape(y, [*sides[:3], kernel.shape[-1]])
-
-
 def kept(*tensors):
     """Returns tensors as they are to be in memory, in a graph that XLA compiles whole.
 

@@ -81,8 +81,6 @@ def _moments(x):
 
 def _sums(a, b):
     """Returns the sums over pixels of two tensors `[groups, n, H, W, C]`, `[groups, 1, 1, 1, C]`."""
-    if __import__("os").environ.get("MOCOTF_XLA_SUMS") == "apart":
-        return [tf.reduce_sum(x, PIXELS, keepdims=True) for x in (a, b)]
     # As the parts of complex numbers, for XLA to take them in one reduction: else it would write first
     # what both have in common.
     sums = tf.reduce_sum(tf.complex(a, b), PIXELS, keepdims=True)
