@@ -2,20 +2,28 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Each wants a core and up to 9 GB.
+# Each wants a core and up to 4 GB.
 TEST_PROCESSES ?= 2
+# Seconds after which a test is taken to hang: it is named, and ended.
+TEST_TIMEOUT ?= 600
+PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate transfer-demo test test-slow browser fidelity lint peers serve-check clean
+.PHONY: demo evaluate transfer-demo test test-slow mutants browser fidelity lint peers serve-check clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
 
 test: .venv/installed-dev browser
-	$(BIN)/python -m pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadfile
+	$(PYTEST) -m "not slow"
 
-test-slow: .venv/installed-dev
-	$(BIN)/python -m pytest -m slow
+# All tests that `make test` leaves out.
+test-slow: .venv/installed-dev browser
+	$(PYTEST) -m slow
+
+# One planted fault at a time, each of which must make a quick test fail.
+mutants: .venv/installed-dev
+	$(BIN)/python tools/mutants.py
 
 # Tests look at pages in it; where it cannot be installed they are skipped, and say so.
 browser:

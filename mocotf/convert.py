@@ -36,6 +36,7 @@ from mocotf.interop import portable
 from mocotf.interop import torch
 from mocotf.interop import torchvision
 from mocotf.moco.config import Config
+from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
@@ -58,6 +59,7 @@ class Target(NamedTuple):
 def to_torch(saved, path):
     """Writes a PyTorch checkpoint of a run's whole state."""
     config = saved.config
+    check_resnet(config.arch, "the original MoCo's checkpoint")
     _check_mechanism(config.mechanism, saved.path)
     keras.config.set_dtype_policy(saved.flags["precision"])
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))

@@ -1,12 +1,21 @@
-"""Commands called in this process, and what they leave in a run's folder."""
+"""Flags set in this process, and what commands leave in a run's folder."""
 
 import json
 
+import numpy as np
 from absl import flags
 
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
+from tests.tiny import ARCH
+
+# The smallest run of `train`: on patches, kNN not measured; its queue wraps in the third step.
+SMALL = [
+    "--flagfile=flags/demo.cfg", f"--arch={ARCH}", "--width=0.125", "--image_size=16",
+    "--batch_size=16", "--bn_splits=2", "--moco_k=40", "--knn_every=0", "--log_every=1",
+]  # fmt: skip
+TWO_REPLICAS = ["--strategy=mirrored", "--num_logical_devices=2", "--bn_splits=1"]
 
 
 def set_flags(*arguments):
@@ -15,6 +24,17 @@ def set_flags(*arguments):
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     flags.FLAGS(["command", *arguments])
+
+
+def metrics(folder):
+    """Returns the records of a run, a list of objects."""
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def comparable(records):
+    """Returns records without what is measured by the clock."""
+    timed = {"time", "images_per_second", "data_wait"}
+    return [{k: v for k, v in record.items() if k not in timed} for record in records]
 
 
 def results(folder, name="results.json"):
@@ -26,3 +46,10 @@ def variables(folder, step=None):
     """Returns name → array of a run's checkpoint, the newest if no step is given."""
     checkpoints = str(folder / "checkpoints")
     return read(path_of(checkpoints, step or steps_in(checkpoints)[-1]))
+
+
+def assert_same(a, b, **tolerance):
+    """Holds two runs' variables against each other, bit for bit if no tolerance is given."""
+    assert a.keys() == b.keys()
+    for name, value in a.items():
+        np.testing.assert_allclose(value, b[name], err_msg=name, **({"rtol": 0} | tolerance))

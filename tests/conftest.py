@@ -1,38 +1,39 @@
-"""What all tests share: four logical CPU devices, the float32 policy, the table of differences."""
+"""What all tests share: four logical CPU devices, the float32 policy, processes that end, made once."""
 
+import fcntl
 import functools
 import gc
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as mocotf.cli does
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 # PyTorch's threads wait spinning: with two processes on two cores the oracles take four times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import mocotf.cli  # noqa: F401  (imports TensorFlow as commands do)
+
+# isort: split
 import keras
 import pytest
 import tensorflow as tf
 
-from mocotf.nn import resnet
 from tests.browser import browser  # noqa: F401  (a fixture for all)
+from tests.endings import *  # noqa: F403  (of all tests)
 from tests.measured import table
+from tests.trained import train_small
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
 
 
-# For tests that need an encoder and no certain one: half of what a resnet10 takes to be traced.
-resnet.ARCHITECTURES["resnet6"] = (False, (1, 1))
-
-
 @pytest.fixture(autouse=True, scope="module")
 def small_heap():
-    # After each test Keras's session is cleared, which looks for garbage among all objects for up to
-    # seconds. Those that are there before a file's tests, the modules most of all, are left out.
+    """Clears Keras's session after a file's tests, which looks for garbage among all objects for up
+    to seconds: those that are there before, the modules most of all, are left out."""
     gc.collect()
     gc.freeze()
+    yield
+    keras.utils.clear_session()
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +42,34 @@ def fresh_keras():
     keras.utils.set_random_seed(0)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.utils.clear_session()
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Returns a function (name, make) → a folder that `make(folder)` has filled, once for all test
+    processes; it is for reading only."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    @functools.cache
+    def folder(name, make):
+        path = shared / f"shared-{name}"
+        with open(shared / f"{name}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                partial = shared / f"{name}.partial"
+                partial.mkdir()
+                make(partial)
+                partial.rename(path)
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(once):
+    """Returns a folder of `pictures` and a `run` that was trained on them; see `tests/trained.py`."""
+    return once("trained", train_small)
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """The differences that tests measure, kept for the table in docs/fidelity.md."""
 
+import pytest
+
 MEASURED = {}  # quantity: (tolerance, largest difference)
 
 HEAD = """# Fidelity: mocotf against independent oracles
@@ -10,8 +12,8 @@ max|a - b| / max|b| of a tensor, the largest over all tensors and steps; that of
 over an image in grey levels (of 255), the largest over the photographs and parameters tested, and
 against Pillow it includes Pillow's own rounding to whole levels.
 
-What these tests would catch is tested too: `tools/mutants.py` plants one fault at a time in a copy
-of the package, and `make test-slow` asserts that none is missed.
+What these tests would catch is tested too: `make mutants` plants one fault at a time in a copy of the
+package, each of which must make a test fail.
 
 | quantity | tolerance | largest difference |
 |---|---|---|
@@ -20,9 +22,13 @@ of the package, and `make test-slow` asserts that none is missed.
 
 def agree(quantity, difference, tolerance):
     """Asserts that a difference is within its tolerance, and keeps it for the table."""
-    _, largest = MEASURED.get(quantity, (tolerance, 0.0))
-    MEASURED[quantity] = (tolerance, max(largest, float(difference)))
+    keep(quantity, float(difference), tolerance)
     assert difference <= tolerance, f"{quantity}: {difference:.3g} apart, more than {tolerance:g}"
+
+
+def keep(quantity, difference, tolerance):
+    _, largest = MEASURED.get(quantity, (tolerance, 0.0))
+    MEASURED[quantity] = (tolerance, max(largest, difference))
 
 
 def table():
@@ -32,3 +38,24 @@ def table():
         for quantity, (tolerance, largest) in sorted(MEASURED.items())
     ]
     return HEAD + "".join(rows)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--fidelity", metavar="FILE", help="write the table of measured differences")
+
+
+def pytest_sessionfinish(session, exitstatus):
+    """Writes the table; of several test processes the first does, the others hand on what they have."""
+    path = session.config.getoption("--fidelity")
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["measured"] = MEASURED
+    elif path and not exitstatus:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(table())
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    measured = getattr(node, "workeroutput", {}).get("measured", {})
+    for quantity, (tolerance, difference) in measured.items():
+        keep(quantity, difference, tolerance)

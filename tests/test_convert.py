@@ -1,10 +1,5 @@
 """`python -m mocotf.convert` as a user types it."""
 
-import json
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
@@ -12,28 +7,17 @@ from tests.interop.support import make_run
 from tests.interop.test_torch import trained_oracle
 from tests.oracles.torch_checkpoint import cleaned_file
 from tests.oracles.torch_checkpoint import training_file
+from tests.processes import run
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # What the file does not decide, so that the run can be resumed on the embedded data.
 RUN = [
     "--image_size=32",
     "--batch_size=16",
     "--bn_splits=2",
     "--knn_every=0",
-    "--steps=15",
+    "--steps=11",
     "--lr=0.01",
 ]
-
-
-def run(module, *arguments):
-    process = subprocess.run(
-        [sys.executable, "-m", f"mocotf.{module}", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return process.returncode, process.stdout, process.stderr
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +25,9 @@ def oracle():
     return trained_oracle(mlp=True)
 
 
-@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize(
+    "precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+)
 def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(
     tmp_path, oracle, precision
 ):
@@ -49,19 +35,13 @@ def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(
     torch.save(content := training_file(oracle, "resnet18", 2), there)
     to = ["--from=torch", "--to=mocotf", "--steps_per_epoch=5", *RUN, "--json"]
     to.append(f"--precision={precision}")
-    code, out, err = run("convert", *to, str(there), str(tmp_path / "run"))
-    assert code == 0, err
-    assert json.loads(out.splitlines()[-1]) == {"step": 10, "training_state": True}
+    done = run("convert", *to, there, tmp_path / "run")
+    assert done.code == 0, done.err
+    assert done.json == {"step": 10, "training_state": True}
 
-    code, _, err = run(
-        "convert",
-        "--from=mocotf",
-        "--to=torch",
-        "--steps_per_epoch=5",
-        str(tmp_path / "run"),
-        str(back),
-    )
-    assert code == 0, err
+    to = ["--from=mocotf", "--to=torch", "--steps_per_epoch=5"]
+    done = run("convert", *to, tmp_path / "run", back)
+    assert done.code == 0, done.err
     returned = torch.load(back, weights_only=True)
     assert (returned["epoch"], returned["arch"], returned["step"]) == (2, "resnet18", 10)
     for name, value in content["state_dict"].items():
@@ -71,16 +51,15 @@ def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(
         found = returned["optimizer"]["state"][i]["momentum_buffer"]
         assert torch.equal(found, state["momentum_buffer"]), i
 
-    code, out, err = run(
-        "train", f"--flagfile={tmp_path / 'run' / 'flags.cfg'}", f"--model_dir={tmp_path / 'run'}"
-    )
+    flags = f"--flagfile={tmp_path / 'run' / 'flags.cfg'}", f"--model_dir={tmp_path / 'run'}"
+    code, out, err = run("train", *flags)
     assert code == 0, err
-    assert "at step 10 of 15" in out and "step 15/15" in out
+    assert "at step 10 of 11" in out and "step 11/11" in out
 
 
 def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
     torch.save(cleaned_file(oracle.encoder_q, "resnet18", 200), tmp_path / "released.pth.tar")
-    code, out, err = run("convert", *RUN, str(tmp_path / "released.pth.tar"), str(tmp_path / "run"))
+    code, out, err = run("convert", *RUN, tmp_path / "released.pth.tar", tmp_path / "run")
     assert code == 0, err
     assert "'step': 0, 'training_state': False" in out
 
@@ -88,29 +67,21 @@ def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
 def test_an_encoder_is_handed_on_in_other_formats(tmp_path):
     source = make_run(tmp_path / "run", width="1.0", step=9)
     for target, name in (("onnx", "e.onnx"), ("keras_hub", "preset"), ("model_garden", "backbone")):
-        code, out, err = run("convert", f"--to={target}", "--json", source, str(tmp_path / name))
-        assert code == 0, err
-        results = json.loads(out.splitlines()[-1])
-        assert results.pop("step") == 9 and len(results) == 1, results
-        assert "Traceback" not in err and "deprecated" not in err, err
+        done = run("convert", f"--to={target}", "--json", source, tmp_path / name)
+        assert done.code == 0, done.err
+        assert done.json["step"] == 9 and len(done.json) == 2, done.json
+        assert "Traceback" not in done.err and "deprecated" not in done.err, done.err
     made = {path.name for path in tmp_path.iterdir()} - {"run"}
     assert made == {"e.onnx", "preset", "backbone.index", "backbone.data-00000-of-00001"}
 
 
 def test_mistakes_are_one_line(tmp_path, oracle):
     (tmp_path / "text.pth.tar").write_text("hello")
+    text = tmp_path / "text.pth.tar"
     for arguments, code, message in (
-        ([str(tmp_path / "text.pth.tar"), str(tmp_path / "run")], 1, "cannot be read as a PyTorch"),
-        (
-            ["--from=mocotf", "--to=torch", str(tmp_path), "x"],
-            1,
-            "no flags.cfg; expected the --model_dir",
-        ),
-        (
-            [str(tmp_path / "text.pth.tar"), str(tmp_path)],
-            1,
-            "exists; expected the name of a new file or folder",
-        ),
+        ([text, tmp_path / "run"], 1, "cannot be read as a PyTorch"),
+        (["--from=mocotf", "--to=torch", tmp_path, "x"], 1, "no flags.cfg; expected the --model_dir"),
+        ([text, tmp_path], 1, "exists; expected the name of a new file or folder"),
         (["--to=onnx", "runs/v2", "encoder.pb"], 1, "--to=onnx expects a name that ends in .onnx"),
         (["--from=torch", "--to=onnx", "a", "b.onnx"], 1, "expected --from=mocotf"),
         (["one"], 2, "1 arguments ['one']: expected INPUT OUTPUT"),

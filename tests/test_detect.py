@@ -3,7 +3,6 @@
 import json
 import pathlib
 import shutil
-import subprocess
 import sys
 
 import numpy as np
@@ -16,30 +15,34 @@ from PIL import Image
 from mocotf import detect
 from mocotf.cli import transfer
 from mocotf.errors import UserError
-from mocotf.training.checkpoints import Checkpoints
+from mocotf.transfer import start
+from tests import processes
+from tests.commands import metrics
 from tests.commands import results
 from tests.commands import set_flags
 from tests.commands import variables
 from tests.saved_run import write_run
+from tests.tiny import STAGES
 
 FLAGFILE = pathlib.Path(__file__).parents[1] / "flags" / "voc_detection.cfg"
 QUICK = ["--dataset=cutouts", "--train_images=8", "--test_images=4", "--canvas=64", "--short_sides=64"]
-QUICK += ["--test_short_side=64", "--batch_size=4", "--steps=4", "--head_convs=1", "--log_every=1"]
-QUICK += ["--strategy=one_device", "--lr=0.01", "--drop_at=0.5", "--checkpoint_every=2"]
+QUICK += ["--test_short_side=64", "--batch_size=4", "--steps=2", "--head_convs=1", "--log_every=1"]
+QUICK += ["--strategy=one_device", "--lr=0.01", "--drop_at=0.5", "--checkpoint_every=1"]
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory):
     """Returns the folder of a run whose encoder is small."""
     folder = tmp_path_factory.mktemp("pretrained") / "run"
-    write_run(folder, stem="small")
+    write_run(folder, arch=STAGES, stem="small")
     return folder
 
 
 @pytest.fixture
-def call(pretrained):
+def call(pretrained, monkeypatch):
     """Returns a function that runs the command's `main` in this process."""
     saved = flagsaver.save_flag_values()
+    monkeypatch.setattr(start, "check_resnet", lambda *_: None)
 
     def call(*arguments, model_dir):
         where = [f"--pretrained={pretrained}", f"--model_dir={model_dir}"]
@@ -51,72 +54,39 @@ def call(pretrained):
 
 
 def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_path, capsys):
-    call("--evaluate_every=2", model_dir=tmp_path / "whole")
+    call("--evaluate_every=1", model_dir=tmp_path / "whole")
     found = results(tmp_path / "whole")
-    assert set(found) >= {"detect_ap", "detect_ap50", "detect_ap75"} and found["steps"] == 4
+    assert set(found) >= {"detect_ap", "detect_ap50", "detect_ap75"} and found["steps"] == 2
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
     assert results(pretrained, "evaluation.json") == {"detect_ap": found["detect_ap"]}
-    lines = (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    assert [("ap" in r, r["lr"]) for r in records] == [
-        (False, 0.01), (True, 0.01), (False, pytest.approx(0.001)), (True, pytest.approx(0.001)),
-    ]  # fmt: skip
+    records = metrics(tmp_path / "whole")
+    assert [("ap" in r, r["lr"]) for r in records] == [(True, 0.01), (True, pytest.approx(0.001))]
     assert all(r["box_loss"] + r["class_loss"] == pytest.approx(r["loss"], rel=1e-5) for r in records)
-    with Image.open(tmp_path / "whole" / "pictures" / "detect-4.jpg") as picture:
+    with Image.open(tmp_path / "whole" / "pictures" / "detect-2.jpg") as picture:
         assert picture.size[0] > 1500
 
     shutil.copytree(tmp_path / "whole", tmp_path / "cut")
-    for file in (tmp_path / "cut" / "checkpoints").glob("ckpt-4*"):
+    for file in (tmp_path / "cut" / "checkpoints").glob("ckpt-2*"):
         file.unlink()  # as if it had been killed after a checkpoint
-    call("--evaluate_every=2", f"--saved_model={tmp_path / 'saved'}", model_dir=tmp_path / "cut")
+    call("--evaluate_every=1", f"--saved_model={tmp_path / 'saved'}", model_dir=tmp_path / "cut")
     assert "resuming" in capsys.readouterr().out
     assert results(tmp_path / "cut") == found | {"saved_model": str(tmp_path / "saved")}
     serve = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
     assert serve(image_bytes=tf.constant(["no image"]))["counts"].numpy().tolist() == [0]
-    whole, again = variables(tmp_path / "whole", 4), variables(tmp_path / "cut", 4)
+    whole, again = variables(tmp_path / "whole", 2), variables(tmp_path / "cut", 2)
     for name, value in whole.items():
         np.testing.assert_array_equal(value, again[name], err_msg=name)
 
 
-def test_a_comparison_is_a_run_a_start_and_seed(call, pretrained, tmp_path, capsys):
-    call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
-    found = results(tmp_path / "a", "comparison.json")
+@pytest.mark.slow  # test_segment.py compares too
+def test_a_comparison_has_a_table(call, pretrained, tmp_path, capsys):
+    call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path)
+    found = results(tmp_path, "comparison.json")
     assert list(found["starts"]) == ["random", str(pretrained)]
-    assert [len(trials) for trials in found["starts"].values()] == [2, 2]
-    table = (tmp_path / "a" / "comparison.md").read_text()
+    table = (tmp_path / "comparison.md").read_text()
     assert table.startswith("| start | AP | AP50 | AP75 |") and table in capsys.readouterr().out
-    runs = sorted(path.name for path in (tmp_path / "a").iterdir() if path.is_dir())
-    assert len(runs) == 4 and runs[-2:] == ["random-seed0", "random-seed1"]
-    started = [variables(tmp_path / "a" / run, 1)["detector/conv1/kernel"] for run in runs]
-    assert np.abs(started[2] - started[3]).max() > 0.01  # each seed has a random start of its own
-    np.testing.assert_allclose(started[0], started[1], atol=0.01)
-    # The same again measures nothing twice, nor a start whose path is written in another way.
-    call(f"--compare=random,{pretrained}/", "--seeds=0,1", "--steps=1", model_dir=tmp_path / "a")
-    out = capsys.readouterr().out
-    assert out.count("is complete") == 4 and table in out
-
-
-def test_a_supervised_run_is_a_start(call, pretrained, tmp_path):
-    from mocotf.evaluation.classifier import Classifier
-    from mocotf.optim.sgd import SGD
-    from mocotf.training.saved import open_run
-
-    folder = tmp_path / "tuned"
-    folder.mkdir()
-    (folder / "flags.cfg").write_text(f"--pretrained={pretrained}\n--lr=0.1\n")
-    model = Classifier(open_run(str(pretrained)).encoder().backbone, 3, tune=True)
-    model.backbone.get_layer("conv1").kernel.assign_add(
-        tf.ones_like(model.backbone.get_layer("conv1").kernel)
-    )
-    model.compile(optimizer=SGD(0.1), auto_scale_loss=False)
-    model.optimizer.build(model.theta)
-    checkpoints = Checkpoints(str(folder / "checkpoints"), model)
-    checkpoints.save()
-    assert checkpoints.wait()
-    call(f"--pretrained={folder}", "--steps=1", "--lr=0", model_dir=tmp_path / "a")
-    kernel = variables(tmp_path / "a", 1)["detector/conv1/kernel"]
-    np.testing.assert_allclose(kernel, model.backbone.get_layer("conv1").kernel, atol=1e-6)
-    assert results(tmp_path / "a")["start"] == str(folder)
+    started = [variables(tmp_path / f"random-seed{i}", 1)["detector/conv1/kernel"] for i in (0, 1)]
+    assert np.abs(started[0] - started[1]).max() > 0.01  # each seed has a random start of its own
 
 
 def test_the_recipe_for_voc_is_the_papers():
@@ -177,7 +147,7 @@ def test_packages_that_are_missing_are_told_before_anything_else(call, tmp_path,
 
 
 def test_starts_of_different_architectures_are_not_compared(call, tmp_path):
-    write_run(tmp_path / "other", stem="small", width="0.25")
+    write_run(tmp_path / "other", arch=STAGES, stem="small", width="0.25")
     with pytest.raises(UserError, match=r"--width=0.25, the first start has 0.125"):
         call(f"--compare={tmp_path / 'other'}", model_dir=tmp_path / "a")
 
@@ -189,18 +159,10 @@ def test_every_flag_has_help_of_its_own():
     assert {"annotations", "canvas", "compare", "drop_at"} <= {flag.name for flag in own}
 
 
-def test_flags_of_supervised_learning_are_not_taken():
+def test_flags_of_supervised_learning_are_not_taken(tmp_path):
     """They would do nothing; only a process of its own has no other command's flags."""
-    found = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from absl import flags; import mocotf.detect, mocotf.segment; print(*flags.FLAGS)",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    names = set(found.stdout.split())
+    script = "from absl import flags; import mocotf.detect, mocotf.segment; print(*flags.FLAGS)"
+    (tmp_path / "flags.py").write_text(f"import sys; sys.path.insert(0, '.'); {script}")
+    names = set(processes.run(str(tmp_path / "flags.py")).out.split())
     assert {"pretrained", "untrained", "dataset", "train_images", "crop_size", "canvas"} <= names
     assert not names & {"label_fraction", "label_seed", "labels", "train_crop_min", "measure_every"}

@@ -1,42 +1,21 @@
 """`python -m mocotf.embed` and `mocotf.search` as a user types them, on a run and a folder."""
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tests.interop.support import make_run
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def start(module, *arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", f"mocotf.{module}", *map(str, arguments)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def run(module, *arguments):
-    process = start(module, *arguments)
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+from tests.processes import run
+from tests.processes import start
+from tests.saved_run import write_run
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """Returns a folder with a run, 300 photos, of which one is broken, and a query like photo 7."""
     place, rng = tmp_path_factory.mktemp("place"), np.random.default_rng(0)
-    make_run(place / "run", image_size="32")
+    write_run(place / "run", image_size="32", width="1.0")
     (place / "photos").mkdir()
     for i in range(300):
         pixels = rng.integers(0, 256, (8, 8, 3), np.uint8)
@@ -50,17 +29,15 @@ def place(tmp_path_factory):
 
 def test_a_killed_embed_goes_on_to_the_same_file_which_search_then_asks(place):
     flags = [f"--model_dir={place / 'run'}", f"--data_dir={place / 'photos'}", "--batch_size=2"]
-    code, out, err = run("embed", *flags, f"--out={place / 'a.npz'}", "--json")
-    assert code == 0, err
-    assert json.loads(out.splitlines()[-1]) == {"images": 299, "bad_images": 1, "dim": 128}
-    assert err.splitlines() == ["WARNING: skipped 100.png: it does not decode (1 so far)"]
+    done = run("embed", *flags, f"--out={place / 'a.npz'}", "--json")
+    assert done.code == 0, done.err
+    assert done.json == {"images": 299, "bad_images": 1, "dim": 64}
+    assert done.err.splitlines() == ["WARNING: skipped 100.png: it does not decode (1 so far)"]
 
     killed = start("embed", *flags, f"--out={place / 'b.npz'}")
-    while not (place / "b.npz.unfinished" / "progress.json").exists():
-        assert killed.poll() is None
-        time.sleep(0.002)
+    killed.wait_until((place / "b.npz.unfinished" / "progress.json").exists)
     killed.send_signal(signal.SIGKILL)
-    killed.communicate()
+    killed.wait()
     assert not (place / "b.npz").exists()
     code, out, err = run("embed", *flags, f"--out={place / 'b.npz'}")
     assert code == 0 and "going on after " in out, out + err
@@ -69,15 +46,15 @@ def test_a_killed_embed_goes_on_to_the_same_file_which_search_then_asks(place):
 
     page = place / "found.html"
     flags = [f"--index={place / 'a.npz'}", "--k=3", f"--html={page}", "--json"]
-    code, out, err = run("search", *flags, place / "query.jpg", place / "photos" / "009.png")
-    assert code == 0, err
-    like_7, like_9 = (result["found"] for result in json.loads(out.splitlines()[-1])["results"])
+    done = run("search", *flags, place / "query.jpg", place / "photos" / "009.png")
+    assert done.code == 0, done.err
+    like_7, like_9 = (result["found"] for result in done.json["results"])
     assert like_7[0][0] == "007.png" and like_7[0][1] > 0.99
     assert len(like_7) == len(like_9) == 3 and "009.png" not in [name for name, _ in like_9]
-    assert "   1  " in out and page.read_text().count("data:image/jpeg") == 8
+    assert "   1  " in done.out and page.read_text().count("data:image/jpeg") == 8
 
     # The encoder that the index names has gone another way.
-    make_run(place / "other", image_size="32", seed="4", moco_dim="8")
+    write_run(place / "other", image_size="32", seed="4", moco_dim="8")
     code, _, err = run("search", *flags, f"--model_dir={place / 'other'}", place / "query.jpg")
     assert code == 1 and "its weights are not those that made" in err and err.count("\n") == 1
 

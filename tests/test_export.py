@@ -1,43 +1,26 @@
 """`python -m mocotf.export` as a user types it."""
 
-import json
 import os
-import subprocess
-import sys
 
 import pytest
 
-from tests.saved_run import write_run
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+from tests import processes
 
 
-def run(*arguments):
-    process = subprocess.run(
-        [sys.executable, "-m", "mocotf.export", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return process.returncode, process.stdout, process.stderr
-
-
-def test_a_run_is_exported_and_the_second_time_refused(tmp_path):
-    write_run(tmp_path)
-    command = f"--model_dir={tmp_path}", f"--export_dir={tmp_path / 'served' / 'small'}"
-    code, out, err = run(*command, "--json")
-    assert code == 0 and err == "", err
-    *lines, last = out.splitlines()
-    found = json.loads(last)
-    assert found["path"] == str(tmp_path / "served" / "small" / "2") and found["step"] == 2
+def test_a_run_is_exported_and_the_second_time_refused(trained, tmp_path):
+    command = f"--model_dir={trained / 'run'}", f"--export_dir={tmp_path / 'served' / 'small'}"
+    done = processes.run("export", *command, "--json")
+    assert done.code == 0 and done.err == "", done.err
+    *lines, _ = done.out.splitlines()
+    found = done.json
+    assert found["path"] == str(tmp_path / "served" / "small" / "12") and found["step"] == 12
     assert os.path.exists(os.path.join(found["path"], "saved_model.pb"))
     assert "docker run" in lines[-1] and "-e MODEL_NAME=small" in lines[-1]
-    assert out.count("requests answered as in Python") == 1 and "kNN" not in out
+    assert done.out.count("requests answered as in Python") == 1 and "kNN" in done.out
 
-    code, out, err = run(*command)
+    code, out, err = processes.run("export", *command)
     assert (code, out, len(err.splitlines())) == (1, "", 1)
-    assert "version 2 exists" in err and "try --version=3" in err
+    assert "version 12 exists" in err and "try --version=13" in err
 
 
 @pytest.mark.parametrize(
@@ -53,6 +36,6 @@ def test_a_run_is_exported_and_the_second_time_refused(tmp_path):
     ],
 )
 def test_mistakes_are_one_line(arguments, code, message):
-    found, out, err = run(*arguments)
+    found, out, err = processes.run("export", *arguments)
     assert (found, out, len(err.splitlines())) == (code, "", 1)
     assert message in err

@@ -1,9 +1,6 @@
 """`python -m mocotf.knn` as a user types it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 import tensorflow as tf
@@ -15,12 +12,13 @@ from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.training.saved import open_run
+from tests import processes
 from tests.commands import set_flags
 from tests.data.support import write_colours
 from tests.saved_run import write_run
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SMALL = {"image_size": "32", "stem": "small", "knn_features": "pooled", "knn_k": "20", "knn_t": "0.07"}
+SMALL = {"image_size": "32", "width": "1.0", "stem": "small"}
+SMALL |= {"knn_features": "pooled", "knn_k": "20", "knn_t": "0.07"}
 
 
 @pytest.fixture(scope="module")
@@ -29,17 +27,6 @@ def run(tmp_path_factory):
     path = tmp_path_factory.mktemp("runs") / "small"
     write_run(path, **SMALL)
     return str(path)
-
-
-def command(*arguments):
-    process = subprocess.run(
-        [sys.executable, "-m", "mocotf.knn", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    return process.returncode, process.stdout, process.stderr
 
 
 @pytest.fixture
@@ -56,22 +43,22 @@ def asked(capsys):
 
 
 def test_the_command_finds_what_the_monitor_of_training_finds(run):
-    code, out, err = command(f"--model_dir={run}", "--k=20,200", "--t=.07,1", "--json")
-    assert code == 0 and err == ""
-    found = json.loads(out.splitlines()[-1])
+    done = processes.run("knn", f"--model_dir={run}", "--k=20,200", "--t=.07,1", "--json")
+    assert done.code == 0 and done.err == ""
+    found = done.json
     votes = {(vote["k"], vote["T"]): vote["top1"] for vote in found.pop("votes")}
     assert list(votes) == [(20, 0.07), (200, 0.07), (20, 1.0), (200, 1.0)]
     assert found["knn_top1"] == votes[20, 0.07]
     assert (found["bank"], found["queries"], found["classes"], found["step"]) == (6400, 840, 14, 2)
     assert found["features"] == "pooled" and found["width"] == 64
-    assert "kNN top-1, %       k=20    k=200" in out
+    assert "kNN top-1, %       k=20    k=200" in done.out
     with open(f"{run}/evaluation.json", encoding="utf-8") as file:
         assert json.load(file) == {"knn_top1": found["knn_top1"]}
     saved = open_run(run)
     encode = encoder_function(saved.encoder(), "pooled")
-    for (k, T), top1 in votes.items():
+    for k, T in ((20, 1.0), (200, 0.07)):
         monitor = KNNMonitor(Patches(), saved.view, BadImages(), k=k, T=T, most=50_000)
-        assert monitor.measure(encode) == pytest.approx(top1, abs=0.25)
+        assert monitor.measure(encode) == pytest.approx(votes[k, T], abs=0.25)
 
 
 def test_a_checkpoint_the_embedding_and_the_untrained_encoder(run, asked):
@@ -141,6 +128,6 @@ def test_too_many_bad_images_are_told_in_one_line(run, asked, tmp_path):
 
 
 def test_a_run_is_needed():
-    code, out, err = command()
+    code, out, err = processes.run("knn")
     assert code == 2 and out == ""
     assert "expected a run, such as --model_dir=runs/mine" in err and len(err.splitlines()) == 1

@@ -1,41 +1,58 @@
 """The tests tell the faults that ports of MoCo have; tools/mutants.py makes them."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
-QUICK = "weight-decay-doubled,queue-not-wrapping,hue-not-wrapped"
+from tests import processes
+from tools.mutants import run_mutant
+from tools.planted.lists import Mutant
+from tools.planted.lists import NotUsableError
+
+FEW = "weight-decay-doubled,queue-not-wrapping,hue-not-wrapped"
 
 
 def mutants(*arguments):
-    """Returns the exit code and what was printed."""
-    done = subprocess.run(
-        [sys.executable, ROOT / "tools" / "mutants.py", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    return done.returncode, done.stdout
+    return processes.start("tools/mutants.py", "--json", *arguments).wait(seconds=3600)
 
 
 def test_every_mutant_fits_the_code():
-    code, out = mutants("--check")
-    assert code == 0, out
+    done = mutants("--check")
+    assert done.code == 0, done
 
 
 def test_a_few_mutants_are_caught():
-    code, out = mutants(f"--only={QUICK}", "--no-baseline", "--json")
-    assert json.loads(out.splitlines()[-1]) == {"mutants": 3, "missed": []}, out
-    assert code == 0
+    done = mutants(f"--only={FEW}", "--no-baseline")
+    assert done.code == 0 and done.json == {"mutants": 3, "missed": [], "by_slow_tests": 0}, done
+
+
+@pytest.mark.parametrize(
+    ("new", "verdict"),
+    [
+        ("return x + 3", (True, "by tests/test_it.py::test_two_more")),
+        ("return 2 + x", (False, "")),
+        ("return y", "no assertion fails, the tests crash"),
+        ("while True: pass", (True, "by the time-out of 5 s")),
+    ],
+)
+def test_what_becomes_of_a_mutant(tmp_path, new, verdict):
+    for path, text in (
+        ("mocotf/__init__.py", ""),
+        ("mocotf/two.py", "def more(x):\n    return x + 2\n"),
+        ("tests/test_it.py", "from mocotf import two\ndef test_two_more(): assert two.more(1) == 3\n"),
+    ):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).write_text(text)
+    mutant = Mutant("a", "wrong", "mocotf/two.py", ["tests/test_it.py"], False, ["return x + 2"], [new])
+    if isinstance(verdict, str):
+        with pytest.raises(NotUsableError, match=verdict):
+            run_mutant(tmp_path, mutant, timeout=5)
+    else:
+        assert run_mutant(tmp_path, mutant, timeout=5) == verdict
+    assert (tmp_path / "mocotf/two.py").read_text().endswith("return x + 2\n")
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_all_mutants_are_caught():
-    code, out = mutants("--json")
-    result = json.loads(out.splitlines()[-1]) if code < 2 else {"error": out}
-    assert result.get("missed") == [], out
-    assert code == 0 and result["mutants"] >= 24
+    done = mutants()
+    assert done.code == 0 and done.json["missed"] == [], done
+    assert done.json["mutants"] >= 164 and done.json["by_slow_tests"] <= 8

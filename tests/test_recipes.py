@@ -16,9 +16,10 @@ from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 from tests.commands import set_flags
 from tests.oracles import schedules as published
+from tests.tiny import ARCH
 
 FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "flags")
-SMALL = "--arch=resnet10", "--width=0.125"
+SMALL = f"--arch={ARCH}", "--width=0.125"
 STEPS = 7  # an epoch
 
 
@@ -100,8 +101,8 @@ def test_model_and_optimizer_are_the_papers(parse, name, T, layers):
 
 def test_flags_reach_the_model(parse):
     parse(
-        *SMALL, "--symmetric", "--shuffle_bn=off", "--bn_splits=4", "--seed=5", "--stem=cifar",
-        "--moco_k=512", "--moco_dim=16", "--moco_m=.5", "--moco_t=.3",
+        *SMALL, "--arch=resnet10", "--symmetric", "--shuffle_bn=off", "--bn_splits=4", "--seed=5",
+        "--stem=cifar", "--moco_k=512", "--moco_dim=16", "--moco_m=.5", "--moco_t=.3",
         "--momentum=.8", "--weight_decay=.02", "--remat", "--grad_accum_steps=2",
     )  # fmt: skip
     model = make_model()

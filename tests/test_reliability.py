@@ -1,10 +1,8 @@
 """Runs that are ended, diverge, or run out of disk: `python -m mocotf.train` as a user types it."""
 
 import re
+import shutil
 import signal
-import subprocess
-import sys
-import time
 
 import numpy as np
 import pytest
@@ -12,62 +10,56 @@ import tensorflow as tf
 
 from mocotf import train
 from mocotf.data import pipeline
-from mocotf.training.checkpoints import read
+from mocotf.training.checkpoints import ENDINGS
+from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
+from tests import processes
+from tests.commands import SMALL
+from tests.commands import assert_same
+from tests.commands import comparable
+from tests.commands import metrics
 from tests.commands import set_flags
-from tests.test_train import ROOT
-from tests.test_train import SMALL
-from tests.test_train import command
-from tests.test_train import comparable
-from tests.test_train import metrics
-from tests.test_train import run
+from tests.commands import variables
+from tests.saved_run import write_run
+from tools.differences import compare
 
-QUICK = [*SMALL, "--knn_every=0"]
+FOREVER = [*SMALL, "--steps=1000000", "--checkpoint_every=1000000"]
 
 
-def wait_for(condition, process, seconds=120):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+def until_sigterm(folder, first):
+    """Runs `train` until it tells of a step, then asks it to end; returns the step that it saved."""
+    process = processes.start("train", *FOREVER, f"--model_dir={folder}")
+    process.wait_until(lambda: f"step {first}/" in process.out)
+    process.send_signal(signal.SIGTERM)
+    done = process.wait()
+    assert done.code == 143, done.err
+    assert first == 3 or f"at step {first - 3} of" in done.out
+    return int(re.search(r"SIGTERM; saved at step (\d+); the same command resumes", done.out)[1])
 
 
 def test_sigterm_saves_and_the_same_command_resumes_at_that_step(tmp_path):
-    options = [*QUICK, "--steps=200", "--checkpoint_every=10000", f"--model_dir={tmp_path}"]
-    process = command(*options)
-    wait_for(lambda: (tmp_path / "metrics.jsonl").exists() and len(metrics(tmp_path)) > 3, process)
-    asked = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=60)
-    assert process.returncode == 143 and time.monotonic() - asked < 10, err
-    saved = int(re.search(r"SIGTERM; saved at step (\d+); the same command resumes", out)[1])
-    assert steps_in(tmp_path / "checkpoints") == [saved] and saved < 200
-    code, out, err = run(*options)
-    assert code == 0 and f"at step {saved} of 200" in out, err
-    steps = [record["step"] for record in metrics(tmp_path)]
-    assert steps == sorted(set(steps)) and steps[-1] == 200
+    saved = until_sigterm(tmp_path, 3)
+    assert steps_in(tmp_path / "checkpoints") == [saved]
+    again = until_sigterm(tmp_path, saved + 3)
+    assert [record["step"] for record in metrics(tmp_path)] == list(range(again + 1))
 
 
 def test_a_run_that_diverges_names_the_step_and_keeps_the_last_healthy_checkpoint(tmp_path):
-    options = [*QUICK, "--lr=1e30", "--steps=8", "--checkpoint_every=1", "--log_every=8"]
-    code, out, err = run(*options, f"--model_dir={tmp_path / 'stop'}")
-    assert code == 1 and len(err.splitlines()) == 1
+    options = [*SMALL, "--lr=1e30", "--steps=8", "--checkpoint_every=1", "--log_every=8"]
+    done = processes.run("train", *options, f"--model_dir={tmp_path / 'stop'}")
+    assert done.code == 1 and len(done.err.splitlines()) == 1
     found = re.search(
-        r"step (\d): loss or gradients .* the last healthy checkpoint is that of step (\d)", err
+        r"step (\d): loss or gradients .* the last healthy checkpoint is that of step (\d)", done.err
     )
     assert int(found[1]) == int(found[2]) + 1 == 2
-    kept = steps_in(tmp_path / "stop" / "checkpoints")
-    assert kept == [1] and "nan" not in out
-    values = read(str(tmp_path / "stop" / "checkpoints" / "ckpt-1")).values()
-    assert all(np.all(np.isfinite(value)) for value in values)
+    assert steps_in(tmp_path / "stop" / "checkpoints") == [1] and "nan" not in done.out
+    assert all(np.all(np.isfinite(value)) for value in variables(tmp_path / "stop").values())
 
     options += ["--on_nan=restore", "--max_skipped_batches=2"]
-    code, _, err = run(*options, f"--model_dir={tmp_path / 'restore'}")
-    assert code == 1 and "(2 batches were left out before)" in err
-    assert re.findall(r"back at step (\d), from where batch (\d) is left out", err) == [
-        ("1", "1"),
-        ("1", "2"),
-    ]
+    done = processes.run("train", *options, f"--model_dir={tmp_path / 'restore'}")
+    assert done.code == 1 and "(2 batches were left out before)" in done.err
+    left_out = re.findall(r"back at step (\d), from where batch (\d) is left out", done.err)
+    assert left_out == [("1", "1"), ("1", "2")]
 
 
 @pytest.fixture
@@ -76,17 +68,16 @@ def train_on(tmp_path, monkeypatch):
 
     def run_here(name, change, *arguments):
         def changed(*args, first_step, **kwargs):
-            return change(pipeline.random_views(*args, first_step=0, **kwargs).enumerate()).skip(
-                first_step
-            )
+            batches = pipeline.random_views(*args, first_step=0, **kwargs).enumerate()
+            return change(batches).skip(first_step)
 
         monkeypatch.setattr(train, "random_views", changed)
         place = f"--model_dir={tmp_path / name}"
-        set_flags(*QUICK, "--strategy=one_device", "--steps=10", place, *arguments)
+        set_flags(*SMALL, "--strategy=one_device", "--steps=10", place, *arguments)
         handler = signal.getsignal(signal.SIGTERM)
         train.main()
         signal.signal(signal.SIGTERM, handler)
-        return read(str(tmp_path / name / "checkpoints" / "ckpt-10"))
+        return variables(tmp_path / name)
 
     return run_here
 
@@ -104,67 +95,60 @@ def test_on_nan_restore_goes_on_as_if_the_batch_were_not_there(tmp_path, train_o
     expected = train_on("expected", without, *options)
     assert list(healed.pop("skipped_batches")[:2]) == [6, -1]
     assert set(expected.pop("skipped_batches")) == {-1}
-    for name, value in expected.items():
-        np.testing.assert_array_equal(value, healed[name], err_msg=name)
+    assert_same(expected, healed)
     records = [comparable(metrics(tmp_path / run)) for run in ("healed", "expected")]
     assert records[0] == records[1]
 
 
 def test_init_from_starts_a_new_run_and_a_resume_does_not_start_anew(tmp_path):
-    assert run(*QUICK, "--steps=4", f"--model_dir={tmp_path / 'old'}")[0] == 0
-    options = [*QUICK, "--steps=2", "--lr=1e-9", f"--init_from={tmp_path / 'old'}"]
-    options += [f"--model_dir={tmp_path / 'new'}"]
-    code, _, err = run(*options)
-    assert code == 0, err
-    old = read(str(tmp_path / "old" / "checkpoints" / "ckpt-4"))
-    new = read(str(tmp_path / "new" / "checkpoints" / "ckpt-2"))
+    old, new = tmp_path / "old", tmp_path / "new"
+    write_run(old)
+    options = [f"--flagfile={old / 'flags.cfg'}", f"--init_from={old}", "--steps=2", "--lr=1e-9"]
+    options += ["--knn_every=0"]
+    done = processes.run("train", *options, f"--model_dir={new}")
+    assert done.code == 0, done.err
     name = "query_encoder/conv1/kernel"
-    np.testing.assert_allclose(new[name], old[name], atol=1e-6)
-    assert new["optimizer/iteration"] == 2
-    code, out, err = run(*options)
-    assert code == 0 and "at step 2 of 2" in out, err
-    code, _, err = run(*options, "--width=.25", f"--model_dir={tmp_path / 'wide'}")
-    assert (
-        code == 1
-        and "is of another architecture: query_encoder/bn1/beta is [8] there, [16] here" in err
-    )
+    np.testing.assert_allclose(variables(new)[name], variables(old)[name], atol=1e-6)
+    assert variables(new)["optimizer/iteration"] == 2
+    done = processes.run("train", *options, f"--model_dir={new}")
+    assert done.code == 0 and "at step 2 of 2" in done.out, done.err
+    done = processes.run("train", *options, "--width=.25", f"--model_dir={tmp_path / 'wide'}")
+    assert done.code == 1
+    assert "is of another architecture: query_encoder/bn1/beta is [8] there, [16] here" in done.err
 
 
-def test_checkpoints_by_epochs_and_minutes_and_the_best(tmp_path):
-    options = [*SMALL, "--batch_size=1600", "--moco_k=3200", "--steps=8", "--knn_every=1"]
-    options += ["--checkpoint_epochs=1", "--keep_checkpoints=5"]
-    code, _, err = run(*options, f"--model_dir={tmp_path / 'epochs'}")
-    assert code == 0, err
-    assert steps_in(tmp_path / "epochs" / "checkpoints") == [4, 8]
-    by_knn = {
-        r["knn_top1"]: r["step"] for r in reversed(metrics(tmp_path / "epochs")[1:]) if "knn_top1" in r
-    }
-    assert steps_in(tmp_path / "epochs" / "checkpoints" / "best") == [by_knn[max(by_knn)]]
-    options = [*QUICK, "--steps=6", "--checkpoint_minutes=1e-9", "--keep_checkpoints=10"]
-    code, _, err = run(*options, f"--model_dir={tmp_path / 'minutes'}")
-    assert code == 0 and steps_in(tmp_path / "minutes" / "checkpoints") == [1, 2, 3, 4, 5, 6], err
+def test_checkpoints_by_epochs_and_the_best(tmp_path, trained):
+    options = [*SMALL, "--dataset=folder", f"--data_dir={trained / 'pictures'}", "--batch_size=24"]
+    options += ["--steps=6", "--knn_every=1", "--checkpoint_epochs=1", f"--model_dir={tmp_path}"]
+    done = processes.run("train", *options)
+    assert done.code == 0, done.err
+    assert steps_in(tmp_path / "checkpoints") == [3, 6]
+    by_knn = {r["knn_top1"]: r["step"] for r in reversed(metrics(tmp_path)[1:]) if "knn_top1" in r}
+    assert steps_in(tmp_path / "checkpoints" / "best") == [by_knn[max(by_knn)]]
 
 
-def chaos(mode, kills):
-    process = subprocess.run(
-        [sys.executable, "tools/chaos.py", f"--mode={mode}", f"--kills={kills}", "--json"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-    )
-    assert process.returncode == 0, process.stdout + process.stderr
-    expected = f'{{"mode": "{mode}", "kills": {kills}, "resumes": {kills}, "mismatches": 0}}'
-    assert process.stdout.splitlines()[-1] == expected
+def test_checkpoints_by_minutes(tmp_path):
+    options = [*SMALL, "--steps=6", "--checkpoint_minutes=1e-9", "--keep_checkpoints=10"]
+    done = processes.run("train", *options, f"--model_dir={tmp_path}")
+    assert done.code == 0 and steps_in(tmp_path / "checkpoints") == [1, 2, 3, 4, 5, 6], done.err
 
 
-@pytest.mark.parametrize(
-    ("mode", "kills"), [("one_device", 3), ("two_replicas", 2), ("two_workers", 2)]
-)
-def test_a_few_kills_leave_no_trace(mode, kills):
-    chaos(mode, kills)
+def test_what_a_kill_may_do_to_a_run_is_told(trained, tmp_path):
+    whole, other = trained / "run", tmp_path / "other"
+    shutil.copytree(whole, other)
+    assert compare(whole, other, 12) == []
+    for ending in ENDINGS:
+        shutil.copy(*(path_of(other / "checkpoints", step) + ending for step in (8, 12)))
+    lines = (other / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (other / "metrics.jsonl").write_text("".join(lines[:-1]))
+    (variable, *_, count, shown) = compare(whole, other, 12)
+    assert variable.startswith("variable ") and count == f"{len(lines)} and {len(lines) - 1} records"
+    assert shown.startswith("TensorBoard of other: ")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["one_device", "two_replicas", "two_workers"])
 def test_twenty_kills_leave_no_trace(mode):
-    chaos(mode, 20)
+    done = processes.run("tools/chaos.py", f"--mode={mode}", "--kills=20", "--json")
+    assert done.code == 0, done
+    assert done.json == {"mode": mode, "kills": 20, "resumes": 20, "mismatches": 0}

@@ -2,50 +2,44 @@
 
 import csv
 import json
-import os
 import shutil
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from absl import flags
 from absl.testing import flagsaver
-from PIL import Image
 
 from mocotf import finetune
 from mocotf import linear
 from mocotf.cli import task
 from mocotf.errors import UserError
+from tests import processes
 from tests.commands import results
 from tests.commands import set_flags
 from tests.commands import variables
 from tests.saved_run import write_run
+from tests.trained import CLASSES
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-CLASSES = {"blue": (0, 0, 200), "green": (0, 200, 0), "red": (200, 0, 0)}
 QUICK = ["--batch_size=12", "--log_every=2", "--strategy=one_device", "--train_crop_min=0.5"]
 QUICK += ["--measure_every=100"]  # at the end
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory):
-    """Returns a folder of noisy images in three colours."""
-    folder, rng = tmp_path_factory.mktemp("images"), np.random.default_rng(0)
-    for part, count in (("train", 24), ("val", 8)):
-        for name, colour in CLASSES.items():
-            (folder / part / name).mkdir(parents=True)
-            for i in range(count):
-                image = np.clip(rng.normal(colour, 40, (20, 20, 3)), 0, 255).astype(np.uint8)
-                Image.fromarray(image).save(folder / part / name / f"{i}.png")
+def images(trained):
+    return trained / "pictures"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory, images):
+    folder = tmp_path_factory.mktemp("written") / "run"
+    write_run(folder, dataset="folder", data_dir=str(images))
     return folder
 
 
 @pytest.fixture
-def pretrained(tmp_path, images):
+def pretrained(tmp_path, written):
     """Returns the folder of a run on the images."""
-    write_run(tmp_path / "run", dataset="folder", data_dir=str(images))
-    return tmp_path / "run"
+    return shutil.copytree(written, tmp_path / "run")
 
 
 @pytest.fixture
@@ -62,10 +56,6 @@ def call(pretrained):
     flagsaver.restore_flag_values(saved)
 
 
-def evaluation(run):
-    return json.loads((run / "evaluation.json").read_text())
-
-
 def test_a_linear_run_tells_colours_apart_and_resumes_bit_for_bit(call, pretrained, tmp_path, capsys):
     options = ["--lr=1", "--epochs=3", "--schedule=2", "--checkpoint_every=6", "--weight_decay=0"]
     options.append("--measure_every=2")
@@ -73,14 +63,14 @@ def test_a_linear_run_tells_colours_apart_and_resumes_bit_for_bit(call, pretrain
     found = results(tmp_path / "whole")
     assert found["linear_top1"] > 90 and found["encoder_unchanged"] is True
     assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
-    assert evaluation(pretrained) == {"linear_top1": found["linear_top1"]}
+    assert results(pretrained, "evaluation.json") == {"linear_top1": found["linear_top1"]}
     with open(tmp_path / "whole" / "confusion.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["class"] for row in rows] == sorted(CLASSES)
     assert {row["images"] for row in rows} == {"8"}
     assert (tmp_path / "whole" / "checkpoints" / "best").is_dir()
 
-    call(linear, *options, model_dir=tmp_path / "again")
+    shutil.copytree(tmp_path / "whole", tmp_path / "again")
     for file in (tmp_path / "again" / "checkpoints").glob("ckpt-18*"):
         file.unlink()  # as if it had been killed after a checkpoint
     call(linear, *options, model_dir=tmp_path / "again")
@@ -92,15 +82,17 @@ def test_a_linear_run_tells_colours_apart_and_resumes_bit_for_bit(call, pretrain
 
 
 def test_labels_that_say_nothing_give_chance(call, pretrained, tmp_path):
-    options = ["--labels=constant", "--lr=1", "--epochs=2", "--schedule=1"]
+    options = ["--labels=constant", "--lr=1", "--epochs=1", "--schedule=1"]
     call(linear, *options, model_dir=tmp_path / "a")
     assert results(tmp_path / "a")["linear_top1"] == pytest.approx(100 / 3)
     assert not (pretrained / "evaluation.json").exists()
 
 
-def test_a_sweep_is_one_run(call, tmp_path, capsys):
-    call(linear, "--lr_sweep=0.001,1", "--epochs=3", "--schedule=2", model_dir=tmp_path / "a")
+def test_a_sweep_is_one_run(call, pretrained, tmp_path):
+    options = ["--lr_sweep=0.001,1", "--epochs=3", "--schedule=2", "--untrained"]
+    call(linear, *options, model_dir=tmp_path / "a")
     found = results(tmp_path / "a")
+    assert results(pretrained, "evaluation.json") == {"linear_top1_untrained": found["linear_top1"]}
     assert found["head"] == "lr_1" and found["linear_top1"] == found["top1_lr_1"]
     assert found["top1_lr_0.001"] < found["top1_lr_1"]
 
@@ -111,7 +103,9 @@ def test_cached_features_are_solved_under_a_name_of_their_own(call, pretrained, 
     found = json.loads(out.splitlines()[-1])
     assert found["linear_cached_top1"] > 90 and found["images"] == 72
     assert "held-out top-1: l2 0.0001" in out and "untrained" in out
-    assert evaluation(pretrained) == {"linear_cached_top1_untrained": found["linear_cached_top1"]}
+    assert results(pretrained, "evaluation.json") == {
+        "linear_cached_top1_untrained": found["linear_cached_top1"]
+    }
 
 
 def test_fine_tuning_learns_from_a_part_of_the_labels(call, pretrained, tmp_path):
@@ -120,8 +114,8 @@ def test_fine_tuning_learns_from_a_part_of_the_labels(call, pretrained, tmp_path
     found = results(tmp_path / "a")
     assert found["images"] == 36 and found["finetune_top1"] > 60
     assert "encoder_unchanged" not in found
-    call(finetune, *options, "--untrained", model_dir=tmp_path / "b")
-    assert set(evaluation(pretrained)) == {"finetune_top1", "finetune_top1_untrained"}
+    found = {"finetune_top1": found["finetune_top1"]}
+    assert results(pretrained, "evaluation.json") == found
 
 
 @pytest.mark.parametrize(
@@ -163,23 +157,15 @@ def test_rates_of_layers_that_are_none_are_told(call, tmp_path, value):
 
 
 def test_a_rate_for_no_layer_is_told(call, tmp_path):
-    with pytest.raises(UserError, match="--lr_scale=head:…: no layer's name begins so.* layer4, fc$"):
+    with pytest.raises(UserError, match="--lr_scale=head:…: no layer's name begins so.* bn1, fc$"):
         call(finetune, "--lr_scale=head:2", model_dir=tmp_path / "a")
 
 
 def test_what_is_missing_is_told_and_help_has_the_protocols_defaults():
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "mocotf.linear", *arguments],
-            cwd=ROOT,
-            text=True,
-            capture_output=True,
-        )
-
-    missing = run()
-    assert missing.returncode == 2 and "--pretrained=runs/v2" in missing.stderr
-    assert len(missing.stderr.splitlines()) == 1
-    text = " ".join(run("--help").stdout.split())
+    missing = processes.run("linear")
+    assert missing.code == 2 and "--pretrained=runs/v2" in missing.err
+    assert len(missing.err.splitlines()) == 1
+    text = " ".join(processes.run("linear", "--help").out.split())
     assert "--lr: Learning rate. (default: '30.0')" in text and "--cache_features" in text
     assert "moco_k" not in text
 

@@ -1,10 +1,7 @@
 """TensorBoard on a run, in a browser: what a user who types `tensorboard --logdir runs` sees."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 import urllib.parse
 import urllib.request
@@ -16,8 +13,11 @@ from PIL import Image
 
 from mocotf.training.records import REFERENCES
 from mocotf.training.records import TAGS
+from tests import processes
+from tests.commands import metrics
+from tests.commands import results
+from tests.trained import OPTIONS
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SMALL = ["--flagfile=flags/demo.cfg", "--width=0.125", "--batch_size=64", "--moco_k=256"]
 SMALL += ["--log_every=2", "--steps=6"]
 # Those of runs of other kinds: supervised, npid, detection, segmentation.
@@ -31,22 +31,18 @@ def logdir(tmp_path_factory):
     """Two runs of one recipe, of which one looks at its encoder and the other does not."""
     runs = tmp_path_factory.mktemp("runs")
     for name, looks in (("demo", ["--knn_every=1", "--probe"]), ("blind", ["--knn_every=0"])):
-        command = [sys.executable, "-m", "mocotf.train", *SMALL, *looks, f"--model_dir={runs / name}"]
-        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=300)
+        done = processes.run("train", *SMALL, *looks, f"--model_dir={runs / name}")
+        assert done.code == 0, done.err
     return runs
 
 
 @pytest.fixture(scope="module")
 def url(logdir):
     """The address of a TensorBoard on both runs."""
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir), "--port", "0"]
-    process = subprocess.Popen(command, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    for line in process.stderr:
-        if found := re.search(r"at (http://\S+?)/? ", line):
-            yield found[1]
-            break
-    process.terminate()
-    process.communicate(timeout=60)
+    server = processes.python("-m", "tensorboard.main", "--logdir", logdir, "--port", "0")
+    address = r"at (http://\S+?)/? "
+    server.wait_until(lambda: re.search(address, server.err))
+    return re.search(address, server.err)[1]
 
 
 def ask(url, path, **query):
@@ -54,10 +50,14 @@ def ask(url, path, **query):
         return answer.read()
 
 
-def test_looking_changes_no_weight(logdir):
+def test_looking_changes_no_weight(trained, tmp_path):
     """Nor queue, nor optimizer: kNN, gallery, projector and probe only read."""
+    where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path}"
+    done = processes.run("train", *OPTIONS, "--knn_every=0", "--noprobe", *where)
+    assert done.code == 0, done.err
     looked, blind = (
-        tf.train.load_checkpoint(str(logdir / r / "checkpoints/ckpt-6")) for r in ("demo", "blind")
+        tf.train.load_checkpoint(str(run / "checkpoints/ckpt-12"))
+        for run in (trained / "run", tmp_path)
     )
     names = blind.get_variable_to_shape_map().keys()
     more = looked.get_variable_to_shape_map().keys() - names
@@ -66,6 +66,7 @@ def test_looking_changes_no_weight(logdir):
         np.testing.assert_array_equal(looked.get_tensor(name), blind.get_tensor(name), err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_projector_is_served_features_labels_and_sprites(logdir, url):
     end = time.monotonic() + 60
     while "demo" not in json.loads(ask(url, "plugin/projector/runs")):
@@ -83,21 +84,21 @@ def test_the_projector_is_served_features_labels_and_sprites(logdir, url):
     assert sheet.shape == (21 * 32, 21 * 32, 3)
 
 
-def test_records_say_what_the_charts_show(logdir):
-    lines = (logdir / "demo" / "metrics.jsonl").read_text().splitlines()
-    first, *_, last = [json.loads(line) for line in lines]
+def test_records_say_what_the_charts_show(trained):
+    first, *_, last = metrics(trained / "run")
     assert first["step"] == 0 and {"knn_top1", "knn_top1_pixels"} <= first.keys()
     assert CHARTS.keys() <= last.keys()
-    assert last["uniform_std"] == 1 / 8  # of 64 dimensions
-    assert last["embedding_std"] == pytest.approx(last["feature_std"] / 8)
-    assert last["queue_age"] == (1 + 2 + 3 + 4) / 4  # 256 keys, 64 a step
+    assert last["uniform_std"] == 1 / 4  # of 16 dimensions
+    assert last["embedding_std"] == pytest.approx(last["feature_std"] / 4)
+    assert last["queue_age"] == (1 + 2) / 2  # 48 keys, 24 a step
     assert -1 < last["negative_similarity"] < last["positive_similarity"] < 1
-    reader = tf.train.load_checkpoint(str(logdir / "demo" / "checkpoints" / "ckpt-6"))
+    reader = tf.train.load_checkpoint(str(trained / "run" / "checkpoints" / "ckpt-12"))
     names = [n for n in reader.get_variable_to_shape_map() if n.startswith("query_encoder/")]
     weights = [reader.get_tensor(n).ravel() for n in names if "moving_" not in n]
     assert last["weight_norm"] == pytest.approx(np.linalg.norm(np.concatenate(weights)), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_each_number_has_a_chart_in_its_group(browser, url):
     browser.resize(5000)
     browser.open(f"{url}/#timeseries")
@@ -115,6 +116,7 @@ def test_each_number_has_a_chart_in_its_group(browser, url):
     assert browser.errors() == []
 
 
+@pytest.mark.slow
 def test_views_and_neighbours_are_pictures(browser, url):
     browser.resize(1200)
     browser.open(f"{url}/#images")
@@ -125,6 +127,7 @@ def test_views_and_neighbours_are_pictures(browser, url):
     assert browser.errors() == []
 
 
+@pytest.mark.slow
 def test_the_projector_draws_the_features_as_images_of_classes(browser, url):
     browser.resize(1200)
     browser.open(f"{url}/#projector")
@@ -134,13 +137,14 @@ def test_the_projector_draws_the_features_as_images_of_classes(browser, url):
     assert browser.errors() == []
 
 
+@pytest.mark.slow
 def test_the_table_of_runs_has_their_flags_and_results(browser, logdir, url):
     browser.resize(1200)
     browser.open(f"{url}/#hparams")
     heads = "Trial ID Show Metrics batch_size lr moco_k moco_m moco_t knn_top1 loss"
     browser.wait(lambda: heads in browser.text(), "table")
-    results = json.loads((logdir / "demo" / "results.json").read_text())
-    row = [64, 0.12, 256, 0.99, 0.2, results["knn_top1"], results["loss"]]
+    found = results(logdir / "demo")
+    row = [64, 0.12, 256, 0.99, 0.2, found["knn_top1"], found["loss"]]
     numbers = re.search(r"loss blind .*? demo ((?:\S+ ){7})", browser.text())[1]
     np.testing.assert_allclose([float(number) for number in numbers.split()], row, rtol=1e-3)
     browser.screenshot("tensorboard_hparams")

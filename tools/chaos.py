@@ -4,9 +4,8 @@
 
 The run is the demo's in small. One copy of it is never killed. The other is killed by SIGKILL, a third
 of the times while it starts, a third while it trains, a third while it writes a checkpoint, and started
-again by the same command. A mismatch is a variable of the last checkpoint that differs by a bit, a
-record of metrics.jsonl that differs in more than its times, or a step that TensorBoard shows twice or
-not. With two workers one of them is killed, and tools/launch_local.py ends the other. Linux only.
+again by the same command. What a mismatch is: tools/differences.py. With two workers one of them is
+killed, and tools/launch_local.py ends the other. Linux only.
 """
 
 import os
@@ -17,21 +16,17 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
 
 import contextlib
-import json
 import random
 import signal
 import subprocess
 import tempfile
 import time
 
-import numpy as np
 from absl import flags
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from mocotf.errors import UserError
-from mocotf.training.checkpoints import path_of
-from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
+from tools.differences import compare
 
 FLAGS = flags.FLAGS
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -51,7 +46,6 @@ SMALL = [
 ]
 SMALL += ["--log_every=3", "--checkpoint_every=5"]
 MOMENTS = ("start", "training", "saving")
-TIMES = {"time", "images_per_second", "data_wait"}
 PATIENCE = 300  # seconds for the moment to come
 
 flags.DEFINE_enum("mode", "one_device", list(MODES), "Devices of the run.")
@@ -142,42 +136,6 @@ def children(pid):
     """Returns the process numbers of a process's children."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as numbers:
         return [int(number) for number in numbers.read().split()]
-
-
-def compare(whole, killed, steps):
-    """Returns what differs between two runs, a list of descriptions."""
-    a, b = (read(path_of(os.path.join(folder, "checkpoints"), steps)) for folder in (whole, killed))
-    found = [
-        f"variable {name}"
-        for name in sorted(a.keys() | b.keys())
-        if name not in a or name not in b or a[name].tobytes() != b[name].tobytes()
-    ]
-    a, b = (records(folder) for folder in (whole, killed))
-    found += [f"records {x} and {y}" for x, y in zip(a, b, strict=False) if x != y]
-    if len(a) != len(b):
-        found.append(f"{len(a)} and {len(b)} records")
-    for folder in (whole, killed):
-        shown = scalars(folder)
-        logged = [
-            (record["step"], np.float32(record["loss"]))
-            for record in records(folder)
-            if "loss" in record
-        ]
-        if shown != logged:
-            found.append(f"TensorBoard of {os.path.basename(folder)}: {shown} for {logged}")
-    return found
-
-
-def records(folder):
-    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as lines:
-        parsed = [json.loads(line) for line in lines]
-    return [{name: value for name, value in record.items() if name not in TIMES} for record in parsed]
-
-
-def scalars(folder):
-    events = EventAccumulator(folder, size_guidance={"scalars": 0})
-    events.Reload()
-    return [(event.step, np.float32(event.value)) for event in events.Scalars("pretext/loss")]
 
 
 if __name__ == "__main__":

@@ -24,6 +24,8 @@ import time
 
 from absl import flags
 
+from tools import children
+
 FLAGS = flags.FLAGS
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 GRACE = 30  # seconds from SIGTERM to SIGKILL
@@ -56,16 +58,14 @@ def free_addresses(count):
 
 
 def start(index, addresses, train_flags):
-    """Returns a new worker, in a process group of its own, so that Ctrl-C reaches it by us only."""
+    """Returns a new worker."""
     config = {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
-    return subprocess.Popen(
-        [sys.executable, "-m", "mocotf.train", *train_flags],
+    return children.start(
+        train_flags,
         cwd=ROOT,
         env=os.environ | {"TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
 
 

@@ -10,7 +10,9 @@ from mocotf.cli import values
 from mocotf.data import recipe
 from mocotf.errors import UserError
 from mocotf.moco.shuffle import SHUFFLES
-from mocotf.nn.resnet import ARCHITECTURES
+from mocotf.nn.backbone import NAMES
+from mocotf.nn.backbone import check_resnet
+from mocotf.nn.backbone import is_name
 from mocotf.nn.resnet import STEMS
 from mocotf.training.divergence import MOST_SKIPPED
 
@@ -43,7 +45,13 @@ flags.DEFINE_float("blur_prob", None, "Share of views blurred, with --aug_plus. 
 flags.DEFINE_list("mean", [str(x) for x in recipe.IMAGENET_MEAN], "Mean of R, G, B in [0, 1].")
 flags.DEFINE_list("std", [str(x) for x in recipe.IMAGENET_STD], "Standard deviation of R, G, B.")
 # Model
-flags.DEFINE_enum("arch", "resnet50", list(ARCHITECTURES), "Backbone.")
+flags.DEFINE_string(
+    "arch",
+    "resnet50",
+    f"Backbone: {NAMES}, a function(width=, stem=, bn_splits=) that returns a Keras model from images "
+    "to features.",
+)
+flags.register_validator("arch", is_name, f"value should be one of {NAMES}")
 flags.DEFINE_float("width", 1.0, "Multiplies every channel count of the backbone.", lower_bound=0.01)
 flags.DEFINE_enum(
     "stem",
@@ -196,6 +204,8 @@ def check():
     mechanism_flags.check()
     _check_ranges()
     _check_data_service()
+    if FLAGS.remat:
+        check_resnet(FLAGS.arch, "--remat")
     if FLAGS.shuffle_bn == "input" and FLAGS.symmetric:
         raise UserError(
             "--shuffle_bn=input with --symmetric: key images are queries too, and to place them twice "

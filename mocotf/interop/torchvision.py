@@ -5,6 +5,7 @@ import logging
 from mocotf.errors import UserError
 from mocotf.interop.torch import import_torch
 from mocotf.interop.torch_names import backbone_state
+from mocotf.nn.backbone import check_resnet
 from mocotf.training.whole import whole
 
 log = logging.getLogger(__name__)
@@ -17,6 +18,7 @@ def write(saved, path):
     """
     torch = import_torch()
     config = saved.config
+    check_resnet(config.arch, "torchvision")
     if config.stem != "imagenet" or config.width != 1 or config.arch == "resnet10":
         log.warning(
             "torchvision has no %s with --stem=%s and --width=%g: its ResNet has to be changed in the "

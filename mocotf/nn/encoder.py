@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
+from mocotf.nn.backbone import build_backbone
 from mocotf.nn.heads import linear_head
 from mocotf.nn.heads import mlp_head
 from mocotf.nn.remat import recomputed
 from mocotf.nn.resnet import parts
-from mocotf.nn.resnet import resnet
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -74,8 +74,9 @@ def _recomputed_features(backbone):
 def build_encoder(
     arch, *, dim=128, mlp=False, width=1.0, stem="imagenet", bn_splits=1, remat=False, name=None
 ):
-    """Returns a new `Encoder`; arguments as in `resnet` and `Encoder`, `mlp` chooses MoCo v2's head."""
-    backbone = resnet(arch, width=width, stem=stem, bn_splits=bn_splits)
+    """Returns a new `Encoder`; arguments as of `build_backbone` and `Encoder`, `mlp` chooses MoCo v2's
+    head."""
+    backbone = build_backbone(arch, width=width, stem=stem, bn_splits=bn_splits)
     features = backbone.output_shape[-1]
     head = mlp_head(features, dim) if mlp else linear_head(features, dim)
     return Encoder(backbone, head, remat=remat, name=name)

@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from mocotf.errors import UserError
+from mocotf.nn.backbone import check_resnet
 from mocotf.training.checkpoints import load_backbone
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
@@ -53,6 +54,7 @@ class Start:
             UserError: the checkpoint cannot be read, or is of another architecture.
         """
         run = self.run
+        check_resnet(run.config.arch, "transfer")
         if not self.trained:
             run = dataclasses.replace(run, flags=run.flags | {"seed": str(seed)})
         backbone = run.encoder(trained=self.trained and not self.tuned, precision=precision).backbone

@@ -1,8 +1,6 @@
 """tf.data service: other processes make the views, the same ones."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -15,12 +13,15 @@ from mocotf.data.patches import Patches
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.data.tfds import TFDS
+from tests import processes
 from tests.data.support import prepare_tiny_images
 from tests.data.support import write_colours
 
-# A worker that has TensorFlow only: mocotf is not on its path.
+CROPS = recipe.Augmentation(size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0)
+# A worker that has TensorFlow only: mocotf cannot be imported.
 WORKER = """
 import sys
+sys.modules["mocotf"] = None
 import tensorflow as tf
 config = tf.data.experimental.service.WorkerConfig(dispatcher_address=sys.argv[1])
 worker = tf.data.experimental.service.WorkerServer(config)
@@ -30,26 +31,24 @@ worker.join()
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory):
-    """Returns a function that starts a service with so many workers, and gives its address."""
-    elsewhere, dispatchers, workers = tmp_path_factory.mktemp("elsewhere"), {}, []
+def start_worker(tmp_path_factory):
+    """Returns a function that starts a worker of a dispatcher, which ends with the test or the file."""
+    program = tmp_path_factory.mktemp("elsewhere") / "worker.py"
+    program.write_text(WORKER)
 
-    def start(count):
-        if count not in dispatchers:
-            dispatchers[count] = tf.data.experimental.service.DispatchServer()
-            address = dispatchers[count].target.split("://")[1]
-            command = [sys.executable, "-c", WORKER, address]
-            options = {"cwd": elsewhere, "stdout": subprocess.PIPE, "text": True}
-            workers.extend(subprocess.Popen(command, **options) for _ in range(count))
-            for worker in workers[-count:]:
-                assert worker.stdout.readline() == "ready\n"
-        return dispatchers[count].target
+    def start(dispatcher):
+        worker = processes.start(str(program), dispatcher.target.split("://")[1])
+        worker.wait_until(lambda: worker.out == "ready\n")
 
-    yield start
-    for worker in workers:
-        worker.kill()
-        worker.wait()
-        worker.stdout.close()
+    return start
+
+
+@pytest.fixture(scope="module")
+def service(start_worker):
+    """Returns a dispatcher that has one worker."""
+    dispatcher = tf.data.experimental.service.DispatchServer()
+    start_worker(dispatcher)
+    return dispatcher
 
 
 def source_of(name, folder):
@@ -65,36 +64,34 @@ def source_of(name, folder):
     return TFDS("tiny_images", folder)
 
 
-def batches(source, count, first_step=0, bad=None, data_service=None):
+def batches(source, count, augmentation, **options):
     order = Order(0, 4, source.steps_per_epoch(4))
-    pairs = random_views(
-        source,
-        recipe.v2(size=16),
-        order,
-        bad_images=bad or BadImages(),
-        first_step=first_step,
-        ops="tensorflow",
-        data_service=data_service,
-    )
+    options = {"bad_images": BadImages(), "ops": "tensorflow"} | options
+    pairs = random_views(source, augmentation, order, **options)
     return np.array([np.stack(pair) for pair in pairs.take(count)])
 
 
-@pytest.mark.parametrize("name", ["patches", "folder", "tfds"])
-def test_one_worker_makes_the_same_views_in_the_same_order(tmp_path, service, name):
+@pytest.mark.parametrize(
+    ("name", "first_step", "augmentation"),
+    [("patches", 0, recipe.v2(size=16)), ("folder", 2, recipe.v1(size=16)), ("tfds", 2, CROPS)],
+)
+def test_one_worker_makes_the_same_views_in_the_same_order(
+    tmp_path, service, name, first_step, augmentation
+):
     source, bad = source_of(name, str(tmp_path / "data")), BadImages()
-    target = service(1)
-    for first_step in (0, 2):
-        expected = batches(source, 5, first_step)
-        ours = batches(source, 5, first_step, bad=bad, data_service=target)
-        np.testing.assert_allclose(ours, expected, atol=1e-5)
+    options = {"augmentation": augmentation, "first_step": first_step}
+    expected = batches(source, 5, **options)
+    ours = batches(source, 5, bad_images=bad, data_service=service.target, **options)
+    np.testing.assert_allclose(ours, expected, atol=1e-5)
     if name == "folder":
         assert [path.rpartition("/")[2] for path in bad.names] == ["003.jpg"]
 
 
-def test_several_workers_make_each_batch_once(tmp_path, service):
+def test_several_workers_make_each_batch_once(tmp_path, service, start_worker):
+    start_worker(service)
     source = source_of("patches", str(tmp_path))
-    expected = batches(source, 40)
-    ours = batches(source, 24, data_service=service(2))
+    expected = batches(source, 40, CROPS)
+    ours = batches(source, 24, CROPS, data_service=service.target)
     difference = np.abs(ours[:, None] - expected[None]).max((2, 3, 4, 5, 6))
     nearest = difference.argmin(axis=1)
     assert difference.min(axis=1).max() < 1e-5  # each is a batch of the run

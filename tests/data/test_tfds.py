@@ -75,14 +75,13 @@ def test_an_epoch_uses_each_image_at_most_once(data_dir):
     assert all(len(set(epoch)) == 56 for epoch in shorter)
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_workers_and_resumed_runs_draw_what_one_run_draws(data_dir, workers):
+def test_workers_and_resumed_runs_draw_what_one_run_draws(data_dir):
     source = TFDS("tiny_images", data_dir)
     alone = {image for step in drawn(source, Order(3, 4, 15), 15) for image in step}
-    steps, seen = source.steps_per_epoch(4, workers), []
+    steps, seen = source.steps_per_epoch(4, 2), []
     assert steps == 15
-    for worker in range(workers):
-        order = Order(3, 4, steps, worker, workers)
+    for worker in range(2):
+        order = Order(3, 4, steps, worker, 2)
         images = drawn(source, order, 20)
         seen += [image for step in images[:15] for image in step]
         assert drawn(source, order, 4, first_step=16) == images[16:]

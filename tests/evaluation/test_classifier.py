@@ -8,15 +8,15 @@ import torch
 
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.scores import Scores
-from mocotf.nn.resnet import resnet
 from mocotf.optim.sgd import SGD
 from mocotf.training.fit import fit
+from tests import tiny
 
 
 def classifier(strategy, *, lr=0.5, scales=None, **options):
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        backbone = resnet("resnet10", width=0.125, stem="cifar")
+        backbone = tiny.stages(0.125, "cifar")
         model = Classifier(backbone, 3, **options)
         sgd = SGD(lr, momentum=0.9, weight_decay=0.01, lr_scales=scales)
         model.compile(optimizer=sgd, auto_scale_loss=False)

@@ -24,14 +24,16 @@ from mocotf.evaluation.index import write_index
 from mocotf.evaluation.sheet import Found
 from mocotf.evaluation.sheet import sheet
 from mocotf.evaluation.unfinished import Unfinished
-from tests.interop.support import make_run
+from tests.saved_run import write_run
 
 ODD = b"b/odd \xff <i>&.png"  # no UTF-8, no HTML
 
 
 @pytest.fixture(scope="module")
 def encoder(tmp_path_factory):
-    return mocotf.load_encoder(make_run(tmp_path_factory.mktemp("run") / "run", image_size="32"))
+    run = tmp_path_factory.mktemp("run")
+    write_run(run, image_size="32")
+    return mocotf.load_encoder(run)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def folder(tmp_path_factory):
 
 
 def test_a_folder_becomes_names_and_the_vectors_of_its_images(encoder, folder, caplog):
-    for output, dim in (("embedding", 16), ("features", 128)):
+    for output, dim in (("embedding", 16), ("features", 8)):
         names, vectors = mocotf.embed_folder(encoder, folder, output, batch_size=4)
         assert [name.encode(errors="surrogateescape") for name in names] == [
             *(f"a{i}.png".encode() for i in range(10) if i != 3), ODD

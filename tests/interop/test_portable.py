@@ -1,9 +1,5 @@
 """The encoder in formats that need no mocotf: Keras, ONNX, LiteRT."""
 
-import os
-import subprocess
-import sys
-
 import keras
 import numpy as np
 import onnxruntime
@@ -16,9 +12,11 @@ from mocotf.interop import litert
 from mocotf.interop import onnx
 from mocotf.interop import portable
 from mocotf.training.saved import open_run
+from tests import processes
 from tests.interop.support import make_run
 from tests.interop.support import reference
 from tests.interop.support import relative
+from tests.saved_run import write_run
 
 LOAD = """
 import sys, keras, numpy as np
@@ -31,10 +29,21 @@ np.savez(sys.argv[3], **found)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
+    """Returns the path of a run whose encoder is made quickly."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def resnet_run(tmp_path_factory):
     return make_run(tmp_path_factory.mktemp("run") / "run")
 
 
-@pytest.mark.parametrize("flags", [{}, {"stem": "cifar", "mlp": "false"}, {"arch": "resnet50"}])
+@pytest.mark.parametrize(
+    "flags",
+    [{}, {"stem": "cifar", "mlp": "false"}, pytest.param({"arch": "resnet50"}, marks=pytest.mark.slow)],
+)
 def test_load_encoder_computes_what_the_encoder_of_the_run_does(tmp_path, flags):
     run = make_run(tmp_path / "run", **flags)
     images, features, embedding = reference(run)
@@ -54,8 +63,9 @@ def test_a_keras_file_is_read_by_a_process_without_mocotf(run, tmp_path):
     assert portable.write(open_run(run), path)["max_difference"] < 1e-5
     given, features, embedding = reference(run)
     np.save(images, given)
-    command = [sys.executable, "-P", "-c", LOAD, path, images, found]
-    subprocess.run(command, cwd=tmp_path, check=True, timeout=120, env=os.environ | {"PYTHONPATH": ""})
+    command = ["-P", "-c", LOAD, path, images, found]
+    done = processes.python(*command, cwd=tmp_path, env={"PYTHONPATH": ""}).wait()
+    assert done.code == 0, done.err
     with np.load(found) as there:
         assert relative(there["features"], features) < 1e-5
         assert relative(there["embedding"], embedding) < 1e-5
@@ -76,10 +86,10 @@ def test_a_loaded_encoder_can_be_trained_on(run):
     assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
 
 
-def test_onnx_runs_in_onnxruntime(run, tmp_path):
+def test_onnx_runs_in_onnxruntime(resnet_run, tmp_path):
     path = str(tmp_path / "encoder.onnx")
-    assert onnx.write(open_run(run), path)["max_difference"] < 1e-3
-    images, features, embedding = reference(run)
+    assert onnx.write(open_run(resnet_run), path)["max_difference"] < 1e-3
+    images, features, embedding = reference(resnet_run)
     session = onnxruntime.InferenceSession(path)
     found = session.run(["features", "embedding"], {"image": images})
     assert relative(found[0], features) < 1e-3 and relative(found[1], embedding) < 1e-3
@@ -97,7 +107,8 @@ def test_litert_runs_in_its_interpreter(run, tmp_path):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_what_was_trained_in_low_precision_is_handed_on_in_float32(tmp_path, precision):
-    run = make_run(tmp_path / "run", precision=precision)
+    run = str(tmp_path)
+    write_run(tmp_path, precision=precision)
     model = mocotf.load_encoder(run)
     assert {w.dtype for w in model.weights} == {"float32"}
     assert model.compute_dtype == "float32" and keras.config.dtype_policy().name == "float32"
@@ -105,14 +116,14 @@ def test_what_was_trained_in_low_precision_is_handed_on_in_float32(tmp_path, pre
     assert relative(model(images)["features"], features) < 1e-5
 
 
-def test_our_own_layers_survive_saving_once_mocotf_is_imported(run, tmp_path):
-    encoder = open_run(run).config.build_encoder("query_encoder", remat=True)
+def test_our_own_layers_survive_saving_once_mocotf_is_imported(resnet_run, tmp_path):
+    encoder = open_run(resnet_run).config.build_encoder("query_encoder", remat=True)
     path = str(tmp_path / "own.keras")
     encoder.save(path)
     back = keras.saving.load_model(path)
     assert type(back) is type(encoder) and back.remat
     assert back.backbone.get_layer("bn1").groups == 2
-    images, *_ = reference(run)
+    images, *_ = reference(resnet_run)
     np.testing.assert_array_equal(back(images).numpy(), encoder(images).numpy())
 
 
@@ -133,13 +144,13 @@ def code(tmp_path):
 
 
 def damaged_run(tmp_path):
-    run = make_run(tmp_path / "run")
-    (data,) = (tmp_path / "run" / "checkpoints").glob("*.data-*")
+    write_run(tmp_path / "run")
+    (data,) = (tmp_path / "run" / "checkpoints").glob("ckpt-2.data-*")
     content = bytearray(data.read_bytes())
     for i in range(0, len(content), 7):
         content[i] ^= 255
     data.write_bytes(content)
-    return run, "expected a run directory, or a checkpoint in one"
+    return "run", "expected a run directory, or a checkpoint in one"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Checkpoints of the original's layout, built by the oracle: in, out, and what is refused."""
 
+import copy
+import functools
 import os
 
 import numpy as np
@@ -36,6 +38,12 @@ def trained_oracle(mlp, steps=2):
     return oracle
 
 
+@functools.cache
+def oracle_of(mlp):
+    """Returns a `trained_oracle` that is for reading only."""
+    return trained_oracle(mlp)
+
+
 def model_for(content):
     flags = {
         "moco_k": K, "moco_m": 0.9, "moco_t": 0.2, "bn_splits": 1, "shuffle_bn": "gather",
@@ -50,10 +58,9 @@ def saved(content, tmp_path):
     return interop.read_file(path)
 
 
-@pytest.mark.parametrize("prefix", ["module.", ""])
-@pytest.mark.parametrize("mlp", [False, True])
+@pytest.mark.parametrize(("mlp", "prefix"), [(False, "module."), (True, "")])
 def test_a_training_file_is_read_whole(tmp_path, mlp, prefix):
-    oracle = trained_oracle(mlp)
+    oracle = oracle_of(mlp)
     content = saved(training_file(oracle, "resnet18", 2, prefix=prefix), tmp_path)
     found = {"arch": "resnet18", "mlp": mlp, "moco_dim": DIM, "moco_k": K, "width": 0.25}
     assert interop.describe(content).items() >= found.items()
@@ -105,7 +112,7 @@ def test_a_run_moves_to_pytorch_and_back_bit_equal(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
 def test_a_released_file_gives_the_query_encoder_and_a_key_encoder_equal_to_it(tmp_path, prefix):
-    encoder = trained_oracle(mlp=True).encoder_q
+    encoder = oracle_of(True).encoder_q
     content = saved(cleaned_file(encoder, "resnet18", 200, prefix=prefix), tmp_path)
     assert "moco_k" not in interop.describe(content)
     model = model_for(content)
@@ -118,9 +125,15 @@ def test_a_released_file_gives_the_query_encoder_and_a_key_encoder_equal_to_it(t
 
 
 def broken(change):
-    content = training_file(trained_oracle(mlp=True, steps=1), "resnet18", 1)
+    content = copy.deepcopy(training_file(oracle_of(True), "resnet18", 1))
     change(content["state_dict"], content)
     return content
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Returns a model that takes what is not broken."""
+    return model_for(saved(broken(lambda s, c: None), tmp_path_factory.mktemp("whole")))
 
 
 @pytest.mark.parametrize(
@@ -141,17 +154,17 @@ def broken(change):
         (lambda s, c: c["optimizer"]["state"].pop(3), "momentum of 63 parameters, expected 64"),
     ],
 )
-def test_what_does_not_fit_is_refused_by_name(tmp_path, change, message):
+def test_what_does_not_fit_is_refused_by_name(model, tmp_path, change, message):
     content = saved(broken(change), tmp_path)
     with pytest.raises(UserError, match=message):
-        interop.load(model_for(content), content, "file")
+        interop.load(model, content, "file")
 
 
-def test_several_problems_are_named_at_once(tmp_path):
+def test_several_problems_are_named_at_once(model, tmp_path):
     content = broken(lambda s, c: [s.pop(f"module.encoder_q.bn1.{n}") for n in ("bias", "weight")])
     content = saved(content, tmp_path)
     with pytest.raises(UserError, match=r"missing encoder_q.bn1.weight; missing encoder_q.bn1.bias"):
-        interop.load(model_for(content), content, "file")
+        interop.load(model, content, "file")
 
 
 def test_files_that_are_no_checkpoints_are_refused(tmp_path):

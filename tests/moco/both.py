@@ -1,6 +1,7 @@
 """A mocotf model and the PyTorch oracle with the same weights, queue and permutations."""
 
 import collections
+import typing
 
 import numpy as np
 import tensorflow as tf
@@ -13,25 +14,56 @@ from mocotf.moco.loss import logits
 from mocotf.moco.shuffle import permutation
 from mocotf.moco.shuffle import within_micro_batches
 from mocotf.nn.encoder import build_encoder
+from mocotf.optim.schedules import Cosine
+from mocotf.optim.schedules import Milestones
 from mocotf.optim.sgd import SGD
 from tests.oracles.torch_moco import MoCoOracle
 from tests.oracles.torch_resnet import BasicBlock
 from tests.oracles.torch_resnet import ResNet
+from tests.tiny import ONE_BLOCK
 
 SEED = 3
-SIDE = 16  # at 8 the last stage would normalise over 4 values a channel, and rounding grow
-K, DIM, BATCH = 72, 6, 32  # K is no multiple of the batch: the pointer wraps within an enqueue
+DIM = 6
 T, M, WEIGHT_DECAY = 0.2, 0.9, 1e-2  # small m and large decay, so that neither can hide
 
-ENCODER = {"arch": "resnet10", "width": 1 / 16, "stem": "cifar", "dim": DIM}
+
+class Scale(typing.NamedTuple):
+    """How large a comparison is."""
+
+    arch: str
+    stages: int  # of one basic block each
+    side: int  # of the images; the last stage must not normalise over few values a channel
+    batch: int
+    K: int  # no multiple of the batch: the pointer wraps within an enqueue
+    images: int  # of a bank; no multiple of two replicas: shards are of unequal length
+    steps: int
+
+    @property
+    def encoder(self):
+        """Options of `build_encoder`."""
+        return {"arch": self.arch, "width": 1 / 16, "stem": "cifar", "dim": DIM}
 
 
-def make_network(dtype, replicas, bn_splits, mlp=True):
-    """Returns the oracle's counterpart of an `ENCODER`, with weights of its own."""
+QUICK = Scale(ONE_BLOCK, 1, side=8, batch=16, K=36, images=43, steps=6)
+FULL = Scale("resnet10", 4, side=16, batch=32, K=72, images=83, steps=30)
+
+
+def milestones(steps):
+    """Returns a schedule that falls twice in so many steps."""
+    return Milestones(0.02, [steps // 3, 2 * steps // 3])
+
+
+def cosine(steps):
+    """Returns a schedule that falls twice in so many steps, and once more after them."""
+    return Cosine(0.02, 4 * steps // 3, hold=steps // 3)
+
+
+def make_network(scale, dtype, replicas, bn_splits, mlp=True):
+    """Returns the oracle's counterpart of a scale's encoder, with weights of its own."""
     torch.manual_seed(SEED)
     network = ResNet(
         BasicBlock,
-        (1, 1, 1, 1),
+        (1,) * scale.stages,
         stem="cifar",
         dim=DIM,
         base=4,
@@ -49,35 +81,25 @@ class Both:
 
     Args:
         strategy: of the mocotf side.
+        scale: a `Scale`.
         schedule: step → learning rate, float64.
         dtype: "float32" or "float64"; the Keras policy must be set to it.
-        mlp, bn_splits, symmetric, shuffle, grad_accum_steps: of the model.
+        mlp, bn_splits: of the encoders.
+        options: of the model.
     """
 
-    def __init__(
-        self,
-        strategy,
-        schedule,
-        *,
-        dtype,
-        mlp=True,
-        bn_splits=1,
-        symmetric=False,
-        shuffle="gather",
-        grad_accum_steps=1,
-    ):
-        self.symmetric = symmetric
+    def __init__(self, strategy, scale, schedule, *, dtype, mlp=True, bn_splits=1, **options):
+        self.scale = scale
         self.schedule = schedule
         self.strategy = strategy
         self.dtype = dtype
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
-            encoders = [build_encoder(**ENCODER, mlp=mlp, bn_splits=bn_splits) for _ in range(2)]
-            options = {"symmetric": symmetric, "shuffle": shuffle, "grad_accum_steps": grad_accum_steps}
-            self.model = model.MoCo(*encoders, K=K, m=M, T=T, seed=SEED, **options)
+            encoders = [build_encoder(**scale.encoder, mlp=mlp, bn_splits=bn_splits) for _ in range(2)]
+            self.model = model.MoCo(*encoders, K=scale.K, m=M, T=T, seed=SEED, **options)
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
             self.model.optimizer.build(self.model.query_encoder.trainable_variables)
-        network = make_network(dtype, replicas, bn_splits, mlp)
+        network = make_network(scale, dtype, replicas, bn_splits, mlp)
         for encoder in encoders:
             write_state(encoder, to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())
@@ -87,19 +109,20 @@ class Both:
             m=M,
             T=T,
             weight_decay=WEIGHT_DECAY,
-            symmetric=symmetric,
-            accumulation=grad_accum_steps,
+            symmetric=self.model.symmetric,
+            accumulation=self.model.A,
             replicas=replicas,
         )
         self._recorder = LogitsRecorder()
-        self._step = tf.function(self._distributed_step)
+        self._step = tf.function(self._distributed_step, autograph=False)
 
     def step(self, step):
         """Takes a step on both sides; returns ((loss, logits), (loss, logits)), mocotf's first."""
         rng = np.random.default_rng(step)
-        x_q, x_k = rng.normal(size=(2, BATCH, SIDE, SIDE, 3)).astype(self.dtype)
-        share = BATCH // self.strategy.num_replicas_in_sync
-        orders = [permutation(SEED, step, d, BATCH) for d in range(2)]
+        N, side = self.scale.batch, self.scale.side
+        x_q, x_k = rng.normal(size=(2, N, side, side, 3)).astype(self.dtype)
+        share = N // self.strategy.num_replicas_in_sync
+        orders = [permutation(SEED, step, d, N) for d in range(2)]
         orders = [within_micro_batches(o, share, self.model.A).numpy() for o in orders]
         placed = x_q, (x_k[orders[0]] if self.model.shuffle == "input" else x_k)
 
@@ -116,7 +139,7 @@ class Both:
         theirs = self.oracle.step(
             *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (x_q, x_k)),
             float(self.schedule(step)),
-            orders if self.symmetric else orders[0],
+            orders if self.model.symmetric else orders[0],
         )
         return mine, [value.numpy() for value in theirs]
 

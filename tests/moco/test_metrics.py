@@ -10,6 +10,7 @@ from mocotf.moco.metrics import top
 from mocotf.moco.model import MoCo
 from mocotf.nn.encoder import build_encoder
 from mocotf.optim.sgd import SGD
+from tests.tiny import ARCH
 
 BATCH = 16
 
@@ -45,9 +46,7 @@ def test_a_step_reports_the_loss_and_ranks_of_its_directions(replicas, monkeypat
 
     strategy = replicas(count)
     with strategy.scope():
-        encoders = [
-            build_encoder("resnet6", width=1 / 16, stem="cifar", dim=8, bn_splits=2) for _ in range(2)
-        ]
+        encoders = [build_encoder(ARCH, width=1 / 16, dim=8, bn_splits=2) for _ in range(2)]
         model = MoCo(*encoders, K=40, m=0.9, T=0.2, symmetric=symmetric)
         model.compile(SGD(0.05))
         model.optimizer.build(model.query_encoder.trainable_variables)

@@ -37,8 +37,9 @@ def from_torch(x):
     return x.detach().numpy().transpose(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("dtype", "groups"), [("float32", 1), ("float32", 4), ("float64", 1), ("float64", 2)]
+)
 def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
     ours, theirs = pair(dtype, groups)
     tolerance = {"rtol": TOLERANCE[dtype], "atol": TOLERANCE[dtype]}
@@ -95,12 +96,17 @@ def values_and_gradients(precision, inputs, upstream, groups, relu, training):
 
 
 @pytest.mark.usefixtures("however_small")
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("shape", [(4, 6, 6), (2, 3, 5)])  # pixels of a group even and odd
-@pytest.mark.parametrize("relu", [True, False])
-@pytest.mark.parametrize("with_shortcut", [True, False])
-@pytest.mark.parametrize("channels", [8, 64])  # of few and of many the float32 ways differ
+@pytest.mark.parametrize(
+    # Of few and of many channels the float32 ways differ; pixels of a group are even and odd.
+    ("channels", "with_shortcut", "relu", "shape", "groups", "training"),
+    [  # in training every two values of two of the others
+        (8, False, False, (4, 6, 6), 1, True), (8, False, True, (2, 3, 5), 1, True),
+        (8, True, False, (2, 3, 5), 2, True), (8, True, True, (4, 6, 6), 2, True),
+        (64, False, False, (2, 3, 5), 2, True), (64, False, True, (4, 6, 6), 2, True),
+        (64, True, False, (4, 6, 6), 1, True), (64, True, True, (2, 3, 5), 1, True),
+        (8, True, True, (2, 3, 5), 2, False), (64, False, False, (4, 6, 6), 1, False),
+    ],
+)  # fmt: skip
 def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, shape, groups, training):
     x, shortcut, upstream = np.random.default_rng(0).normal(2, 3, (3, *shape, channels))
     arguments = (x, shortcut)[: 1 + with_shortcut], upstream, groups, relu, training
@@ -110,8 +116,7 @@ def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, s
 
 
 @pytest.mark.usefixtures("however_small")
-@pytest.mark.parametrize("groups", [1, 2])
-@pytest.mark.parametrize("relu", [True, False])
+@pytest.mark.parametrize(("relu", "groups"), [(True, 1), (False, 2)])
 def test_bfloat16_is_rounded_once_where_a_cpu_has_no_instructions_for_it(relu, groups, monkeypatch):
     monkeypatch.setitem(hot.INSTRUCTIONS, tf.bfloat16, "none")
     values = tf.cast(np.random.default_rng(0).normal(2, 3, (3, 4, 6, 6, 64)), tf.bfloat16)
@@ -161,10 +166,9 @@ def test_groups_are_not_taken_apart():
 
 
 @pytest.mark.usefixtures("however_small")
-@pytest.mark.parametrize("groups", [1, 2])
-def test_gradients_pass_just_where_the_relu_let_through(groups):
+def test_gradients_pass_just_where_the_relu_let_through():
     x = tf.random.stateless_normal([64, 20, 20, 64], [0, 1])
-    layer = BatchNorm(groups, relu=True)
+    layer = BatchNorm(2, relu=True)
     layer.build(x.shape)
     with tf.GradientTape() as tape:
         y = layer(x, training=True)

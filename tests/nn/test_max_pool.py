@@ -38,9 +38,13 @@ def torch_pooled(x, weights):
     return [value.detach().numpy().transpose(0, 2, 3, 1) for value in (y, x.grad)]
 
 
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-@pytest.mark.parametrize(("H", "W"), [(2, 2), (8, 10), (7, 8), (5, 3)])
+@pytest.mark.parametrize(
+    ("H", "W", "dtype", "training"),
+    [
+        (2, 2, "float16", True), (8, 10, "bfloat16", True), (7, 8, "float32", True),
+        (5, 3, "float64", True), (7, 8, "bfloat16", False), (8, 10, "float32", False),
+    ],
+)  # fmt: skip
 def test_maxima_and_gradients_are_pytorchs(H, W, dtype, training):
     x = relu_of_few_values([3, H, W, 5], dtype)
     h, w = (H + 1) // 2, (W + 1) // 2

@@ -16,23 +16,23 @@ from tests.data.support import photograph
 from tests.saved_run import write_run
 
 
-@pytest.fixture(scope="session")
-def run_dir(tmp_path_factory):
-    """Returns the path of a run with checkpoints of steps 0 and 2, and kNN measured at step 1."""
-    folder = tmp_path_factory.mktemp("run")
-    write_run(folder)
+def write_measured_run(folder):
+    write_run(folder, width="1.0")
     records = [{"step": step, "time": 0.0, "knn_top1": 10.0 * step} for step in (0, 1, 3)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
-    return str(folder)
 
 
 @pytest.fixture(scope="session")
-def version(run_dir, tmp_path_factory):
+def run_dir(once):
+    """Returns the path of a run with checkpoints of steps 0 and 2, and kNN measured at step 1."""
+    return str(once("measured-run", write_measured_run))
+
+
+@pytest.fixture(scope="session")
+def version(once, run_dir):
     """Returns the path of an exported version, 2, of the model small."""
-    folder = tmp_path_factory.mktemp("served") / "small"
-    found = export(open_run(run_dir), str(folder))
-    assert found["version"] == 2
-    return str(folder / "2")
+    made = once("served", lambda folder: export(open_run(run_dir), str(folder / "small")))
+    return str(made / "small" / "2")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -24,9 +23,17 @@ from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
 from mocotf.serving.versions import versions_in
 from mocotf.training.saved import open_run
+from tests import processes
 from tests.saved_run import FLAGS
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KILLED = """
+import os, signal, sys
+sys.path.insert(0, "")
+from mocotf.serving import export as exporting
+from mocotf.training.saved import open_run
+exporting.warmup.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+exporting.export(open_run(sys.argv[1]), sys.argv[2])
+"""
 
 
 def tree(folder):
@@ -63,13 +70,14 @@ def test_batching_parameters_are_the_servers(version):
 def test_metadata_says_what_it_was_made_of(run_dir, version):
     with open(os.path.join(version, "metadata.json"), encoding="utf-8") as file:
         found = json.load(file)
-    assert found["flags"] == FLAGS
+    assert found["flags"] == FLAGS | {"width": "1.0"}
     assert (found["version"], found["step"], found["model"]) == (2, 2, "small")
     assert (found["knn_top1"], found["knn_step"]) == (10.0, 1)  # measured last until the checkpoint
     assert (found["embedding_dim"], found["feature_dim"], found["image_size"]) == (16, 64, 16)
     assert found["checkpoint"] == os.path.join(run_dir, "checkpoints", "ckpt-2")
     assert 0 < max(found["largest_difference"].values()) <= 1e-5
-    revision = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    head = ["git", "-C", processes.ROOT, "rev-parse", "HEAD"]
+    revision = subprocess.run(head, capture_output=True, text=True)
     if revision.returncode == 0:
         assert found["git_revision"].removesuffix("-dirty") == revision.stdout.strip()
 
@@ -133,15 +141,10 @@ def interrupt(*_):
 
 
 def test_a_killed_export_leaves_nothing_that_a_server_loads(tmp_path, run_dir):
-    script = f"""
-import os, signal
-from mocotf.serving import export as exporting
-from mocotf.training.saved import open_run
-exporting.warmup.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
-exporting.export(open_run({run_dir!r}), {str(tmp_path)!r})
-"""
-    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=200)
-    assert process.returncode == -signal.SIGKILL
+    (tmp_path / "killed.py").write_text(KILLED)
+    killed = processes.run(str(tmp_path / "killed.py"), run_dir, tmp_path / "served")
+    assert killed.code == -signal.SIGKILL, killed
+    tmp_path /= "served"
     assert os.path.exists(tmp_path / "2.partial" / "saved_model.pb")
     assert versions_in(tmp_path) == []
     export(open_run(run_dir), str(tmp_path))
@@ -197,7 +200,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_no_folder(tmp_path, run_dir, spoi
 
 
 def set_width(path, width):
-    path.write_text(path.read_text().replace("--width=0.125", f"--width={width}"))
+    path.write_text(path.read_text().replace("--width=1.0", f"--width={width}"))
 
 
 def cut(path):

@@ -2,10 +2,14 @@
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mocotf.data.views import normalize
+from mocotf.serving.export import export
 from mocotf.training.saved import open_run
+from tests.saved_run import write_run
+from tests.tiny import ARCH
 
 
 def pictures(count, seed=0):
@@ -40,14 +44,21 @@ def test_as_a_keras_layer_it_is_fine_tuned_with_real_batch_norm(version):
     assert losses[-1] < 0.5 * losses[0]
     assert np.mean(np.argmax(model.predict(images, verbose=0), 1) == labels) > 0.9
     statistics = [v for v in layer.weights if is_statistic(v)]
-    assert len(statistics) == len(layer.non_trainable_weights) == 24
+    assert len(statistics) == len(layer.non_trainable_weights) == 2
     for variable in layer.weights:
         assert not np.array_equal(before[variable.path], variable.numpy()), variable.path
 
 
-def test_it_computes_and_differentiates_as_the_encoder_does(run_dir, version):
-    run = open_run(run_dir)
-    encoder, layer = run.encoder(), reload(version)
+@pytest.mark.parametrize("arch", [ARCH, pytest.param("resnet10", marks=pytest.mark.slow)])
+def test_it_computes_and_differentiates_as_the_encoder_does(request, tmp_path, arch):
+    if arch == ARCH:
+        run_dir, version = map(request.getfixturevalue, ("run_dir", "version"))
+    else:  # with shortcuts
+        run_dir, version = tmp_path / "run", tmp_path / "served" / "2"
+        write_run(run_dir, arch=arch)
+        export(open_run(str(run_dir)), str(tmp_path / "served"))
+    run = open_run(str(run_dir))
+    encoder, layer = run.encoder(), reload(str(version))
     images = tf.constant(pictures(8)[0])
     views = normalize(images, run.view)
     for training in (False, True):

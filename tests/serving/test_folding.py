@@ -30,16 +30,17 @@ def test_the_folded_backbone_computes_the_same(arch, stem):
     assert not any(isinstance(layer, BatchNorm) for layer in folded.layers)
 
 
-def test_every_statistic_and_affine_parameter_counts():
+@pytest.mark.parametrize("layer", ["bn1", "layer2.0.bn1", "layer2.0.bn2", "layer2.0.downsample.1"])
+def test_every_statistic_and_affine_parameter_counts(layer):
     backbone, images = trained("resnet10", "small")
     expected = fold(backbone)(images).numpy()
-    for layer in backbone.layers:
-        if isinstance(layer, BatchNorm):
-            for variable in layer.variables:
-                kept = variable.numpy()
-                variable.assign(kept * 2 + 1)
-                assert not np.allclose(fold(backbone)(images).numpy(), expected), variable.path
-                variable.assign(kept)
+    variables = backbone.get_layer(layer).variables
+    assert len(variables) == 4
+    for variable in variables:
+        kept = variable.numpy()
+        variable.assign(kept * 2 + 1)
+        assert not np.allclose(fold(backbone)(images).numpy(), expected), variable.path
+        variable.assign(kept)
 
 
 def test_folded_in_bfloat16_it_stays_near():

@@ -4,7 +4,6 @@ import concurrent.futures
 import json
 import os
 import re
-import subprocess
 import sys
 
 import numpy as np
@@ -14,25 +13,28 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from mocotf.data.decode import decode
 from mocotf.serving.session import SessionModel
+from tests import processes
 from tests.data.support import example
 from tests.serving.support import assert_answers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+CLI = """
+import json, sys
+from tensorflow.python.tools.saved_model_cli import main
+for arguments in json.loads(sys.argv[1]):
+    sys.argv[1:] = arguments
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+"""
 
 
 def outside(folder, *command):
-    """Runs a command where mocotf is not to be found; returns what it prints."""
-    environment = {name: v for name, v in os.environ.items() if name != "PYTHONPATH"}
-    process = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=200
-    )
-    assert process.returncode == 0, process.stderr
-    return process.stdout
-
-
-def cli(folder, *arguments):
-    script = "from tensorflow.python.tools.saved_model_cli import main; main()"
-    return outside(folder, sys.executable, "-c", script, *arguments)
+    """Runs Python where mocotf is not to be found; returns what it prints."""
+    done = processes.python(*command, cwd=folder, env={"PYTHONPATH": ""}).wait()
+    assert done.code == 0, done.err
+    return done.out
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_it_needs_no_mocotf_in_both_loaders(tmp_path, version, images, expected)
     }
     np.savez(tmp_path / "requests.npz", **requests)
     script = os.path.join(HERE, "elsewhere.py")
-    outside(tmp_path, sys.executable, script, version, "requests.npz", "answers.npz")
+    outside(tmp_path, script, version, "requests.npz", "answers.npz")
     answers = np.load(tmp_path / "answers.npz")
     every = list(range(len(images)))
     for loader in ("eager", "session"):
@@ -73,7 +75,7 @@ def test_it_needs_no_python_where_it_is_served(tmp_path, version, images, expect
     request = [b"hello" if place is None else images[place] for place in places]
     (tmp_path / "request").write_text("".join(f"{image.hex()}\n" for image in request))
     script = os.path.join(HERE, "c_loader.py")
-    outside(tmp_path, sys.executable, script, version, json.dumps(names), "request", "answers")
+    outside(tmp_path, script, version, json.dumps(names), "request", "answers")
     answers = json.loads((tmp_path / "answers").read_text())
     outputs = {name: np.array(values) for name, values in answers.items()}
     outputs["embedding"] = outputs["embedding"].astype(np.float32)
@@ -81,9 +83,11 @@ def test_it_needs_no_python_where_it_is_served(tmp_path, version, images, expect
 
 
 def test_saved_model_cli_shows_and_runs_it(tmp_path, version, images, expected):
-    shown = cli(
-        tmp_path, "show", f"--dir={version}", "--tag_set=serve", "--signature_def=serving_default"
-    )
+    places = [i for i, image in enumerate(images) if image[-1]]  # arrays of bytes drop zeros at the end
+    np.save(tmp_path / "images.npy", np.array([images[place] for place in places]))
+    which = [f"--dir={version}", "--tag_set=serve", "--signature_def=serving_default"]
+    run = ["run", *which, "--inputs=image_bytes=images.npy", f"--outdir={tmp_path}"]
+    shown = outside(tmp_path, "-c", CLI, json.dumps([["show", *which], run]))
     for name, dtype, shape in (
         ("image_bytes", "DT_STRING", "(-1)"),
         ("embedding", "DT_FLOAT", "(-1, 16)"),
@@ -91,12 +95,6 @@ def test_saved_model_cli_shows_and_runs_it(tmp_path, version, images, expected):
         ("valid", "DT_BOOL", "(-1)"),
     ):
         assert re.search(rf"\['{name}'\][^[]*{dtype}\s+shape: {re.escape(shape)}", shown), shown
-    places = [i for i, image in enumerate(images) if image[-1]]  # arrays of bytes drop zeros at the end
-    np.save(tmp_path / "images.npy", np.array([images[place] for place in places]))
-    cli(
-        tmp_path, "run", f"--dir={version}", "--tag_set=serve", "--signature_def=serving_default",
-        "--inputs=image_bytes=images.npy", f"--outdir={tmp_path}",
-    )  # fmt: skip
     outputs = {name: np.load(tmp_path / f"{name}.npy") for name in (*expected, "valid")}
     assert_answers(outputs, expected, places)
 

@@ -1,26 +1,14 @@
 """How the tests run a measuring program as a user does."""
 
-import json
-import os
-import subprocess
-import sys
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from tests import processes
 
 
 def run_tool(name, *arguments):
-    """Returns the exit code, the JSON object or None, and what was said on stderr.
+    """Returns the exit code, the JSON object, what was printed instead or None, and the errors.
 
     Args:
         name: of a program in tools/.
         arguments: its own, beside --json.
     """
-    process = subprocess.run(
-        [sys.executable, f"tools/{name}", "--json", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=200,
-    )
-    lines = process.stdout.splitlines()
-    return process.returncode, json.loads(lines[-1]) if lines else None, process.stderr
+    done = processes.run(f"tools/{name}", "--json", *arguments)
+    return done.code, done.json if done.code == 0 else done.out or None, done.err

@@ -1,12 +1,9 @@
 """The program that runs grids of pre-trainings and makes tables and figures of them."""
 
 import dataclasses
-import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from xml.etree import ElementTree
 
@@ -17,7 +14,10 @@ from absl.testing import flagsaver
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.training.run_dir import RunDir
-from tests.tools.support import ROOT
+from tests import processes
+from tests.commands import SMALL
+from tests.commands import results
+from tests.processes import ROOT
 from tests.tools.support import run_tool
 from tools.ablations import figures
 from tools.ablations import grids
@@ -26,7 +26,6 @@ from tools.ablations import page
 from tools.ablations import plan
 
 DEMO = f"--flagfile={os.path.join(ROOT, 'flags', 'demo.cfg')}"
-TINY = [DEMO, "--width=0.125", "--batch_size=32", "--moco_k=64"]
 
 
 @pytest.fixture
@@ -276,80 +275,82 @@ from mocotf.cli import command
 from tools.ablations import grids
 grids.GROUPS = (grids.Group("g", "G", "Says so.", (
     grids.Row("base", reduced=1, curve="a"),
-    grids.Row("m 0", "--moco_m=0", "fails", 1, "b"),
     {more}
 ), figures="steps"),)
-from tools import ablate
+from tools import ablate, children
+{patch}
 command.run(ablate.main)
 """
-BAD = 'grids.Row("bad", "--batch_size=30", reduced=1),'  # for 4 BN groups, which only the run knows
+BAD = 'grids.Row("bad", "--batch_size=15", reduced=1),'  # for 2 BN groups, which only the run knows
+STAND_IN = 'children.TRAIN = [sys.executable, "tests/tools/worker.py"]'
 
 
-def ablate(out, *arguments, more=""):
-    return subprocess.Popen(
-        [sys.executable, "-c", DRIVER.format(more=more), *TINY, f"--out={out}", *arguments],
-        cwd=ROOT,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
+@pytest.fixture
+def ablate(tmp_path):
+    """Returns a function that starts the program on a grid of one row and `more`."""
+
+    def start(out, *arguments, more="", patch=""):
+        (tmp_path / "driver.py").write_text(DRIVER.format(more=more, patch=patch))
+        return processes.start(str(tmp_path / "driver.py"), *SMALL, f"--out={out}", *arguments)
+
+    return start
 
 
-def test_a_grid_is_run_collected_and_resumed(tmp_path):
+def test_a_grid_is_run_collected_and_resumed(tmp_path, ablate):
     document, out = tmp_path / "a.md", tmp_path / "out"
     document.write_text(
         "<!-- ablate: setup --><!-- end of setup --><!-- ablate: g --><!-- end of g -->"
     )
     arguments = ["--seeds=3", "--steps=2", "--jobs=2", "--json", f"--markdown={document}"]
-    process = ablate(out, *arguments, more=BAD)
-    text, err = process.communicate(timeout=400)
-    assert process.returncode == 1, err
-    assert text.startswith("3 runs, 0 of them done")
-    assert re.search(
-        r"^\d/3  g: bad, seed 3: failed with exit code 1, \d+ s; the end of .*/batch_size=30_",
-        text,
-        re.M,
-    )
-    assert "    error: --batch_size=30: expected a multiple of 4" in text
-    found = json.loads(text.splitlines()[-1])
-    assert (found["runs"], found["done"], found["failed"]) == (3, 2, 1)
-    results = json.loads((out / "results.json").read_text())
-    own = json.loads((out / "base_seed=3" / "results.json").read_text())
-    assert results["runs"]["base_seed=3"]["knn_top1"] == own["knn_top1"]
-    assert found["groups"]["g"]["base"] == {
-        "knn_top1": own["knn_top1"], "deviation": None, "seeds": 1
-    }  # fmt: skip
-    assert results["runs"]["base_seed=3"]["curves"]["knn_top1"][0] == [0, 2]
+    done = ablate(out, *arguments, more=BAD).wait()
+    assert done.code == 1, done.err
+    assert done.out.startswith("2 runs, 0 of them done")
+    failure = r"^\d/2  g: bad, seed 3: failed with exit code 1, \d+ s; the end of .*/batch_size=15_"
+    assert re.search(failure, done.out, re.M)
+    assert "    error: --batch_size=15: expected a multiple of 2" in done.out
+    assert (done.json["runs"], done.json["done"], done.json["failed"]) == (2, 1, 1)
+    numbers, own = results(out), results(out / "base_seed=3")
+    assert numbers["runs"]["base_seed=3"]["knn_top1"] == own["knn_top1"]
+    base = {"knn_top1": own["knn_top1"], "deviation": None, "seeds": 1}
+    assert done.json["groups"] == {"g": {"base": base}}
+    assert numbers["runs"]["base_seed=3"]["curves"]["knn_top1"][0] == [0, 2]
     assert "| bad | failed |" in document.read_text()
     assert (tmp_path / "figures" / "ablations_g_knn.svg").exists()
     logs = {log.name: log.read_text() for log in (out / "logs").glob("*=*.log")}
 
-    process = ablate(out, *arguments)  # what is done is not run again
-    text, err = process.communicate(timeout=400)
-    assert process.returncode == 0, err
-    assert text.startswith("2 runs, 2 of them done")
+    again = ablate(out, *arguments).wait()  # what is done is not run again
+    assert again.code == 0, again.err
+    assert again.out.startswith("1 runs, 1 of them done")
     assert logs == {log.name: log.read_text() for log in (out / "logs").glob("*=*.log")}
-    assert json.loads(text.splitlines()[-1])["groups"] == {
-        "g": {name: row for name, row in found["groups"]["g"].items() if name != "bad"}
-    }
+    assert again.json["groups"] == done.json["groups"]
 
 
-def test_asked_to_end_it_ends_its_runs_which_save_first(tmp_path):
-    process = ablate(tmp_path, "--seeds=0", "--steps=100000", "--knn_every=0", "--jobs=1")
-    metrics = tmp_path / "base_seed=0" / "metrics.jsonl"
-    deadline = time.monotonic() + 200
-    while not (metrics.exists() and '"loss"' in metrics.read_text()):
-        assert process.poll() is None and time.monotonic() < deadline, process.communicate()
-        time.sleep(0.2)
-    process.send_signal(signal.SIGTERM)
-    text, err = process.communicate(timeout=100)
-    assert process.returncode == 143, err
-    assert text.splitlines()[-1] == "asked to end by SIGTERM; the same command resumes the grid"
-    assert "failed" not in text
-    log = (tmp_path / "logs" / "base_seed=0.log").read_text()
-    assert re.search(r"saved at step \d+; the same command resumes the run", log)
-    assert not (tmp_path / "moco_m=0.0_seed=0").exists()
-    assert json.loads((tmp_path / "times.json").read_text())["runs"]["base_seed=0"] > 0
+@pytest.fixture
+def running(tmp_path, ablate):
+    """The program whose first run has begun, and waits."""
+    more = 'grids.Row("m 0", "--moco_m=0", reduced=1)'
+    process = ablate(tmp_path, "--seeds=0", "--jobs=1", more=more, patch=STAND_IN)
+    process.wait_until((tmp_path / "base_seed=0.begun").exists)
+    return process
+
+
+def test_asked_to_end_it_ends_its_runs_which_save_first(tmp_path, running):
+    running.send_signal(signal.SIGTERM)
+    done = running.wait()
+    assert done.code == 143, done.err
+    assert done.out.splitlines()[-1] == "asked to end by SIGTERM; the same command resumes the grid"
+    assert "failed" not in done.out
+    assert (tmp_path / "logs" / "base_seed=0.log").read_text().endswith("saved\n")
+    assert not list(tmp_path.glob("moco_m=0.0_seed=0*"))
+    assert results(tmp_path, "times.json")["runs"]["base_seed=0"] > 0
+
+
+def test_runs_do_not_outlive_it(tmp_path, running):
+    running.kill()
+    end = time.monotonic() + processes.LIMIT
+    while not list(tmp_path.glob("base_seed=0.ended.*")):
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize(

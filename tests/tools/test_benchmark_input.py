@@ -1,8 +1,7 @@
 """The program that measures the input pipeline, and what it computes; not how fast it is here."""
 
-import json
+import functools
 import os
-import subprocess
 import sys
 import time
 
@@ -11,31 +10,18 @@ import pytest
 from mocotf.data import kernels
 from mocotf.data.folder import Folder
 from mocotf.errors import UserError
+from tests.tools.support import run_tool
 from tools.peers import images
 from tools.peers import ours
 from tools.peers import race
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 OURS = ["all_on_host", "host_share", "all_on_host_tensorflow", "host_share_tensorflow"]
 PEERS_PYTHON = os.environ.get("MOCOTF_PEERS_PYTHON")
 
-
-def run(*arguments):
-    """Returns the exit code, the JSON object or None, and what was said on stderr."""
-    process = subprocess.run(
-        [sys.executable, "tools/benchmark_input.py", "--json", "--rounds=2", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=200,
-    )
-    return (
-        process.returncode,
-        json.loads(process.stdout.splitlines()[-1]) if process.stdout else None,
-        process.stderr,
-    )
+run = functools.partial(run_tool, "benchmark_input.py", "--rounds=2")
 
 
+@pytest.mark.slow
 def test_ours_alone():
     code, found, err = run("--nopeers", "--pairs=32", "--sides=host_share")
     assert code == 0, err
@@ -48,6 +34,7 @@ def test_ours_alone():
     assert sum(found["stages_ms"].values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not PEERS_PYTHON, reason="MOCOTF_PEERS_PYTHON names no Python of `make peers`")
 def test_beside_peers():
     code, found, err = run("--pairs=32", "--nostages", f"--peers_python={PEERS_PYTHON}")

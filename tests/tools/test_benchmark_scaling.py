@@ -12,6 +12,7 @@ SMALL = ["--arch=resnet10", "--image_size=32", "--moco_k=256", "--batch_size=8",
 run = functools.partial(run_tool, "benchmark_scaling.py", *SMALL)
 
 
+@pytest.mark.slow
 def test_cases_are_measured_in_turns_and_held_against_the_first():
     code, found, err = run("--vary=replicas", "--values=1,2")
     assert code == 0, err

@@ -1,30 +1,12 @@
 """The program that measures an exported model."""
 
-import json
-import os
-import subprocess
-import sys
-import threading
+import functools
 
 import pytest
-import werkzeug.serving
 
-from mocotf.serving.session import SessionModel
-from tools import stand_in
+from tests.tools.support import run_tool
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SHORT = ["--json", "--seconds=0.3", "--warm_up=1"]
-
-
-def run(*arguments):
-    process = subprocess.run(
-        [sys.executable, "tools/benchmark_serving.py", *SHORT, *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=200,
-    )
-    return process.returncode, process.stdout, process.stderr
+run = functools.partial(run_tool, "benchmark_serving.py", "--seconds=0.3", "--warm_up=1")
 
 
 def assert_measured(found, combinations):
@@ -37,24 +19,15 @@ def assert_measured(found, combinations):
 
 
 def test_a_version_without_a_server(served):
-    code, out, err = run(f"--export_dir={served}", "--batch_sizes=1,3", "--clients=1,2")
+    code, found, err = run(f"--export_dir={served}", "--batch_sizes=1,3", "--clients=1,2")
     assert code == 0, err
-    assert_measured(json.loads(out.splitlines()[-1]), [(1, 1), (1, 2), (3, 1), (3, 2)])
+    assert_measured(found, [(1, 1), (1, 2), (3, 1), (3, 2)])
 
 
-def test_through_a_server(served):
-    app = stand_in.rest(SessionModel(os.path.join(served, "2")), "small", "2")
-    server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    url = f"http://127.0.0.1:{server.port}/v1/models"
-    code, out, err = run(f"--url={url}/small", "--batch_sizes=2", "--clients=2")
-    wrong = run(f"--url={url}/large")
-    server.shutdown()
-    thread.join()
+def test_through_a_server(rest_url):
+    code, found, err = run(f"--url={rest_url}", "--batch_sizes=2", "--clients=2")
     assert code == 0, err
-    assert_measured(json.loads(out.splitlines()[-1]), [(2, 2)])
-    assert wrong[0] == 1 and "404" in wrong[2] and len(wrong[2].splitlines()) == 1
+    assert_measured(found, [(2, 2)])
 
 
 @pytest.mark.parametrize(
@@ -68,3 +41,8 @@ def test_through_a_server(served):
 def test_mistakes_take_one_line(arguments, message):
     code, _, err = run(*arguments)
     assert code == 1 and message in err and len(err.splitlines()) == 1
+
+
+def test_a_model_that_a_server_has_not_is_told_in_one_line(rest_url):
+    code, _, err = run(f"--url={rest_url}er")
+    assert code == 1 and "404" in err and len(err.splitlines()) == 1

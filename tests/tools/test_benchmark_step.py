@@ -43,6 +43,7 @@ def test_ours_alone():
     assert numbers["arithmetic"] == "float32"
 
 
+@pytest.mark.slow
 def test_beside_the_peer():
     peer = f"--peers_python={sys.executable}"
     code, found, err = run(peer, "--precision=mixed_bfloat16", "--rounds=1", "--steps=2")

@@ -1,10 +1,7 @@
 """The programs that look at data before a run."""
 
-import json
 import os
 import shutil
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -16,18 +13,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.decode import decode
 from mocotf.data.decode import or_else
 from mocotf.data.folder import Folder
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def run(tool, *arguments):
-    process = subprocess.run(
-        [sys.executable, os.path.join(ROOT, "tools", tool), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    return process.returncode, process.stdout, process.stderr
+from tests import processes
 
 
 def write(path, size, seed):
@@ -42,15 +28,15 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     shutil.copy(tmp_path / "a.jpg", tmp_path / "sub" / "copy.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
     (tmp_path / "empty.png").write_bytes(b"")
-    code, out, err = run("check_data.py", f"--data_dir={tmp_path}", "--json")
-    assert code == 0, err
-    found = json.loads(out.splitlines()[-1])
+    done = processes.run("tools/check_data.py", f"--data_dir={tmp_path}", "--json")
+    assert done.code == 0, done.err
+    found = done.json
     assert found["images"] == 3 and found["formats"] == {"JPEG": 2, "PNG": 1}
     assert found["short_side"] == {"min": 30, "median": 30, "max": 100}
     assert [os.path.basename(p) for p, _ in found["unreadable"]] == ["cut.jpg", "empty.png"]
     assert found["duplicates"] == [[str(tmp_path / "sub" / "copy.jpg"), str(tmp_path / "a.jpg")]]
-    assert "2 unreadable" in out and "1 duplicates" in out
-    assert run("check_data.py", "--data_dir=/nowhere")[0] == 1
+    assert "2 unreadable" in done.out and "1 duplicates" in done.out
+    assert processes.run("tools/check_data.py", "--data_dir=/nowhere").code == 1
 
 
 def write_odd_files(folder):
@@ -102,17 +88,17 @@ def write_odd_files(folder):
 def test_check_data_lists_what_training_skips(tmp_path):
     folder = tmp_path / "photos"
     expected = write_odd_files(folder)
-    code, out, err = run("check_data.py", f"--data_dir={folder}", "--json")
-    assert code == 0, err
-    found = json.loads(out.splitlines()[-1])
+    done = processes.run("tools/check_data.py", f"--data_dir={folder}", "--json")
+    assert done.code == 0, done.err
+    found = done.json
     reasons = {os.path.basename(path): why for path, why in found["unreadable"]}
     assert reasons.keys() == {name for name, why in expected.items() if why}
     for name, why in reasons.items():
         assert why.startswith(expected[name]), name
-        assert f"{name}: {why}" in out
+        assert f"{name}: {why}" in done.out
     assert found["formats"] == {"BMP": 1, "GIF": 1, "JPEG": 2, "PNG": 2, "WEBP": 1}
     assert found["images"] == 7 and found["short_side"] == {"min": 30, "median": 30, "max": 30}
-    assert "warn" not in err.lower()
+    assert "warn" not in done.err.lower()
 
     source, bad = Folder(str(folder)), BadImages()
     images = tf.data.Dataset.range(source.size)
@@ -128,16 +114,16 @@ def test_check_data_lists_what_training_skips(tmp_path):
 def test_check_data_names_files_without_permission(tmp_path):
     write(tmp_path / "a.jpg", (40, 30), 0)
     (tmp_path / "a.jpg").chmod(0)
-    code, out, err = run("check_data.py", f"--data_dir={tmp_path}")
-    assert code == 0, err
-    assert "a.jpg: Permission denied" in out
+    done = processes.run("tools/check_data.py", f"--data_dir={tmp_path}")
+    assert done.code == 0, done.err
+    assert "a.jpg: Permission denied" in done.out
 
 
 def test_preview_views_draws_what_the_encoder_sees(tmp_path):
-    recipe = f"--flagfile={ROOT}/flags/demo.cfg"
-    code, out, err = run("preview_views.py", recipe, f"--out={tmp_path / 'v.png'}", "--json")
-    assert code == 0, err
-    assert json.loads(out.splitlines()[-1])["pairs"] == 32
+    recipe = "--flagfile=flags/demo.cfg"
+    done = processes.run("tools/preview_views.py", recipe, f"--out={tmp_path / 'v.png'}", "--json")
+    assert done.code == 0, done.err
+    assert done.json["pairs"] == 32
     with Image.open(tmp_path / "v.png") as image:
         assert image.size == (8 * 64, 4 * 2 * 64)
         assert np.asarray(image).std() > 20

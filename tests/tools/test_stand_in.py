@@ -5,9 +5,7 @@ import json
 import os
 import re
 import runpy
-import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 
@@ -15,30 +13,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import werkzeug.serving
 from PIL import Image
 
-from mocotf.serving.session import SessionModel
+from tests import processes
 from tests.data.support import photograph
 from tools import stand_in
-
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-@pytest.fixture(scope="module")
-def model(served):
-    return SessionModel(os.path.join(served, "2"))
-
-
-@pytest.fixture(scope="module")
-def rest_url(model):
-    app = stand_in.rest(model, "small", "2")
-    server = werkzeug.serving.make_server("127.0.0.1", 0, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.port}/v1/models/small"
-    server.shutdown()
-    thread.join()
 
 
 @pytest.fixture
@@ -53,7 +32,7 @@ def files(tmp_path):
 
 def written(word):
     """Returns the program in docs/serving.md that has a word in it."""
-    with open(os.path.join(ROOT, "docs", "serving.md"), encoding="utf-8") as file:
+    with open(os.path.join(processes.ROOT, "docs", "serving.md"), encoding="utf-8") as file:
         (found,) = (p for p in re.findall(r"```python\n(.*?)```", file.read(), re.S) if word in p)
     return found
 
@@ -82,10 +61,9 @@ def test_the_client_of_the_documentation_takes_twenty_lines_and_works(tmp_path, 
     program = written("urllib")
     assert len([line for line in program.splitlines() if line]) <= 20
     (tmp_path / "client.py").write_text(program)
-    command = [sys.executable, str(tmp_path / "client.py"), rest_url, *files]
-    process = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert process.returncode == 0, process.stderr
-    assert_printed(process.stdout.splitlines(), model, files)
+    done = processes.python(tmp_path / "client.py", rest_url, *files).wait()
+    assert done.code == 0, done.err
+    assert_printed(done.out.splitlines(), model, files)
 
 
 def test_so_does_the_one_over_grpc(tmp_path, model, files, monkeypatch, capsys):

@@ -17,12 +17,13 @@ from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import init_from
 from mocotf.training.checkpoints import steps_in
 from tests.moco.test_model import make_model
-from tests.moco.test_model import pairs
+from tests.moco.test_model import train
 
 
-def train(model, first, last):
-    model.steps_per_epoch = model.total_steps = last
-    model.fit(pairs().skip(first), steps_per_epoch=last - first, verbose=0, shuffle=False)
+def at_step(model, step):
+    """Returns a model as if it had taken so many steps."""
+    model.optimizer.iterations.assign(step)
+    return model
 
 
 def save(checkpoints):
@@ -36,23 +37,21 @@ def state(model):
     return variables | {"queue": model.queue.keys.numpy(), "ptr": model.queue.pointer.numpy()}
 
 
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("count", "policy"), [(2, "float32"), (1, "mixed_float16")])
 def test_a_restored_run_ends_bit_equal_to_one_never_stopped(replicas, tmp_path, count, policy):
     keras.config.set_dtype_policy(policy)
     strategy = replicas(count)
-    whole = make_model(strategy)
-    train(whole, 0, 6)
+    model = make_model(strategy)
+    train(model, 3)
+    save(Checkpoints(str(tmp_path), model))
+    train(model, 6, first=3)
 
-    stopped = make_model(strategy)
-    train(stopped, 0, 3)
-    save(Checkpoints(str(tmp_path), stopped))
     resumed = make_model(strategy)
     assert Checkpoints(str(tmp_path), resumed).restore() == 3
-    train(resumed, 3, 6)
-    expected, found = state(whole), state(resumed)
+    train(resumed, 6, first=3)
+    expected, found = state(model), state(resumed)
     # With several replicas only replica 0's BN statistics are kept; they do not touch training.
-    assert len(expected) == len(found) > 90
+    assert len(expected) == len(found) > 25
     for (name, a), b in zip(expected.items(), found.values(), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)
 
@@ -61,7 +60,7 @@ def test_an_unreadable_checkpoint_is_reported_and_the_one_before_it_used(replica
     model = make_model(replicas(1))
     checkpoints = Checkpoints(str(tmp_path), model)
     for step in (1, 2):
-        train(model, step - 1, step)
+        at_step(model, step)
         save(checkpoints)
     data = tmp_path / "ckpt-2.data-00000-of-00001"
     os.truncate(data, data.stat().st_size // 2)
@@ -70,7 +69,7 @@ def test_an_unreadable_checkpoint_is_reported_and_the_one_before_it_used(replica
         checkpoints = Checkpoints(str(tmp_path), model)
         assert checkpoints.restore() == 1
     assert "ckpt-2" in caplog.text
-    train(model, 1, 2)
+    at_step(model, 2)
     save(checkpoints)  # over the unreadable one
     assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 2
 
@@ -85,7 +84,7 @@ def test_keeps_the_newest_and_saves_a_step_once(replicas, tmp_path):
     model = make_model(replicas(1))
     checkpoints = Checkpoints(str(tmp_path), model, keep=2)
     for step in range(1, 5):
-        train(model, step - 1, step)
+        at_step(model, step)
         save(checkpoints)
         save(checkpoints)
     assert steps_in(tmp_path) == [3, 4]
@@ -95,7 +94,7 @@ def test_the_best_is_kept_beside_the_newest(replicas, tmp_path):
     model = make_model(replicas(1))
     checkpoints = Checkpoints(str(tmp_path), model, keep=1)
     for step in range(1, 4):
-        train(model, step - 1, step)
+        at_step(model, step)
         if step < 3:
             checkpoints.save(best=True)
         save(checkpoints)
@@ -111,10 +110,10 @@ def test_training_goes_on_while_a_checkpoint_is_written(replicas, tmp_path, monk
     monkeypatch.setattr(
         tf.raw_ops, "SaveV2", lambda real=tf.raw_ops.SaveV2, **k: (may_write.wait(60), real(**k))
     )
-    train(model, 0, 1)
+    train(model, 1)
     expected = state(model)
     checkpoints.save()
-    train(model, 1, 2)  # which must not reach the file
+    train(model, 2, first=1)  # which must not reach the file
     assert steps_in(tmp_path) == []
     may_write.set()
     assert checkpoints.wait() and steps_in(tmp_path) == [1]
@@ -127,12 +126,12 @@ def test_training_goes_on_while_a_checkpoint_is_written(replicas, tmp_path, monk
 def test_where_the_disk_is_full_the_last_good_one_stays_and_the_run_goes_on(replicas, tmp_path, caplog):
     model = make_model(replicas(1))
     checkpoints = Checkpoints(str(tmp_path), model)
-    train(model, 0, 1)
+    at_step(model, 1)
     save(checkpoints)
-    train(model, 1, 2)
+    at_step(model, 2)
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))  # as a disk that is nearly full
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))  # as a disk that is nearly full
     try:
         with caplog.at_level(logging.ERROR):
             checkpoints.save()
@@ -142,31 +141,27 @@ def test_where_the_disk_is_full_the_last_good_one_stays_and_the_run_goes_on(repl
         signal.signal(signal.SIGXFSZ, old)
     assert "cannot save the checkpoint of step 2" in caplog.text and "is of step 1" in caplog.text
     assert steps_in(tmp_path) == [1] and not (tmp_path / "partial").exists()
-    train(model, 2, 3)
+    at_step(model, 3)
     save(checkpoints)
     assert steps_in(tmp_path) == [1, 3]
 
 
 def test_what_was_being_written_when_the_process_died_is_no_checkpoint(replicas, tmp_path):
-    model = make_model(replicas(1))
-    train(model, 0, 1)
-    save(Checkpoints(str(tmp_path), model))
+    save(Checkpoints(str(tmp_path), at_step(make_model(replicas(1)), 1)))
     (tmp_path / "partial").mkdir()
     (tmp_path / "partial" / "ckpt.index").write_text("torn")
     (tmp_path / "ckpt-2.data-00000-of-00001").write_text("renamed, but its index was not yet")
     resumed = make_model(replicas(1))
     checkpoints = Checkpoints(str(tmp_path), resumed)
     assert checkpoints.restore() == 1
-    train(resumed, 1, 2)
+    at_step(resumed, 2)
     save(checkpoints)
     assert steps_in(tmp_path) == [1, 2]
     assert Checkpoints(str(tmp_path), make_model(replicas(1))).restore() == 2
 
 
 def test_the_checkpoint_of_another_architecture_names_what_differs(replicas, tmp_path):
-    model = make_model(replicas(1))
-    train(model, 0, 1)
-    save(Checkpoints(str(tmp_path), model))
+    save(Checkpoints(str(tmp_path), at_step(make_model(replicas(1)), 1)))
     other = make_model(replicas(1), K=48)
     message = r"of another model: queue/keys is \[40, 8\] there, \[48, 8\] here"
     with pytest.raises(UserError, match=message):
@@ -174,8 +169,9 @@ def test_the_checkpoint_of_another_architecture_names_what_differs(replicas, tmp
 
 
 def test_a_new_run_may_start_from_the_query_encoder_of_another(replicas, tmp_path):
-    model = make_model(replicas(2))
-    train(model, 0, 2)
+    model = at_step(make_model(replicas(2)), 2)
+    for weight in model.query_encoder.weights:
+        weight.assign(weight + 1)
     save(Checkpoints(str(tmp_path / "checkpoints"), model))
     for path in (tmp_path, tmp_path / "checkpoints" / "ckpt-2"):
         new = make_model(replicas(2), K=48)  # only encoders must agree
@@ -203,6 +199,6 @@ def test_init_from_says_what_is_wrong(replicas, tmp_path):
         return build_encoder(width=2 * width, **options)
 
     with pytest.raises(
-        UserError, match="query_encoder/bn1/beta is \\[4\\] there, \\[8\\] here; .* more"
+        UserError, match="query_encoder/bn1/beta is \\[8\\] there, \\[16\\] here; .* more"
     ):
         init_from(make_model(replicas(1), make_encoder=wider), str(tmp_path / "run"))

@@ -1,16 +1,23 @@
 """The backbone as a feature pyramid: the same features, other strides, statistics of all replicas."""
 
+import functools
+import shutil
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.evaluation.classifier import Classifier
 from mocotf.nn.resnet import resnet
+from mocotf.optim.sgd import SGD
+from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.saved import open_run
 from mocotf.transfer.backbone import levels_of
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.start import open_start
+from tests import tiny
 from tests.saved_run import write_run
 
 
@@ -18,26 +25,37 @@ def images(n=4, size=32, seed=0):
     return np.random.default_rng(seed).normal(size=(n, size, size, 3)).astype(np.float32)
 
 
-def small(stem="imagenet", arch="resnet10", **options):
-    return pyramid(resnet(arch, width=0.125, stem=stem), **options)
+@functools.cache
+def backbone(stem="imagenet", arch="resnet10"):
+    return resnet(arch, width=0.125, stem=stem)
 
 
-def test_its_features_are_the_runs(tmp_path):
-    write_run(tmp_path / "run", stem="small")
-    start = open_start(str(tmp_path / "run"))
-    encoder = open_run(str(tmp_path / "run")).encoder()
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """Returns the path of a run of a small ResNet."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    write_run(folder, arch="resnet10", stem="small")
+    return folder
+
+
+def test_its_features_are_the_runs(run):
+    start = open_start(str(run))
+    encoder = open_run(str(run)).encoder()
     x = images()
     features = tf.reduce_mean(start.pyramid()(x), axis=[1, 2])
     np.testing.assert_allclose(features, encoder.backbone(x), atol=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("stem", "strides"),
-    [("imagenet", [4, 8, 16, 32]), ("small", [2, 4, 8, 16]), ("cifar", [1, 2, 4, 8])],
+    ("arch", "stem", "strides"),
+    [
+        ("resnet10", "imagenet", [4, 8, 16, 32]),
+        ("resnet50", "small", [2, 4, 8, 16]),
+        ("resnet10", "cifar", [1, 2, 4, 8]),
+    ],
 )
-@pytest.mark.parametrize("arch", ["resnet10", "resnet50"])
-def test_levels_are_named_by_their_stride(stem, strides, arch):
-    model = small(stem, arch)
+def test_levels_are_named_by_their_stride(arch, stem, strides):
+    model = pyramid(backbone(stem, arch))
     assert list(model.strides.values()) == strides
     maps = keras.Model(model.input, model.pyramid_outputs)(images(1, 64))
     assert {name: 64 // x.shape[1] for name, x in maps.items()} == {
@@ -47,9 +65,8 @@ def test_levels_are_named_by_their_stride(stem, strides, arch):
 
 @pytest.mark.parametrize("arch", ["resnet10", "resnet50"])
 def test_dilated_it_has_the_same_convolutions_further_apart(arch):
-    backbone = resnet(arch, width=0.125)
     x = images(1, 128)
-    plain, dilated = pyramid(backbone), pyramid(backbone, dilated=True)
+    plain, dilated = (pyramid(backbone(arch=arch), dilated=dilated) for dilated in (False, True))
     assert plain(x).shape[1:3] == (4, 4) and dilated(x).shape[1:3] == (8, 8)
     assert dilated.strides["layer4"] == dilated.strides["layer3"] == 16
     # Every other place of the shortcut, a 1×1 convolution, is the strided one's.
@@ -75,7 +92,7 @@ def test_dilated_it_has_the_same_convolutions_further_apart(arch):
     ],
 )
 def test_levels_are_those_that_there_are(stem, asked, expected):
-    assert levels_of(small(stem), *asked) == expected
+    assert levels_of(pyramid(backbone(stem)), *asked) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,33 +100,45 @@ def test_levels_are_those_that_there_are(stem, asked, expected):
 )
 def test_levels_that_a_stem_does_not_give_are_told(stem, asked):
     with pytest.raises(UserError, match="the backbone has maps of levels") as caught:
-        levels_of(small(stem), *asked)
+        levels_of(pyramid(backbone(stem)), *asked)
     assert "\n" not in str(caught.value)
 
 
-def test_a_random_start_depends_on_its_seed_only(tmp_path):
-    write_run(tmp_path / "run")
-    start = open_start(str(tmp_path / "run"), trained=False)
+def test_a_random_start_depends_on_its_seed_only(run):
+    start = open_start(str(run), trained=False)
     assert start.name == "random"
     first, again, other = (start.pyramid(seed=s).get_layer("conv1").get_weights()[0] for s in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert np.abs(first - other).max() > 0.01
 
 
-def test_a_run_of_another_architecture_is_told(tmp_path):
-    write_run(tmp_path / "run")
-    config = tmp_path / "run" / "flags.cfg"
-    for name, value in (("--width=0.125", "--width=0.25"), ("--arch=resnet10", "--arch=resnet18")):
-        text = config.read_text()
-        config.write_text(text.replace(name, value))
-        with pytest.raises(UserError, match="is of another architecture"):
-            open_start(str(tmp_path / "run")).pyramid()
-        config.write_text(text)
+def test_a_supervised_run_is_a_start(run, tmp_path):
+    (tmp_path / "flags.cfg").write_text(f"--pretrained={run}\n--lr=0.1\n")
+    model = Classifier(open_run(str(run)).encoder().backbone, 3, tune=True)
+    kernel = model.backbone.get_layer("conv1").kernel
+    kernel.assign_add(tf.ones_like(kernel))
+    model.compile(optimizer=SGD(0.1), auto_scale_loss=False)
+    model.optimizer.build(model.theta)
+    checkpoints = Checkpoints(str(tmp_path / "checkpoints"), model)
+    checkpoints.save()
+    assert checkpoints.wait()
+    start = open_start(str(tmp_path))
+    assert start.name == str(tmp_path)
+    np.testing.assert_array_equal(start.pyramid().get_layer("conv1").kernel, kernel)
+
+
+@pytest.mark.parametrize("change", ["--width=0.25", "--arch=resnet18"])
+def test_a_run_of_another_architecture_is_told(run, tmp_path, change):
+    shutil.copytree(run, tmp_path / "run")
+    with open(tmp_path / "run" / "flags.cfg", "a", encoding="utf-8") as config:
+        config.write(f"{change}\n")
+    with pytest.raises(UserError, match="is of another architecture"):
+        open_start(str(tmp_path / "run")).pyramid()
 
 
 def test_statistics_of_two_replicas_are_those_of_the_joint_batch(replicas):
-    x = images(8)
-    backbone = resnet("resnet10", width=0.125, stem="cifar")
+    x = images(8, 16)
+    backbone = tiny.stages(0.125, "cifar")
 
     def train(count):
         strategy = replicas(count)
@@ -133,4 +162,4 @@ def test_statistics_of_two_replicas_are_those_of_the_joint_batch(replicas):
     for name, value in state.items():
         np.testing.assert_allclose(other_state[name], value, atol=1e-5, err_msg=name)
         changed += "moving_mean" in name and np.abs(value).max() > 0
-    assert changed == 12  # conv1, 8 of blocks, 3 of shortcuts
+    assert changed == 5  # the stem's, and one a stage

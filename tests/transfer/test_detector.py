@@ -5,20 +5,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.nn.resnet import resnet
 from mocotf.optim.sgd import SGD
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.detector import PRIOR
 from mocotf.transfer.detector import Detector
 from mocotf.transfer.detector import box_loss_of
 from mocotf.transfer.detector import class_loss_of
+from tests import tiny
 
 SIZE, CLASSES = 32, 3
 
 
 def make(seed=0, stem="cifar", **options):
     keras.utils.set_random_seed(seed)
-    backbone = pyramid(resnet("resnet10", width=0.125, stem=stem))
+    backbone = pyramid(tiny.stages(0.125, stem))
     options = {"canvas": SIZE, "levels": (2, 3), "depth": 1} | options
     return Detector(backbone, CLASSES, **options)
 
@@ -91,7 +91,7 @@ def test_targets_are_float32_whatever_the_precision(precision):
     images = np.zeros((1, side, side, 3), np.float32)
     for policy in ("float32", precision):
         keras.config.set_dtype_policy(policy)
-        encoder = make(canvas=side, levels=(4, 5), stem="imagenet").retina.label_encoder
+        encoder = make(canvas=side, levels=(4, 4), stem="small").retina.label_encoder
         found[policy] = [part.numpy() for part in encoder(images, boxes, labels)]
     offsets, classes = found["float32"]
     assert (classes > 0).sum() > 3
@@ -144,9 +144,14 @@ def trained(strategy, shares, steps=2, lr=0.05):
     return {v.path: v.numpy() for v in model.retina.variables}, logs, model
 
 
-def test_every_layer_is_tuned():
+@pytest.fixture(scope="module")
+def alone(replicas):
+    return trained(replicas(1), 1)
+
+
+def test_every_layer_is_tuned(alone):
     before = {v.path: v.numpy() for v in make().retina.variables}
-    after, logs, model = trained(tf.distribute.get_strategy(), 1)
+    after, logs, model = alone
     assert logs[0]["loss"] == pytest.approx(logs[0]["box_loss"] + logs[0]["class_loss"], rel=1e-5)
     unused = {f"fpn/output_norm_P{level}/{name}" for level in (2, 3) for name in
               ("gamma", "beta", "moving_mean", "moving_variance")}  # fmt: skip
@@ -159,8 +164,8 @@ def test_every_layer_is_tuned():
     assert {"conv1/kernel", "bn1/gamma"} <= tuned
 
 
-def test_two_replicas_learn_what_one_does_of_the_joint_batch(replicas):
-    one, one_logs, _ = trained(replicas(1), 1)
+def test_two_replicas_learn_what_one_does_of_the_joint_batch(replicas, alone):
+    one, one_logs, _ = alone
     two, two_logs, _ = trained(replicas(2), 2)
     for a, b in zip(one_logs, two_logs, strict=True):
         assert a == pytest.approx(b, rel=2e-3)
@@ -174,7 +179,7 @@ def test_all_batch_norm_is_of_all_replicas(detector):
         for layer in detector.retina._flatten_layers()
         if isinstance(layer, keras.layers.BatchNormalization)
     ]
-    assert len(norms) == 12 + 2 + 2
+    assert len(norms) == 5 + 2 + 2
     assert {(n.synchronized, n.momentum, n.epsilon) for n in norms} == {(True, 0.9, 1e-5)}
 
 

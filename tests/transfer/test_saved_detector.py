@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from mocotf.data.recipe import Augmentation
 from mocotf.errors import UserError
-from mocotf.nn.resnet import resnet
 from mocotf.transfer import saved_detector
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.coco_scores import MOST_DETECTIONS
@@ -15,6 +14,7 @@ from mocotf.transfer.detection import Detection
 from mocotf.transfer.detection_views import Canvas
 from mocotf.transfer.detector import Detector
 from mocotf.transfer.scenes import cutout_scenes
+from tests import tiny
 
 VIEW = Augmentation(size=16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
@@ -22,7 +22,7 @@ VIEW = Augmentation(size=16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 @pytest.fixture(scope="module")
 def detector():
     keras.utils.set_random_seed(0)
-    backbone = pyramid(resnet("resnet10", width=0.125, stem="cifar"))
+    backbone = pyramid(tiny.stages(0.125, "cifar"))
     model = Detector(backbone, 10, canvas=64, depth=1)
     bias = model.retina.classification_head.prediction_layer.bias
     bias.assign_add(tf.random.stateless_normal(bias.shape, [0, 1]) + 3)  # now it finds something

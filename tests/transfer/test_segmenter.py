@@ -1,5 +1,7 @@
 """The papers' FCN on a backbone: where it looks, what it learns, and that replicas agree."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -12,12 +14,15 @@ from mocotf.training.fit import fit
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.segmenter import IGNORED
 from mocotf.transfer.segmenter import Segmenter
+from tests import tiny
+
+RESNET = functools.partial(resnet, "resnet10")
 
 
-def segmenter(strategy=None, *, lr=0.05, classes=4, stem="cifar", **options):
+def segmenter(strategy=None, *, lr=0.05, classes=4, stem="cifar", make=tiny.stages, **options):
     with (strategy or tf.distribute.get_strategy()).scope():
         keras.utils.set_random_seed(0)
-        backbone = pyramid(resnet("resnet10", width=0.125, stem=stem), dilated=True)
+        backbone = pyramid(make(width=0.125, stem=stem), dilated=True)
         model = Segmenter(backbone, classes, **({"channels": 8, "dilation": 2} | options))
         sgd = SGD(lr, momentum=0.9, weight_decay=0.01)
         model.compile(optimizer=sgd, auto_scale_loss=False)
@@ -42,7 +47,7 @@ def train(model, steps=4):
 
 @pytest.mark.parametrize(("stem", "stride"), [("imagenet", 16), ("small", 8), ("cifar", 4)])
 def test_the_map_is_as_fine_as_the_stem_makes_it_and_the_answer_as_the_image(stem, stride):
-    model = segmenter(stem=stem)
+    model = segmenter(stem=stem, make=RESNET)
     assert model.stride == stride
     for height, width in ((33, 49), (30, 47)):
         images = tf.random.normal([2, height, width, 3])
@@ -101,7 +106,7 @@ def test_scores_lie_where_the_places_of_the_map_look(monkeypatch):
 
 
 def test_a_place_of_the_map_looks_around_its_pixel():
-    model = segmenter(stem="small")
+    model = segmenter(stem="small", make=RESNET)
     images = tf.Variable(tf.random.normal([1, 161, 161, 3]))
     with tf.GradientTape() as tape:
         seen = tf.reduce_sum(model.backbone(images)[0, 10, 10])  # of 21 × 21
@@ -127,16 +132,12 @@ def test_a_batch_of_ignored_pixels_teaches_nothing_and_breaks_nothing():
     assert float(logs["loss"]) == 0 and float(logs["gradient_norm"]) == 0
 
 
-def test_all_layers_learn():
+def test_all_layers_learn_and_brightness_is_learned():
     model = segmenter()
     before = {v.path: v.numpy() for v in [*model.backbone.variables, *model.head.variables]}
-    train(model)
+    train(model, steps=60)
     for variable in [*model.backbone.variables, *model.head.variables]:
         assert not np.array_equal(before[variable.path], variable.numpy()), variable.path
-
-
-def test_brightness_is_learned():
-    model = train(segmenter(), steps=60)
     images, masks = (part[0] for part in batches())
     found = model.classify(images).numpy()
     assert np.mean((found == masks)[masks != IGNORED]) > 0.6

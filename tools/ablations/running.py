@@ -1,13 +1,12 @@
 """Runs of mocotf.train as processes, some at a time."""
 
 import os
-import subprocess
-import sys
 import time
 
 from mocotf.errors import Preempted
 from mocotf.training.run_dir import write_whole
 from mocotf.training.termination import Termination
+from tools import children
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAUSE = 0.1  # seconds between looks at the processes
@@ -64,16 +63,11 @@ def _start(run, out):
     config = log.removesuffix(".log") + ".cfg"
     write_whole(config, "".join(f"--{name}={text}\n" for name, text in sorted(run.flags.items())))
     folder = os.path.join(out, run.name)
-    command = [sys.executable, "-m", "mocotf.train", f"--flagfile={config}", f"--model_dir={folder}"]
+    arguments = [f"--flagfile={config}", f"--model_dir={folder}"]
     paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(log, "ab") as file:
-        file.write(f"$ {' '.join(command)}\n".encode())
+        file.write(f"$ {' '.join([*children.TRAIN, *arguments])}\n".encode())
         file.flush()
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
-            start_new_session=True,  # so that Ctrl-C reaches this process only, which asks them to save
+        return children.start(
+            arguments, stdout=file, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         )

@@ -1,0 +1,172 @@
+"""Commands as a user types them, each in a process of its own that ends with its test.
+
+To import TensorFlow takes longer than what most commands are tested for. So one process imports it,
+once, and forks for each command: what runs is the module itself, as `python -m` runs it, with flags,
+devices and threads of its own. `python` starts an interpreter anew, for what is about starting one.
+"""
+
+import contextlib
+import ctypes
+import json
+import multiprocessing
+import os
+import runpy
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import typing
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+LIMIT = 300  # seconds: against waiting for ever, no measure of speed
+PR_SET_PDEATHSIG = 1  # prctl(2)
+
+_forks = multiprocessing.get_context("forkserver")
+_forks.set_forkserver_preload(["tests.preload"])
+running = []  # not yet known to have ended
+_libc = ctypes.CDLL(None)
+
+
+class Result(typing.NamedTuple):
+    """What became of a command."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        """The object that --json prints as the last line."""
+        return json.loads(self.out.splitlines()[-1])
+
+
+class Process:
+    """A command that runs; `start` and `python` make it.
+
+    Args:
+        launch: (file of its output, file of its errors) → the process, whose group is its own.
+        poll: the process → its exit code, None while it runs.
+    """
+
+    def __init__(self, launch, poll):
+        self._out, self._err = (tempfile.NamedTemporaryFile("r") for _ in range(2))  # noqa: SIM115
+        self._process = launch(self._out.name, self._err.name)
+        self.poll = lambda: poll(self._process)
+        running.append(self)
+
+    @property
+    def out(self):
+        """What it has printed so far."""
+        self._out.seek(0)
+        return self._out.read()
+
+    @property
+    def err(self):
+        """What it has printed as errors so far."""
+        self._err.seek(0)
+        return self._err.read()
+
+    def send_signal(self, number):
+        os.kill(self._process.pid, number)
+
+    def wait(self, seconds=LIMIT):
+        """Returns the `Result`.
+
+        Raises:
+            AssertionError: it has not ended in time; it is killed, and the message has what it said.
+        """
+        deadline = time.monotonic() + seconds
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"still running after {seconds} s; {self.out}\n{self.err}")
+            time.sleep(0.005)
+        return Result(self.poll(), self.out, self.err)
+
+    def wait_until(self, condition):
+        """Waits for a condition, which is to hold before the process ends."""
+        deadline = time.monotonic() + LIMIT
+        while not condition():
+            assert self.poll() is None, f"it has ended: {self.wait()}"
+            assert time.monotonic() < deadline, f"not within {LIMIT} s; {self.out}\n{self.err}"
+            time.sleep(0.005)
+
+    def kill(self):
+        """Ends it, and all of its group, at once."""
+        for kill in (os.killpg, os.kill):  # it may not have its group yet
+            with contextlib.suppress(ProcessLookupError):
+                kill(self._process.pid, signal.SIGKILL)
+        while self.poll() is None:
+            time.sleep(0.005)
+
+
+def start(module, *arguments, env=None):
+    """Returns a `Process` of a command.
+
+    Args:
+        module: "train" for mocotf.train, or the path of a program, as "tools/chaos.py".
+        arguments: of the command line, of any type.
+        env: name → text, changes of the environment.
+    """
+    arguments = [*map(str, arguments)]
+
+    def launch(out, err):
+        process = _forks.Process(target=_run, args=(module, arguments, env or {}, out, err))
+        process.start()
+        return process
+
+    return Process(launch, lambda process: process.exitcode)
+
+
+def run(module, *arguments, **options):
+    """Returns the `Result` of a command; arguments as of `start`."""
+    return start(module, *arguments, **options).wait()
+
+
+def python(*arguments, env=None, cwd=ROOT):
+    """Returns a `Process` of an interpreter that starts anew: `python("-m", "mocotf.knn")`."""
+
+    def launch(out, err):
+        with open(out, "w") as out, open(err, "w") as err:
+            return subprocess.Popen(
+                [sys.executable, *map(str, arguments)],
+                cwd=cwd,
+                env=os.environ | (env or {}),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+
+    return Process(launch, subprocess.Popen.poll)
+
+
+def end_all(but=()):
+    """Kills all processes that still run, but those in `but`."""
+    for process in running:
+        if process not in but:
+            process.kill()
+    running[:] = but
+
+
+def _run(module, arguments, env, out, err):
+    """Becomes the command, in a process just forked."""
+    os.setsid()
+    _die_with_parent()
+    for path, number in ((out, 1), (err, 2)):
+        os.dup2(os.open(path, os.O_WRONLY), number)
+    os.environ.update(env)
+    os.chdir(ROOT)
+    sys.argv = [module, *arguments]
+    if module.endswith(".py"):
+        sys.path.insert(0, os.path.dirname(module))
+        runpy.run_path(module, run_name="__main__")
+    else:
+        sys.path.insert(0, ROOT)
+        runpy.run_module(f"mocotf.{module}", run_name="__main__", alter_sys=True)
+
+
+def _die_with_parent():
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,60 @@
+"""The program that starts several workers here; its workers are tests/tools/worker.py."""
+
+import signal
+import time
+
+import pytest
+
+from tests import processes
+
+DRIVER = """
+import sys
+from mocotf.cli import command
+from tools import children
+from tools import launch_local
+children.TRAIN = [sys.executable, "tests/tools/worker.py"]
+command.run(launch_local.main, positional=None)
+"""
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Returns a function of further flags that starts two workers of the run tmp_path / "run"."""
+    (tmp_path / "driver.py").write_text(DRIVER)
+
+    def start(*arguments):
+        place = f"--model_dir={tmp_path / 'run'}"
+        return processes.start(str(tmp_path / "driver.py"), "-n", 2, "--", *arguments, place)
+
+    return start
+
+
+def test_lines_begin_with_the_number_of_the_worker(launch):
+    done = launch("--steps=1").wait()
+    assert done.code == 0, done.err
+    first, second = sorted(done.out.splitlines())
+    assert first.startswith("[0] flags --steps=1 --model_dir=")
+    assert second == first.replace("[0]", "[1]")
+
+
+def test_where_one_fails_the_others_are_ended(launch):
+    done = launch("--fail").wait()
+    assert done.code == 3 and done.out.endswith("[0] saved\n"), done
+
+
+def test_sigterm_is_handed_on(launch):
+    process = launch()
+    process.wait_until(lambda: process.out.count("flags") == 2)
+    process.send_signal(signal.SIGTERM)
+    done = process.wait()
+    assert done.code == 143 and sorted(done.out.splitlines()[2:]) == ["[0] saved", "[1] saved"]
+
+
+def test_workers_do_not_outlive_it(launch, tmp_path):
+    process = launch()
+    process.wait_until(lambda: process.out.count("flags") == 2)
+    process.kill()
+    end = time.monotonic() + processes.LIMIT
+    while len(list(tmp_path.glob("run.ended.*"))) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.01)

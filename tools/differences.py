@@ -1,0 +1,54 @@
+"""What differs between two runs of the same flags, of which one may have been killed and resumed."""
+
+import json
+import os
+
+import numpy as np
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mocotf.training.checkpoints import path_of
+from mocotf.training.checkpoints import read
+
+TIMES = {"time", "images_per_second", "data_wait"}
+
+
+def compare(whole, killed, steps):
+    """Returns descriptions of what differs between two runs' folders; none where they are equal.
+
+    A difference is a variable of the checkpoint of step `steps` that is not the same bit for bit, a
+    record that differs in more than its times, or a step that TensorBoard shows twice or not.
+    """
+    a, b = (read(path_of(os.path.join(folder, "checkpoints"), steps)) for folder in (whole, killed))
+    found = [
+        f"variable {name}"
+        for name in sorted(a.keys() | b.keys())
+        if name not in a or name not in b or a[name].tobytes() != b[name].tobytes()
+    ]
+    a, b = (records(folder) for folder in (whole, killed))
+    found += [f"records {x} and {y}" for x, y in zip(a, b, strict=False) if x != y]
+    if len(a) != len(b):
+        found.append(f"{len(a)} and {len(b)} records")
+    for folder in (whole, killed):
+        shown = scalars(folder)
+        logged = [
+            (record["step"], np.float32(record["loss"]))
+            for record in records(folder)
+            if "loss" in record
+        ]
+        if shown != logged:
+            found.append(f"TensorBoard of {os.path.basename(folder)}: {shown} for {logged}")
+    return found
+
+
+def records(folder):
+    """Returns the records of a run without what is measured by the clock."""
+    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as lines:
+        parsed = [json.loads(line) for line in lines]
+    return [{name: value for name, value in record.items() if name not in TIMES} for record in parsed]
+
+
+def scalars(folder):
+    """Returns (step, loss) of all that TensorBoard shows of a run."""
+    events = EventAccumulator(str(folder), size_guidance={"scalars": 0})
+    events.Reload()
+    return [(event.step, np.float32(event.value)) for event in events.Scalars("pretext/loss")]
