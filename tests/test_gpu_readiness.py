@@ -1,10 +1,7 @@
 """What fails on a GPU, caught without one: where variables are, what XLA takes, what repeats itself."""
 
 import itertools
-import pathlib
 import re
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -17,12 +14,14 @@ from mocotf.moco.trainer import Gauges
 from mocotf.nn import xla
 from mocotf.optim.schedules import Cosine
 from mocotf.training.state import state_of
+from tests import processes
 from tests.commands import variables
+from tests.tiny import ARCH
+from tests.tiny import ONE_BLOCK
 
-ROOT = pathlib.Path(__file__).parents[1]
 N, SIDE = 8, 8
 TINY = {
-    "arch": "resnet10",
+    "arch": ONE_BLOCK,
     "width": 1 / 16,
     "stem": "small",
     "mlp": True,
@@ -84,7 +83,7 @@ def test_xla_takes_micro_batches_with_remat_in_float16():
 
 
 def test_what_xla_is_given_stays_small_and_channels_last():
-    hlo = lower(make("mixed_bfloat16", arch="resnet6", moco_dim=8))
+    hlo = lower(make("mixed_bfloat16", stem="imagenet"))
     assert hlo.count(" = ") < 5000
     # Kernels and matrices are transposed, images never.
     assert not re.findall(r"\[\d+,\d+,\d+,\d+\]\S* transpose\(", hlo.replace("[1,1,", "["))
@@ -106,17 +105,14 @@ def test_xla_takes_every_mechanism(mechanism, precision):
 
 
 def train(folder):
-    options = ["--flagfile=flags/demo.cfg", "--width=0.0625", "--batch_size=16", "--moco_k=64"]
+    options = ["--flagfile=flags/demo.cfg", f"--arch={ARCH}", "--batch_size=16", "--moco_k=64"]
     options += ["--bn_splits=2", "--knn_every=0", "--steps=4", "--checkpoint_every=2"]
     options += ["--deterministic", f"--model_dir={folder}"]
-    run = subprocess.run(
-        [sys.executable, "-m", "mocotf.train", *options], capture_output=True, text=True, cwd=ROOT
-    )
-    assert run.returncode == 0 and run.stderr == "", run.stderr
+    run = processes.run("train", *options)
+    assert run.code == 0 and run.err == "", run
     return variables(folder)
 
 
-@pytest.mark.slow
 def test_a_deterministic_run_repeats_itself_and_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     first, again = train(tmp_path / "first"), train(tmp_path / "again")
     for old in (tmp_path / "again").glob("checkpoints/ckpt-4.*"):

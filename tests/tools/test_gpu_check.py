@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 import time
 
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 
 from mocotf.errors import UserError
-from tests.tools.support import ROOT
+from tests import processes
 from tools.gpu import accuracy
 from tools.gpu import child
 from tools.gpu import cifar
@@ -20,14 +19,8 @@ from tools.gpu import trace
 from tools.gpu import variants
 
 
-def check(*arguments, limit=200):
-    return subprocess.run(
-        [sys.executable, "tools/gpu_check.py", "--tiny", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        timeout=limit,
-    )
+def check(*arguments, limit=processes.LIMIT):
+    return processes.python("tools/gpu_check.py", "--tiny", *arguments).wait(limit)
 
 
 # ---- Variants
@@ -135,16 +128,16 @@ def test_table_of_what_is_known(tmp_path):
     path = tmp_path / "results.json"
     path.write_text("".join(json.dumps(result) + "\n" for result in results))
     shown = check(f"--table={path}")
-    assert shown.returncode == 0, shown.stderr
-    assert "| default | 1,234 | 1,200–1,300 | 1.5 |  | 11.4 | 12.3 | 7 |" in shown.stdout
-    assert "b: oh" in shown.stdout and "| probe | no |  |  | a\\|b |" in shown.stdout
-    assert "**cifar** (stopped after 9 s" in shown.stdout and "failed: not run" in shown.stdout
+    assert shown.code == 0, shown.err
+    assert "| default | 1,234 | 1,200–1,300 | 1.5 |  | 11.4 | 12.3 | 7 |" in shown.out
+    assert "b: oh" in shown.out and "| probe | no |  |  | a\\|b |" in shown.out
+    assert "**cifar** (stopped after 9 s" in shown.out and "failed: not run" in shown.out
 
 
 @pytest.mark.parametrize("path", ["/nowhere.json", "README.md"])
 def test_no_table_of_other_files(path):
     with pytest.raises(UserError, match="expected what tools/gpu_check.py"):
-        table.read(os.path.join(ROOT, path))
+        table.read(os.path.join(processes.ROOT, path))
 
 
 @pytest.mark.parametrize(
@@ -156,24 +149,25 @@ def test_no_table_of_other_files(path):
 )
 def test_mistakes_take_one_line(flag, message):
     tried = check(flag)
-    assert tried.returncode == 1 and message in tried.stderr and len(tried.stderr.splitlines()) == 1
+    assert tried.code == 1 and message in tried.err and len(tried.err.splitlines()) == 1
 
 
 def test_a_part_without_time_is_left_out_and_said_so(tmp_path):
     out = tmp_path / "results.json"
     tried = check("--only=options,accuracy", "--minutes=0.1", f"--out={out}")
-    assert tried.returncode == 0, tried.stderr
+    assert tried.code == 0, tried.err
     assert [result["error"][:7] for result in table.read(out)] == ["not run"] * 2
-    assert tried.stdout.count("failed: not run: 6 s are left, it wants") == 2
+    assert tried.out.count("failed: not run: 6 s are left, it wants") == 2
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 def test_every_part_runs_on_a_cpu(tmp_path):
     out = tmp_path / "results.json"
     parts = ["card", "step", "options", "deterministic", "accuracy", "input", "profile", "cifar"]
     sizes = ["--rounds=1", "--steps=1", "--variants=default", "--peers=torch", "--minutes=30"]
     tried = check(*sizes, f"--only={','.join(parts)}", f"--out={out}", "--profile=default", limit=1800)
-    assert tried.returncode == 0, tried.stderr
+    assert tried.code == 0, tried.err
     results = {result["part"]: result for result in table.read(out)}
     assert list(results) == parts
     for name, result in results.items():
