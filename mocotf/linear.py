@@ -13,6 +13,7 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 import tensorflow as tf
 from absl import flags
 
+from mocotf.cli import fit_flags
 from mocotf.cli import pretrained_flags
 from mocotf.cli import supervised
 from mocotf.cli import task as tasks
@@ -67,7 +68,7 @@ def solve():
     strengths = values.numbers("l2")
     if min(strengths) < 0:
         raise UserError(f"--l2={','.join(FLAGS.l2)}: expected numbers from 0")
-    configure_host(FLAGS.intra_op_threads, FLAGS.inter_op_threads)
+    configure_host(**fit_flags.host_options())
     task = tasks.Task()
     encode = encoder_function(task.encoder(), "pooled")
     views = views_of(task.labelled.examples(), task.source, task.run.view, 256, task.bad_images)

@@ -66,7 +66,7 @@ log = logging.getLogger(__name__)
 def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
-    configure_host(FLAGS.intra_op_threads, FLAGS.inter_op_threads)
+    configure_host(**fit_flags.host_options())
     cluster = find_cluster(FLAGS.workers, FLAGS.worker_index)
     strategy = make_strategy(
         FLAGS.strategy, FLAGS.num_logical_devices, cluster, FLAGS.tpu, FLAGS.worker_timeout
@@ -104,7 +104,7 @@ def main():
         model = config.build_model(
             schedule,
             augment,
-            FLAGS.jit_compile,
+            from_flags.jit_compile(strategy, run_dir),
             probe_classes=len(source.class_names) if FLAGS.probe else 0,
             batch_size=FLAGS.batch_size,
             images=source.size,

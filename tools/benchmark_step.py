@@ -1,7 +1,8 @@
-"""Measures MoCo v2's whole training step, beside PyTorch's on the same cores.
+"""Measures MoCo v2's whole training step, beside PyTorch's on the same device.
 
     make peers
     python tools/benchmark_step.py --json
+    python tools/benchmark_step.py --steps=20 --batch_size=256 --peers_python=PYTHON    # on a GPU
 
 A step is: query forward and backward, key forward in training mode, momentum update, InfoNCE, SGD,
 enqueue, on random views in memory. Each side is a process of its own, built anew for each precision;
@@ -11,6 +12,10 @@ turns with it. Memory is that of a process that has taken steps only. On a CPU w
 bfloat16, the arithmetic of mixed_bfloat16 is float32: ours holds in bfloat16 what it computes so, and
 the peer, if slower under autocast, is run without. The limit is what our process reaches in one large
 matrix product and one 3x3 convolution, beside what it reaches in a step. Linux only.
+
+On a GPU the views stay on the card, a round's time ends when the card has done its steps, ours is
+compiled by XLA, and the peer is measured by torch.compile too, as a side of its own. PYTHON is one that
+has PyTorch for the card: requirements-peers.txt has it for CPUs. tools/gpu_check.py measures more.
 """
 
 import os
@@ -24,6 +29,7 @@ import contextlib
 import json
 import statistics
 
+import tensorflow as tf
 from absl import flags
 
 from mocotf.errors import UserError
@@ -39,9 +45,15 @@ SETTINGS = ("arch", "moco_k", "batch_size", "image_size", "remat")
 OUR_VERSIONS = ("tensorflow", "keras", "numpy")
 PEER_VERSIONS = ("torch",)
 UNTIMED = 3  # steps at the start, of which the memory is read
+# Side → what its numbers' names begin with.
+PREFIXES = {"mocotf": "", "torch": "peer_", "torch_compiled": "compiled_peer_"}
+ON_DEVICE = {"TF_FORCE_GPU_ALLOW_GROWTH": "true"}  # the sides share the card
 
 FLAGS = flags.FLAGS
 flags.DEFINE_enum("peer", "torch", ["torch", "none"], "What to measure beside ours.")
+flags.DEFINE_bool(
+    "compiled_peer", None, "Measure the peer by torch.compile too; default: where there is a GPU."
+)
 flags.DEFINE_multi_enum(
     "precision", list(PRECISIONS), list(PRECISIONS), "Of the encoders; may be repeated."
 )
@@ -73,7 +85,7 @@ def main():
     print(f"median of {FLAGS.rounds} rounds of {FLAGS.steps} steps", flush=True)
     for precision in dict.fromkeys(FLAGS.precision):
         with contextlib.ExitStack() as stack:
-            results[precision] = measure(start_sides(stack, commands(precision)))
+            results[precision] = measure(start_sides(stack, commands(precision), ON_DEVICE))
         show(precision, results[precision])
     command.print_json(results)
 
@@ -90,13 +102,23 @@ def take_cores(threads):
 def commands(precision):
     """Returns the command of each side; each uses all cores that it is left."""
     options = {name: FLAGS[name].value for name in SETTINGS} | {"precision": precision}
-    pythons = {"mocotf": (sys.executable, "step_ours.py")}
+
+    def command_of(python, script, **more):
+        return [python, os.path.join(PEERS_FOLDER, script), json.dumps(options | more)]
+
+    found = {"mocotf": command_of(sys.executable, "step_ours.py")}
     if FLAGS.peer == "torch":
-        pythons["torch"] = (FLAGS.peers_python, "step_torch.py")
-    return {
-        name: [python, os.path.join(PEERS_FOLDER, script), json.dumps(options)]
-        for name, (python, script) in pythons.items()
-    }
+        found["torch"] = command_of(FLAGS.peers_python, "step_torch.py")
+        if with_compiled_peer():
+            found["torch_compiled"] = command_of(FLAGS.peers_python, "step_torch.py", compiled=True)
+    return found
+
+
+def with_compiled_peer():
+    """Returns whether the peer is measured by torch.compile too."""
+    if FLAGS.compiled_peer is None:
+        return bool(tf.config.list_physical_devices("GPU"))
+    return FLAGS.compiled_peer
 
 
 def measure(sides):
@@ -104,11 +126,11 @@ def measure(sides):
     found = {}
     for name, side in sides.items():
         begun = side.ask(f"begin {UNTIMED}")
-        found |= {key if name == "mocotf" else f"peer_{key}": value for key, value in begun.items()}
+        found |= {PREFIXES[name] + key: value for key, value in begun.items()}
     for side in sides.values():
         side.ask("times 1")
     answers = race(sides, FLAGS.rounds, f"times {FLAGS.steps}")
-    series = summary(**answers)
+    series = summary(answers)
     found |= {name: statistics.median(values) for name, values in series.items()}
     found["spread"] = {name: {"min": min(v), "max": max(v)} for name, v in series.items()}
     found["stages_ms"] = stages_ms([sides["mocotf"].ask("stages") for _ in range(FLAGS.rounds)])
@@ -118,16 +140,17 @@ def measure(sides):
     return found | {"limit": limit}
 
 
-def summary(mocotf, torch=None):
+def summary(answers):
     """Returns what is computed round by round, of the answers of each side."""
     images = FLAGS.steps * FLAGS.batch_size
-    step = [answer["step"] for answer in mocotf]
-    found = {"images_per_second": [images / s for s in step]}
-    found["overhead"] = [1 - answer["bare"] / answer["step"] for answer in mocotf]
-    if torch:
-        peer_step = [answer["step"] for answer in torch]
-        found["peer_images_per_second"] = [images / s for s in peer_step]
-        found["ratio"] = ratios(step, peer_step)
+    steps = {name: [answer["step"] for answer in rounds] for name, rounds in answers.items()}
+    speeds = {name: [images / s for s in seconds] for name, seconds in steps.items()}
+    found = {"images_per_second": speeds.pop("mocotf")}
+    found["overhead"] = [1 - answer["bare"] / answer["step"] for answer in answers["mocotf"]]
+    for name, speed in speeds.items():
+        found[f"{PREFIXES[name]}images_per_second"] = speed
+        ratio = PREFIXES[name].replace("peer_", "ratio")
+        found[ratio] = ratios(steps["mocotf"], steps[name])
     return found
 
 
@@ -138,20 +161,25 @@ def stages_ms(answers):
 
 def show(precision, found):
     """Prints the report of one precision."""
-    print(f"{precision:28}{'median':>8}{'min':>8}{'max':>8}")
+    print(f"{precision:34}{'median':>8}{'min':>8}{'max':>8}")
     for name, spread in found["spread"].items():
-        print(f"  {name:26}{found[name]:8.3f}{spread['min']:8.3f}{spread['max']:8.3f}")
-    for name in ("peak_mb", "base_mb", "peer_peak_mb", "peer_base_mb"):
-        if name in found:
-            print(f"  {name:26}{found[name]:8.0f}")
-    for name in ("arithmetic", "peer_arithmetic"):
-        if name in found:
-            print(f"  {name:26}{found[name]:>8}")
+        print(f"  {name:32}{found[name]:8.3f}{spread['min']:8.3f}{spread['max']:8.3f}")
+    for key in ("peak_mb", "base_mb", "device_peak_mb"):
+        show_sides(found, key, "8.0f")
+    show_sides(found, "first_step_seconds", "8.1f")
+    show_sides(found, "arithmetic", ">8")
     for title in ("stages_ms", "limit"):
         print(f"  {title}")
         for name, value in found[title].items():
             print(f"    {name:24}{value:8.1f}")
     sys.stdout.flush()
+
+
+def show_sides(found, key, form):
+    """Prints a number of every side that has it."""
+    for name in (prefix + key for prefix in PREFIXES.values()):
+        if name in found:
+            print(f"  {name:32}{found[name]:{form}}")
 
 
 def versions():

@@ -1,20 +1,24 @@
 """What commands are made of: flags, one-line errors, the JSON line."""
 
+import contextlib
+import ctypes
 import os
-import platform
 import sys
 import tempfile
+
+from mocotf.training import environment
+
+# absl::SetMinLogLevel of the version of absl that TensorFlow 2.21 is built with.
+SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
+ERRORS, FATAL = 2, 3  # absl counts from 0, information
 
 
 def _import_tensorflow_quietly():
     """Imports TensorFlow without its notices on stderr, which no log level of its own silences.
 
-    They are shown where they may matter: if the import fails, or the machine has an NVIDIA driver.
+    They are shown if the import fails.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if platform.machine() == "x86_64":
-        # TensorFlow leaves oneDNN out on CPUs without AVX-512, where it is faster too.
-        os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    environment.prepare()
     # Keras would import scikit-learn, a quarter of the time that this takes, for wrappers of its own.
     loaded = sys.modules.setdefault("sklearn", None)
     stderr = os.dup(2)
@@ -24,8 +28,9 @@ def _import_tensorflow_quietly():
         try:
             import tensorflow as tf
 
+            _hide_notices(tf)
             tf.config.list_physical_devices()
-            wanted = os.path.exists("/proc/driver/nvidia/version")
+            wanted = False
         finally:
             if loaded is None:
                 del sys.modules["sklearn"]
@@ -34,6 +39,21 @@ def _import_tensorflow_quietly():
             if wanted:
                 notices.seek(0)
                 sys.stderr.write(notices.read().decode(errors="replace"))
+
+
+def _hide_notices(tf):
+    """Keeps off stderr what XLA and the GPU's libraries log, unless the user wants to see it.
+
+    On a machine with a GPU errors too: TensorFlow logs one for whatever it reads of what XLA has
+    compiled before. What goes wrong is raised as well.
+    """
+    if int(os.environ["TF_CPP_MIN_LOG_LEVEL"]) < ERRORS:
+        return
+    library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
+    # Of another release it has another name: then there are more lines, and nothing else is different.
+    with contextlib.suppress(OSError, AttributeError):
+        hide = getattr(ctypes.CDLL(library), SET_MIN_LOG_LEVEL)
+        hide(FATAL if os.path.exists(environment.DRIVER) else ERRORS)
 
 
 _import_tensorflow_quietly()

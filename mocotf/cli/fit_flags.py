@@ -6,6 +6,7 @@ from mocotf.cli import run_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.optim import schedules
+from mocotf.training.gpus import DEVICES
 from mocotf.training.strategy import STRATEGIES
 
 FLAGS = flags.FLAGS
@@ -58,6 +59,21 @@ flags.DEFINE_enum(
     "Of the encoders; loss, queue and momentum update stay float32. mixed_float16 scales the loss; a "
     "step whose gradients overflow changes no weight, halves the scale, and counts.",
 )
+flags.DEFINE_enum(
+    "device", "auto", DEVICES, "gpu: refuse to run without; auto: a GPU if TensorFlow can use it."
+)
+flags.DEFINE_enum(
+    "tf32",
+    "on",
+    ["on", "off"],
+    "GPUs round what they multiply in float32 to 10 bits, but for the loss and its logits: several "
+    "times as fast.",
+)
+flags.DEFINE_bool(
+    "deterministic",
+    False,
+    "The same command gives the same bits, on a GPU too, where it is slower; on a CPU it does anyway.",
+)
 flags.DEFINE_integer(
     "intra_op_threads",
     0,
@@ -99,6 +115,7 @@ flags.DEFINE_integer(
 # Flags that change what is shown or kept, not what is computed.
 NEUTRAL = {"log_every", "checkpoint_every", "checkpoint_epochs", "checkpoint_minutes"}
 NEUTRAL |= {"keep_checkpoints", "steps_per_execution"}
+NEUTRAL |= {"device", "tf32", "deterministic"}  # roundings, as another machine's
 NEUTRAL |= {"inter_op_threads"}  # but not intra_op_threads: it decides in which order sums are taken
 # Flags that say where a run is, not what it is; they are not saved.
 PLACES = {"model_dir"}
@@ -122,6 +139,12 @@ def check():
             f"--num_logical_devices={FLAGS.num_logical_devices} and --strategy=one_device contradict "
             "each other: try --strategy=mirrored"
         )
+
+
+def host_options():
+    """Returns what `configure_host` takes, by name."""
+    own = ("intra_op_threads", "inter_op_threads", "device", "deterministic")
+    return {name: FLAGS[name].value for name in own} | {"tf32": FLAGS.tf32 == "on"}
 
 
 def check_needed(flag, needed):

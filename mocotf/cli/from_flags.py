@@ -6,10 +6,13 @@ from absl import flags
 
 from mocotf.cli import mechanism_flags
 from mocotf.cli import train_flags
+from mocotf.cli.auto_flag import AUTO
 from mocotf.data import recipe
 from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.unlabelled import Unlabelled
+from mocotf.nn import xla
+from mocotf.training.run_dir import read_flags
 
 FLAGS = flags.FLAGS
 log = logging.getLogger(__name__)
@@ -28,10 +31,25 @@ def make_augmentation():
     )
 
 
+def jit_compile(strategy, run_dir):
+    """Returns whether XLA compiles the step: as the flag says, or the run's when that was begun, or as
+    is faster.
+
+    Args:
+        strategy: of the run.
+        run_dir: a `RunDir`; None where this is not the chief.
+    """
+    asked = FLAGS.jit_compile
+    if asked == AUTO and run_dir:
+        saved = read_flags(run_dir.file("flags.cfg")).get("jit_compile")
+        asked = {"true": True, "false": False}.get(saved, AUTO)
+    return xla.pays(strategy) if asked == AUTO else asked
+
+
 def check_devices(replicas, workers):
     """Holds the flags against the devices."""
     mechanism_flags.check_devices(replicas, workers)
-    if FLAGS.jit_compile and replicas > 1:
+    if FLAGS.jit_compile is True and replicas > 1:
         raise UserError(
             f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; expected "
             "one replica; drop --jit_compile, or try --strategy=one_device"

@@ -35,7 +35,7 @@ def train(name, module, *, tune, rates=None, lr_scales=None):
         rates: learning rates to sweep over, of which --lr is the first; one linear layer each.
         lr_scales: see `SGD`.
     """
-    configure_host(FLAGS.intra_op_threads, FLAGS.inter_op_threads)
+    configure_host(**fit_flags.host_options())
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
     task = Task()
     steps_per_epoch = task.labelled.size // FLAGS.batch_size

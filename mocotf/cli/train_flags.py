@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from mocotf.cli import auto_flag
 from mocotf.cli import data_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import mechanism_flags
@@ -114,8 +115,10 @@ flags.DEFINE_integer(
     "Steps between checks that all replicas hold the same bits; 0 for none.",
     lower_bound=0,
 )
-flags.DEFINE_bool(
-    "jit_compile", False, "XLA compiles the whole step; for one accelerator, on a CPU it is slower."
+auto_flag.define(
+    "jit_compile",
+    "XLA compiles the whole step. auto: on one GPU that XLA can compile for; with several replicas it "
+    "cannot, and on a CPU it is slower.",
 )
 flags.DEFINE_bool(
     "remat",
@@ -173,6 +176,7 @@ NEUTRAL = fit_flags.NEUTRAL | {"remat", "check_replicas_every", "worker_timeout"
 NEUTRAL |= {"on_nan", "max_skipped_batches"}
 NEUTRAL |= {"knn_every", "knn_k", "knn_t", "knn_bank", "knn_features"}
 NEUTRAL |= {"max_bad_images", "data_service", "shard_bank"}
+NEUTRAL |= {"jit_compile"}  # not given, it stays what it was when the run was begun
 # Flags that say where a run is, not what it is; they are not saved.
 PLACES = fit_flags.PLACES | {"workers", "worker_index", "tpu"}
 # Flags that are lists of numbers, and how many.

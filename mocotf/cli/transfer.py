@@ -96,7 +96,7 @@ def run(job_of, module):
     check_idle()
     check_schedule()
     check_comparison()
-    configure_host(FLAGS.intra_op_threads, FLAGS.inter_op_threads)
+    configure_host(**fit_flags.host_options())
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
     if FLAGS.batch_size % strategy.num_replicas_in_sync:
         raise UserError(

@@ -4,6 +4,8 @@ import math
 
 import tensorflow as tf
 
+from mocotf.nn.products import product
+
 
 def info_nce(q, k, queue, T):
     """Returns the InfoNCE loss of queries against their keys and the queue, and the rank of the key.
@@ -42,7 +44,7 @@ def info_nce_among(q, keys, rows, T):
         (loss, rank, similarities): loss and rank as `info_nce` has them; the mean cosines of queries
         with their keys and with their negatives, scalars.
     """
-    cosines = tf.matmul(q, keys, transpose_b=True)  # [n, N]
+    cosines = product(q, keys)  # [n, N]
     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows, cosines / T)
     positive = tf.gather(cosines, rows, batch_dims=1)
     rank = rank_of(positive, cosines) - 1  # its own key is one of them
@@ -79,7 +81,7 @@ def logits(q, k, queue, T):
     """Returns q·k⁺/T `[n]` and q·queueᵀ/T `[n, K]`; arguments as in `info_nce`."""
     positive = tf.reduce_sum(q * k, axis=1) / T
     # Scaling q is n·C multiplications, scaling the product n·K.
-    negatives = tf.matmul(q / T, queue, transpose_b=True)
+    negatives = product(q / T, queue)
     return positive, negatives
 
 

@@ -38,5 +38,6 @@ def mean(f, batch, A, zeros):
 
 
 def _part(x, a, A):
-    n = tf.shape(x)[0] // A
-    return x[a * n : (a + 1) * n]
+    # Not x[a * n : (a + 1) * n]: XLA would not know how many there are.
+    sides = [tf.shape(x)[i] if side is None else side for i, side in enumerate(x.shape)]
+    return tf.reshape(x, [A, sides[0] // A, *sides[1:]])[a]

@@ -16,6 +16,7 @@ from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
+from mocotf.nn.products import products_with
 
 
 class NPID(MemoryBank):
@@ -69,7 +70,7 @@ class NPID(MemoryBank):
             return info_nce_among(f, self.bank.all(), rows, self.T)
         v_j = self.bank.read(self.draw_negatives(f))  # [n, K, C]
         cosine = tf.reduce_sum(f * v, axis=1)  # [n]
-        cosines = tf.linalg.matvec(v_j, f)  # [n, K]
+        cosines = products_with(v_j, f)  # [n, K]
         loss = nce(cosine / self.T, cosines / self.T, self.normalise(cosines / self.T), self.bank.N)
         similarities = [tf.stop_gradient(tf.reduce_mean(x)) for x in (cosine, cosines)]
         return loss, rank_of(cosine, cosines), similarities

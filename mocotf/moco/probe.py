@@ -52,9 +52,11 @@ class Probe(tf.Module):
         share = known / tf.maximum(tf.reduce_sum(known), 1)  # [n]
         scores = tf.matmul(f, self.W) + self.b
         target = tf.maximum(labels, 0)
-        # The gradient for the scores is softmax - one-hot: no tape, which would hold the encoder's.
-        loss, slope = tf.raw_ops.SparseSoftmaxCrossEntropyWithLogits(features=scores, labels=target)
-        slope *= share[:, None]
+        # Not by TensorFlow's operator, which does not repeat itself on a GPU.
+        log_p, own = tf.nn.log_softmax(scores), tf.one_hot(target, scores.shape[1])  # [n, classes]
+        loss = -tf.reduce_sum(own * log_p, axis=1)
+        # The gradient for the scores, without a tape, which would hold the encoder's.
+        slope = (tf.exp(log_p) - own) * share[:, None]
         right = tf.cast(tf.argmax(scores, axis=1) == target, tf.float32)
         results = tf.reduce_sum(share * loss), 100 * tf.reduce_sum(share * right)
         self._update(self.W, self._vW, tf.matmul(f, slope, transpose_a=True))

@@ -1,7 +1,11 @@
 """What `keras.Model.fit` needs changed for a custom step on any strategy."""
 
+import time
+
 import keras
 import tensorflow as tf
+
+from mocotf.nn import xla
 
 
 class Gauges:
@@ -72,11 +76,13 @@ class Trainer(keras.Model):
         strategy = self.distribute_strategy
 
         @tf.function(jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
+        @xla.named_by_arithmetic
         def one_step(batch):
             names = []
 
             def step(batch):
-                logs = self.train_step(batch) | {"stop": self.gauges.stop}
+                with xla.compiled_whole(self.jit_compile):
+                    logs = self.train_step(batch) | {"stop": self.gauges.stop}
                 names[:] = logs
                 return tf.stack(list(logs.values()))  # one reduction for all
 
@@ -91,12 +97,12 @@ class Trainer(keras.Model):
             return logs
 
         def next_batch(iterator):
-            before = tf.timestamp()
+            before = _now()
             with tf.control_dependencies([before]):
                 batch = next(iterator)
             arrived = tf.nest.flatten(batch, expand_composites=True)
             with tf.control_dependencies(arrived):
-                self.gauges.data_wait.assign_add(tf.timestamp() - before)
+                self.gauges.data_wait.assign_add(_now() - before)
             return batch
 
         def unfinished(execution_step, _):
@@ -117,6 +123,12 @@ class Trainer(keras.Model):
 
         self.train_function = train_function
         return train_function
+
+
+def _now():
+    """Returns seconds on a clock, a float64 scalar, each time that the graph comes here."""
+    # tf.timestamp is refused where operators are to be deterministic.
+    return tf.numpy_function(time.monotonic, [], tf.float64)
 
 
 def norm(variables):

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 from mocotf.nn import fused_norm
 from mocotf.nn import hot
+from mocotf.nn import xla
+from mocotf.nn import xla_norm
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -78,9 +80,9 @@ class BatchNorm(keras.layers.Layer):
         """Returns the result, and means over groups: of their means, of their unbiased variances."""
         if x.shape[0] is not None and x.shape[0] % self.groups:
             raise ValueError(f"A batch of {x.shape[0]} does not divide into {self.groups} BN groups.")
-        if hot.on_cpu() and fused_norm.is_faster_for(x):
+        if formula := _formula_for(x):
             affine = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
-            y, means, variances = fused_norm.normalize(
+            y, means, variances = formula.normalize(
                 x, *affine, self.epsilon, groups=self.groups, shortcut=shortcut, relu=self.relu
             )
             variances = _unbiased(variances, x)
@@ -134,6 +136,13 @@ class BatchNorm(keras.layers.Layer):
     def get_config(self):
         own = {name: getattr(self, name) for name in ("groups", "relu", "momentum", "epsilon")}
         return super().get_config() | own
+
+
+def _formula_for(x):
+    """Returns the module whose `normalize` is faster for x than TensorFlow's operator, or None."""
+    if xla.compiles_this():
+        return xla_norm
+    return fused_norm if hot.on_cpu() and fused_norm.is_faster_for(x) else None
 
 
 def _unbiased(variance, x):

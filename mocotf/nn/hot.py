@@ -11,6 +11,7 @@ import llvmlite.binding
 import tensorflow as tf
 
 from mocotf.nn import winograd
+from mocotf.nn import xla
 
 FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
 MANY_CHANNELS = 128  # from which transforms and copies take less time than they save
@@ -34,10 +35,11 @@ def portable():
 
 
 def on_cpu():
-    """Returns whether this process has no accelerator, and its graphs are for itself."""
-    return not _elsewhere.get() and not any(
-        tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU")
-    )
+    """Returns whether this process has no accelerator, its graphs are for itself, and XLA does not
+    compile the one that is being built: it would take apart what is put together here."""
+    if _elsewhere.get() or xla.compiles_this():
+        return False
+    return not any(tf.config.list_logical_devices(kind) for kind in ("GPU", "TPU"))
 
 
 def arithmetic(dtype):

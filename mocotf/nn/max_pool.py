@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from mocotf.nn import hot
+from mocotf.nn import xla
 
 BITS = {tf.bfloat16: tf.int16, tf.float16: tf.int16, tf.float32: tf.int32}
 
@@ -22,15 +23,20 @@ class MaxPool(keras.layers.Layer):
 
     def call(self, x, training=False):
         sides_are_even = all(side is not None and side % 2 == 0 for side in x.shape[1:3])
-        if training and hot.on_cpu() and sides_are_even and x.dtype in BITS:
+        faster = hot.on_cpu() or xla.compiles_this()
+        if training and faster and sides_are_even and x.dtype in BITS:
             return _max_pool(x)
-        # Zeros pad as well as -inf here: after a ReLU nothing is smaller.
-        return tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
+        return _padded(x)
+
+
+def _padded(x):
+    # Zeros pad as well as -inf here: after a ReLU nothing is smaller.
+    return tf.nn.max_pool2d(tf.pad(x, [[0, 0], [1, 1], [1, 1], [0, 0]]), 3, 2, "VALID")
 
 
 @tf.custom_gradient
 def _max_pool(x):
-    y = _maxima(x)
+    y = _padded(x) if xla.compiles_this() else _maxima(x)
     first = _first(x, y)
     return y, lambda dy: _gradient(first, dy)
 

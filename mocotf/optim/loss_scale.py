@@ -25,13 +25,14 @@ class LossScaledSGD(SGD):
 
     Attributes:
         scale: factor of the loss, float32 variable.
-        finite_steps: in a row, since the scale last changed, int32 variable.
+        finite_steps: in a row, since the scale last changed, int64 variable: one of int32 is on the
+            host, where a GPU's XLA cannot reach it.
     """
 
     def build(self, variables):
         if not self.built:
             self.scale = self.add_variable((), keras.initializers.Constant(START), name="scale")
-            self.finite_steps = self.add_variable((), "zeros", "int32", name="finite_steps")
+            self.finite_steps = self.add_variable((), "zeros", "int64", name="finite_steps")
             super().build(variables)
 
     def scale_loss(self, loss):

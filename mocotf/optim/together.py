@@ -2,15 +2,18 @@
 
 import tensorflow as tf
 
+from mocotf.nn import xla
+
 
 def update_together(rule):
     """Runs `rule()`, which returns pairs (variable, new value), and assigns; in replica context.
 
     XLA fuses what makes a value into the loop that writes it: TensorFlow would write every
-    intermediate. Each replica assigns to its own copy, without a look at the others'.
+    intermediate. Where XLA does not work TensorFlow does. Each replica assigns to its own copy, without
+    a look at the others'.
     """
 
-    @tf.function(jit_compile=True, autograph=False)
+    @tf.function(jit_compile=xla.works(), autograph=False)
     def update():
         for variable, value in rule():
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)

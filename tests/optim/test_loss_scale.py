@@ -9,6 +9,7 @@ from mocotf.optim.loss_scale import PATIENCE
 from mocotf.optim.loss_scale import START
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
+from mocotf.training.state import assign
 
 
 def make(rule):
@@ -68,3 +69,9 @@ def test_patience_doubles_the_scale():
         optimizer.apply_gradients([(tf.ones([3]), variable)])
         scales.append(float(optimizer.scale.numpy()))
     assert scales == [START, 2 * START, 2 * START] and optimizer.finite_steps.numpy() == 1
+
+
+def test_the_counter_of_an_earlier_release_is_restored():
+    optimizer, _ = make(LossScaledSGD)
+    assign({"finite_steps": optimizer.finite_steps}, {"finite_steps": np.int32(7)})
+    assert optimizer.finite_steps.dtype == "int64" and optimizer.finite_steps.numpy() == 7

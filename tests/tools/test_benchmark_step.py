@@ -60,6 +60,19 @@ def test_beside_the_peer():
     )
 
 
+@pytest.mark.slow
+def test_the_compiled_peer_is_a_side_of_its_own():
+    peer = f"--peers_python={sys.executable}", "--compiled_peer"
+    code, found, err = run(*peer, "--precision=float32", "--rounds=1")
+    assert code == 0, err
+    numbers = found["float32"]
+    speed = numbers["compiled_peer_images_per_second"]
+    assert (
+        speed > 0 and numbers["compiled_peer_first_step_seconds"] > numbers["peer_first_step_seconds"]
+    )
+    assert numbers["compiled_ratio"] == pytest.approx(numbers["images_per_second"] / speed)
+
+
 @pytest.mark.parametrize(
     ("flag", "advice"),
     [
@@ -114,7 +127,7 @@ def test_peer_takes_the_step_of_the_paper():
     for _ in range(2):
         views = torch.randn(2, 64, 3, 32, 32)
         loss, _ = oracle.step(*views, lr=0.03, permutation=range(64))
-        assert peer.step(*views) == pytest.approx(loss.item(), rel=1e-4)
+        assert peer.step(*views).item() == pytest.approx(loss.item(), rel=1e-4)
     assert peer.pointer == oracle.queue_ptr == 28
     torch.testing.assert_close(peer.queue, oracle.queue, rtol=0, atol=1e-3)
     for a, b in zip(peer.theta_q, oracle.encoder_q.parameters(), strict=True):

@@ -5,27 +5,31 @@ import tensorflow as tf
 from mocotf.nn import hot
 from tools.peers.serve import seconds
 
-SIDE = 2048  # of the square matrices
-IMAGES, PIXELS, CHANNELS = 16, 28, 256  # of the convolution
+PIXELS, CHANNELS = 28, 256  # of the convolution
+ON_CPU = {"side": 2048, "images": 16}  # of the square matrices, of the convolution
+ON_ACCELERATOR = {"side": 8192, "images": 256}  # a smaller product would measure the launch
 REPEATS = 5
 
 
 def peaks(dtype):
     """Returns the GFLOP/s of a large matrix product and of a 3×3 convolution, the best of 5 runs."""
-    matrix = tf.random.normal([SIDE, SIDE])
-    images = tf.random.normal([IMAGES, PIXELS, PIXELS, CHANNELS])
+    size = ON_CPU if hot.on_cpu() else ON_ACCELERATOR
+    side, count = size["side"], size["images"]
+    matrix = tf.random.normal([side, side])
+    images = tf.random.normal([count, PIXELS, PIXELS, CHANNELS])
     kernel = tf.random.normal([3, 3, CHANNELS, CHANNELS])
     matrix, images, kernel = (tf.cast(x, dtype) for x in (matrix, images, kernel))
     convolve = tf.function(lambda: tf.nn.conv2d(images, kernel, 1, "SAME"))
     return {
-        "matmul_gflops": _best(tf.function(lambda: tf.matmul(matrix, matrix)), 2 * SIDE**3),
-        "conv3x3_gflops": _best(convolve, 2 * 9 * IMAGES * (PIXELS * CHANNELS) ** 2),
+        "matmul_gflops": _best(tf.function(lambda: tf.matmul(matrix, matrix)), 2 * side**3),
+        "conv3x3_gflops": _best(convolve, 2 * 9 * count * (PIXELS * CHANNELS) ** 2),
     }
 
 
 def _best(work, flop):
     work()
-    return flop / min(seconds(work) for _ in range(REPEATS)) / 1e9
+    settle = tf.test.experimental.sync_devices
+    return flop / min(seconds(work, settle=settle) for _ in range(REPEATS)) / 1e9
 
 
 def step_gflop(encoder, images):

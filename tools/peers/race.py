@@ -2,11 +2,14 @@
 
 import json
 import os
+import select
 import statistics
 import subprocess
 import tempfile
 
 from mocotf.errors import UserError
+
+ON_CPU = {"CUDA_VISIBLE_DEVICES": "-1"}
 
 
 class Side:
@@ -16,12 +19,13 @@ class Side:
         name: for messages.
         command: its arguments.
         log: path of a new file for what it says on stderr.
+        environment: name → text of the variables that differ from this process's.
     """
 
-    def __init__(self, name, command, log):
+    def __init__(self, name, command, log, environment=ON_CPU):
         self._name, self._log = name, log
         # Albumentations would ask the network for its newest version.
-        environment = os.environ | {"CUDA_VISIBLE_DEVICES": "-1", "NO_ALBUMENTATIONS_UPDATE": "1"}
+        environment = os.environ | {"NO_ALBUMENTATIONS_UPDATE": "1"} | environment
         with open(log, "wb") as stderr:
             self._process = subprocess.Popen(
                 command,
@@ -32,19 +36,50 @@ class Side:
                 env=environment,
             )
 
-    def ask(self, request):
-        """Returns what the program answers; nothing else runs until then."""
+    def ask(self, request, limit=None):
+        """Returns what the program answers, within `limit` seconds; nothing else runs until then."""
+        self.send(request)
+        return self.receive(limit)
+
+    def send(self, request):
+        """Hands the program a request, whose answer is to be received later."""
         try:
             self._process.stdin.write(f"{request}\n")
             self._process.stdin.flush()
+        except BrokenPipeError as error:
+            raise self._stopped() from error
+
+    def fileno(self):
+        """Returns the descriptor that `select` finds readable once there is an answer."""
+        return self._process.stdout.fileno()
+
+    def receive(self, limit=None):
+        """Returns the answer to what was sent.
+
+        Raises:
+            UserError: the program has stopped, or did not answer within `limit` seconds and is ended.
+        """
+        if limit is not None and not select.select([self], [], [], max(0.0, limit))[0]:
+            self.kill()
+            raise UserError(f"{self._name} did not answer within {limit:.0f} s: {self._last_words()}")
+        try:
             return json.loads(self._process.stdout.readline())
-        except (BrokenPipeError, json.JSONDecodeError) as error:
-            self.close()
-            with open(self._log, encoding="utf-8", errors="replace") as log:
-                last = (log.read().strip() or "it said nothing").splitlines()[-1]
-            raise UserError(
-                f"{self._name} stopped with exit code {self._process.returncode}: {last}"
-            ) from error
+        except json.JSONDecodeError as error:
+            raise self._stopped() from error
+
+    def _stopped(self):
+        self.close()
+        code = self._process.returncode
+        return UserError(f"{self._name} stopped with exit code {code}: {self._last_words()}")
+
+    def _last_words(self):
+        with open(self._log, encoding="utf-8", errors="replace") as log:
+            return (log.read().strip() or "it said nothing").splitlines()[-1]
+
+    def kill(self):
+        """Ends the program at once."""
+        self._process.kill()
+        self._process.wait()
 
     def close(self):
         """Ends the program; an answer that it still owes is lost."""
@@ -60,12 +95,16 @@ class Side:
             self._process.wait()
 
 
-def start_sides(stack, commands):
-    """Returns the running sides of name → command; `stack`, a `contextlib.ExitStack`, ends them."""
+def start_sides(stack, commands, environment=ON_CPU):
+    """Returns the running sides of name → command; `stack`, a `contextlib.ExitStack`, ends them.
+
+    Args:
+        environment: see `Side`; without it sides see no GPU.
+    """
     folder = stack.enter_context(tempfile.TemporaryDirectory())
     sides = {}
     for name, command in commands.items():
-        sides[name] = Side(name, command, os.path.join(folder, name))
+        sides[name] = Side(name, command, os.path.join(folder, name), environment)
         stack.callback(sides[name].close)
     return sides
 

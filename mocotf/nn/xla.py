@@ -1,0 +1,72 @@
+"""What XLA compiles: whether a graph is compiled whole, and whether XLA works on this machine."""
+
+import contextlib
+import contextvars
+import functools
+
+import tensorflow as tf
+from tensorflow.compiler.tf2xla.ops import gen_xla_ops
+from tensorflow.python.framework.config import is_op_determinism_enabled
+
+# From this compute capability on, Blackwell's, XLA in TensorFlow 2.21 ends the process: tensorflow
+# #111958.
+TOO_NEW = (12, 0)
+
+_whole = contextvars.ContextVar("whole", default=False)
+
+
+@contextlib.contextmanager
+def compiled_whole(compiled=True):
+    """Within it, layers are told that XLA compiles the graph that they are called for, all of it."""
+    token = _whole.set(compiled)
+    try:
+        yield
+    finally:
+        _whole.reset(token)
+
+
+def compiles_this():
+    """Returns whether XLA compiles all of the graph that is being built."""
+    return _whole.get()
+
+
+@functools.cache
+def works():
+    """Returns whether XLA compiles for the accelerators of this process, by a trial."""
+    gpus = tf.config.get_visible_devices("GPU")
+    capabilities = [
+        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus
+    ]
+    if any(capability >= TOO_NEW for capability in capabilities):
+        return False
+    try:
+        with tf.init_scope():  # not in the graph that is being built
+            return not gpus or bool(tf.function(tf.sign, jit_compile=True)(tf.ones([])) == 1)
+    except (tf.errors.OpError, RuntimeError):
+        return False
+
+
+def pays(strategy):
+    """Returns whether a step is faster, and possible, that XLA compiles whole: on one GPU."""
+    kinds = [tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices]
+    return kinds == ["GPU"] and works()
+
+
+def named_by_arithmetic(function):
+    """Returns `function`, of another name where operators are to be deterministic.
+
+    By the name, and by what is to be computed, TensorFlow finds what XLA compiled of it in another
+    process; it does not look at whether the algorithms have to repeat themselves.
+    """
+    if is_op_determinism_enabled():
+        function.__name__ = f"deterministic_{function.__name__}"
+    return function
+
+
+def kept(*tensors):
+    """Returns tensors as they are to be in memory, in a graph that XLA compiles whole.
+
+    XLA joins what follows with what computes them: it would write intermediates of theirs, in float32,
+    or what a later formula has in common with an earlier one, to read that instead.
+    """
+    return gen_xla_ops.xla_optimization_barrier(tensors)

@@ -1,0 +1,133 @@
+"""What fails on a GPU, caught without one: where variables are, what XLA takes, what repeats itself."""
+
+import itertools
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mocotf.moco.config import MECHANISMS
+from mocotf.moco.config import Config
+from mocotf.moco.trainer import Gauges
+from mocotf.nn import xla
+from mocotf.optim.schedules import Cosine
+from mocotf.training.state import state_of
+from tests import processes
+from tests.commands import variables
+from tests.tiny import ARCH
+from tests.tiny import ONE_BLOCK
+
+N, SIDE = 8, 8
+TINY = {
+    "arch": ONE_BLOCK,
+    "width": 1 / 16,
+    "stem": "small",
+    "mlp": True,
+    "moco_dim": 8,
+    "moco_k": 16,
+    "moco_m": 0.9,
+    "moco_t": 0.2,
+    "bn_splits": 1,
+    "shuffle_bn": "gather",
+    "symmetric": False,
+    "momentum": 0.9,
+    "weight_decay": 1e-3,
+    "seed": 0,
+}
+# Each changes what graph the step is made of.
+OPTIONS = {
+    "bn_splits": 2,
+    "grad_accum_steps": 2,
+    "remat": True,
+    "symmetric": True,
+    "shuffle_bn": "off",
+    "stem": "imagenet",
+}
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def make(precision="float32", jit_compile=True, **options):
+    keras.config.set_dtype_policy(precision)
+    keras.utils.set_random_seed(0)
+    config = Config(**TINY | options)
+    return config.build_model(
+        Cosine(0.1, 10), None, jit_compile, batch_size=N, images=N, probe_classes=2
+    )
+
+
+def lower(model):
+    """Returns the HLO of a step, what XLA is given to compile."""
+    views = [tf.TensorSpec([N, SIDE, SIDE, 3])] * model.VIEWS
+    batch = [*views, *[tf.TensorSpec([N], tf.int64)] * (1 + model.INDEXED)]
+
+    @tf.function(jit_compile=True, autograph=False)
+    def run(*batch):
+        with xla.compiled_whole():
+            return model.train_step(batch)["loss"]
+
+    return run.experimental_get_compiler_ir(*batch)(stage="hlo")
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_no_variable_is_of_the_type_that_tensorflow_keeps_off_a_gpu(mechanism, precision):
+    model = make(precision, mechanism=mechanism)
+    every = [*state_of(model).values(), *model.optimizer.variables, *vars(Gauges()).values()]
+    assert not [v.name for v in every if tf.as_dtype(v.dtype) == tf.int32]
+
+
+def test_xla_takes_micro_batches_with_remat_in_float16():
+    assert lower(make("mixed_float16", grad_accum_steps=2, remat=True, bn_splits=2))
+
+
+def test_what_xla_is_given_stays_small_and_channels_last():
+    hlo = lower(make("mixed_bfloat16", stem="imagenet"))
+    assert hlo.count(" = ") < 5000
+    # Kernels and matrices are transposed, images never.
+    assert not re.findall(r"\[\d+,\d+,\d+,\d+\]\S* transpose\(", hlo.replace("[1,1,", "["))
+    assert "batch-norm" not in hlo and "select-and-scatter" not in hlo
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize(("one", "other"), itertools.combinations(OPTIONS, 2))
+def test_xla_takes_every_pair_of_options(one, other, precision):
+    assert lower(make(precision, **{name: OPTIONS[name] for name in (one, other)}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", PRECISIONS)
+@pytest.mark.parametrize("mechanism", MECHANISMS)
+def test_xla_takes_every_mechanism(mechanism, precision):
+    assert lower(make(precision, mechanism=mechanism))
+
+
+def train(folder):
+    options = ["--flagfile=flags/demo.cfg", f"--arch={ARCH}", "--batch_size=16", "--moco_k=64"]
+    options += ["--bn_splits=2", "--knn_every=0", "--steps=4", "--checkpoint_every=2"]
+    options += ["--deterministic", f"--model_dir={folder}"]
+    run = processes.run("train", *options)
+    assert run.code == 0 and run.err == "", run
+    return variables(folder)
+
+
+def test_a_deterministic_run_repeats_itself_and_goes_on_as_if_it_had_not_been_stopped(tmp_path):
+    first, again = train(tmp_path / "first"), train(tmp_path / "again")
+    for old in (tmp_path / "again").glob("checkpoints/ckpt-4.*"):
+        old.unlink()  # as if it had been killed after step 2
+    resumed = train(tmp_path / "again")
+    for name, value in first.items():
+        np.testing.assert_array_equal(again[name], value, err_msg=name)
+        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+
+
+def test_the_step_and_what_feeds_it_hold_nothing_that_determinism_refuses():
+    model = make(jit_compile=False)
+    model.steps_per_epoch = model.total_steps = 1
+    x = tf.zeros([N, SIDE, SIDE, 3])
+    batches = iter(tf.data.Dataset.from_tensors((x, x, tf.zeros([N], tf.int64))))
+    graph = model.make_train_function().get_concrete_function(batches).graph.as_graph_def()
+    nodes = [*graph.node, *(node for f in graph.library.function for node in f.node_def)]
+    assert not {node.op for node in nodes} & {"Timestamp", "RandomUniform", "TruncatedNormal"}

@@ -1,0 +1,121 @@
+"""A GPU that TensorFlow cannot use, and what is set where there is one; no GPU is needed."""
+
+import logging
+import os
+
+import pytest
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.training import environment
+from mocotf.training import gpus
+
+
+@pytest.fixture
+def idle_gpu(monkeypatch, tmp_path):
+    """A GPU that TensorFlow does not list; call it with the libraries that cannot be loaded."""
+    monkeypatch.setattr(gpus, "SIGNS", [str(tmp_path)])
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+    def without(*libraries):
+        monkeypatch.setattr(gpus, "_loads", lambda name: name not in libraries)
+
+    return without
+
+
+@pytest.mark.parametrize(
+    ("missing", "expected"),
+    [
+        (["libcuda.so.1"], "install NVIDIA's driver"),
+        (["libcudnn.so.9"], "libcudnn.so.9 cannot be loaded (of nvidia-cudnn-cu12); try pip install"),
+        (["libcublas.so.12", "libcublasLt.so.12"], "(of nvidia-cublas-cu12); try pip install"),
+        ([], "every library that it needs is there"),
+    ],
+)
+def test_a_gpu_that_cannot_be_used_is_one_warning_or_a_refusal(idle_gpu, caplog, missing, expected):
+    idle_gpu(*missing)
+    with caplog.at_level(logging.WARNING):
+        gpus.choose("auto")
+    (record,) = caplog.records
+    assert expected in record.getMessage() and "\n" not in record.getMessage()
+    with pytest.raises(UserError, match="--device=gpu: ") as refusal:
+        gpus.choose("gpu")
+    assert expected in str(refusal.value)
+
+
+def test_a_gpu_that_is_hidden_is_said_to_be(idle_gpu, monkeypatch):
+    idle_gpu()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert "CUDA_VISIBLE_DEVICES=-1 hides it" in gpus.why_unusable()
+
+
+def test_the_cpu_may_be_asked_for_and_nothing_is_said(idle_gpu, monkeypatch, caplog):
+    idle_gpu("libcuda.so.1")
+    hidden = []
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda *given: hidden.append(given))
+    gpus.choose("cpu")
+    assert hidden == [([], "GPU")] and not caplog.records
+
+
+def test_no_gpu_is_no_warning(monkeypatch, caplog):
+    monkeypatch.setattr(gpus, "SIGNS", ())
+    gpus.choose("auto")
+    assert not caplog.records
+    with pytest.raises(UserError, match="no NVIDIA GPU"):
+        gpus.choose("gpu")
+
+
+def test_libraries_that_are_not_there_are_noticed():
+    assert gpus._loads("libc.so.6") and not gpus._loads("libnothing.so.1")
+
+
+@pytest.fixture
+def driver(monkeypatch, tmp_path):
+    """A driver and a GPU; everything that is kept is below the test's folder."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in (*environment.CACHE_FLAGS, "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "gpus/0").mkdir(parents=True)
+    (tmp_path / "version").write_text("NVRM version: NVIDIA UNIX x86_64 Kernel Module  580.8.07  Wed\n")
+    (tmp_path / "gpus/0/information").write_text("Model: \t NVIDIA H100 80GB HBM3\nIRQ: 1\n")
+    monkeypatch.setattr(environment, "DRIVER", str(tmp_path / "version"))
+    return tmp_path
+
+
+def test_what_is_compiled_is_kept_for_a_tensorflow_a_driver_and_a_gpu(driver):
+    environment.prepare()
+    assert os.environ["TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT"] == "1"
+    for name, flag in environment.CACHE_FLAGS.items():
+        (text,) = [text for text in os.environ[name].split() if text.startswith(f"{flag}=")]
+        folder = text.partition("=")[2]
+        assert os.path.isdir(folder) and folder.startswith(str(driver / "cache/mocotf/xla/"))
+        assert f"tensorflow-{tf.__version__}+580.8.07+NVIDIA-H100-80GB-HBM3/any" in folder
+
+
+def test_deterministic_programs_are_kept_apart(driver):
+    environment.prepare()
+    before = os.environ["XLA_FLAGS"]
+    environment.keep_compiled("deterministic")
+    assert os.environ["XLA_FLAGS"] == before.replace("/any/", "/deterministic/")
+
+
+def test_what_the_user_has_set_stays(driver, monkeypatch):
+    monkeypatch.setenv("TF_XLA_FLAGS", "--tf_xla_persistent_cache_directory=/mine")
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=2")
+    environment.prepare()
+    assert os.environ["TF_XLA_FLAGS"] == "--tf_xla_persistent_cache_directory=/mine"
+    assert os.environ["XLA_FLAGS"].startswith("--xla_gpu_autotune_level=2 --xla_gpu_per_fusion")
+
+
+def test_what_is_compiled_with_other_flags_is_kept_apart(driver, monkeypatch):
+    plain = environment.cache_folder()
+    monkeypatch.setenv("XLA_FLAGS", "--xla_gpu_autotune_level=2")
+    other = environment.cache_folder()
+    environment.prepare()  # adds flags of its own
+    assert plain != other == environment.cache_folder()
+
+
+def test_without_a_driver_nothing_is_set(driver, monkeypatch):
+    monkeypatch.setattr(environment, "DRIVER", str(driver / "none"))
+    environment.prepare()
+    assert not {*environment.CACHE_FLAGS, "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT"} & {*os.environ}
