@@ -82,7 +82,9 @@ flags.DEFINE_list(
     "Of our step: names, or NAME:KEY=VALUE;KEY=VALUE, keys in capitals being the environment's, others "
     f"options of the step. Known: {', '.join(variants.VARIANTS)}; a+b has the settings of both.",
 )
-flags.DEFINE_list("peers", list(variants.PEERS), "PyTorch's sides of the step.")
+flags.DEFINE_list(
+    "peers", ["torch", "torch.compile"], f"PyTorch's sides of the step, of {', '.join(variants.PEERS)}."
+)
 flags.DEFINE_string("precision", "mixed_bfloat16", "Of the encoders in the step.")
 flags.DEFINE_integer(
     "batch_size", None, "Images a step. Default: 256, or 8 with --tiny.", lower_bound=1

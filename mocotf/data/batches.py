@@ -5,10 +5,11 @@ import tensorflow as tf
 from mocotf.data.decode import or_else
 
 PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+TOGETHER = 64  # images of a batch that are finished together: enough to make calling Python cheap
 NOTHING_DECODES = "no image of a whole batch decodes"
 
 
-def batches_of_files(drawn, n, make, blanks, describe):
+def batches_of_files(drawn, n, make, blanks, describe, finish=None):
     """Returns batches of (places, names of the bad, *made) of n images, as far as they decode.
 
     A batch is a small data set of its own, for graphs have no exceptions: ignoring errors is how they
@@ -18,15 +19,21 @@ def batches_of_files(drawn, n, make, blanks, describe):
         drawn: dataset of (key, handle).
         n: images a batch.
         make: (key, handle) → tuple of tensors; may fail in the graph.
-        blanks: batches of 0 images of what `make` returns.
+        blanks: batches of 0 images of what `make` returns, or `finish`.
         describe: handle → what a message calls the image.
+        finish: (*made) → tuple of tensors `[k, …]`, of what was made of k images; must not fail.
     """
     nothing = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int32), *blanks))
 
     def batch(keys, handles):
         images = tf.data.Dataset.from_tensor_slices((tf.range(n), keys, handles))
         made = images.map(lambda place, *image: (place, *make(*image)), **PARALLEL)
-        made = made.ignore_errors().batch(n)
+        made = made.ignore_errors()
+        if finish:
+            some = made.batch(TOGETHER)
+            made = some.map(lambda places, *rest: (places, *finish(*rest)), **PARALLEL).rebatch(n)
+        else:
+            made = made.batch(n)
         made = made.concatenate(nothing).take(1)
         return made.map(lambda places, *rest: (places, missing(places, handles), *rest))
 

@@ -46,15 +46,17 @@ class ViewMaker:
         self._size = S
         # Memory of a thread, kept: new memory of this size is cleared by the system each time.
         self._kept = threading.local()
-        self._crops_only = crops_only
-        self._orders = orders(augmentation.jitter)
-        self._jitter = np.array(augmentation.jitter, F)
-        self._chances = np.array(
-            [augmentation.jitter_prob, augmentation.gray_prob, augmentation.blur_prob], F
+        self._crops_only, self._dtype = crops_only, np.uint8 if crops_only else F
+        chances = augmentation.jitter_prob, augmentation.gray_prob, augmentation.blur_prob
+        scale = F(1) / np.array(augmentation.std, F)
+        self._recipe = (
+            orders(augmentation.jitter),
+            np.array(augmentation.jitter, F),
+            np.array(chances, F),
+            augmentation.gray_first,
+            scale,
+            -np.array(augmentation.mean, F) * scale,
         )
-        self._gray_first = augmentation.gray_first
-        self._scale = F(1) / np.array(augmentation.std, F)
-        self._shift = -np.array(augmentation.mean, F) * self._scale
 
     def __call__(self, image, windows, draws):
         """Returns views, such as (x_q, x_k), `[S, S, 3]` each: float32, or crops, uint8.
@@ -64,32 +66,36 @@ class ViewMaker:
             windows: top, left, height, width of each crop, int32 `[views, 4]`.
             draws: uniforms `[views, DRAWS]`.
         """
-        return tuple(self._one(image, windows[v], draws[v]) for v in range(len(draws)))
+        windows = np.asarray(windows)[None]
+        made = self._make(image.reshape(-1), [0], image.shape[1:2], windows, draws[None])
+        return tuple(x[0] for x in made)
 
-    def _one(self, image, window, draws):
+    def of_packed(self, packed, shapes, windows, draws):
+        """Returns views of n images, `[n, S, S, 3]` each.
+
+        Args:
+            packed: of each image bytes, the last of which are its pixels.
+            shapes: of the images, int32 `[n, 3]`.
+            windows, draws: `[n, …]` of what one image takes.
+        """
+        packed, shapes = packed.tolist(), shapes.astype(np.int64)
+        levels = np.frombuffer(bytearray().join(packed), np.uint8)
+        begins = np.cumsum([*map(len, packed)]) - shapes.prod(axis=1)
+        return self._make(levels, begins, shapes[:, 1], windows, draws)
+
+    def _make(self, levels, begins, widths, windows, draws):
         S = self._size
         if not hasattr(self._kept, "planes"):
             self._kept.planes, self._kept.half = np.empty((3, S, S), F), np.empty((S, S), F)
-        planes = self._kept.planes
-        resize(image, window, F(1) if self._crops_only else F(1 / 255), planes)
+        n, views = draws.shape[:2]
+        made = tuple(aligned_empty((n, S, S, 3), self._dtype) for _ in range(views))
+        images = levels, np.array(begins, np.int64), np.array(widths, np.int64), windows
+        # One call: threads queue for Python's lock after each.
         if self._crops_only:
-            crop = aligned_empty((S, S, 3), np.uint8)
-            round_to_bytes(planes, crop)
-            return crop
-        view = aligned_empty((S, S, 3), F)
-        make_view(
-            planes,
-            self._kept.half,
-            draws,
-            self._orders,
-            self._jitter,
-            self._chances,
-            self._gray_first,
-            self._scale,
-            self._shift,
-            view,
-        )
-        return view
+            make_crops(*images, self._kept.planes, made)
+        else:
+            make_views(*images, draws, self._kept.planes, self._kept.half, *self._recipe, made)
+        return made
 
 
 def aligned_empty(shape, dtype):
@@ -186,22 +192,24 @@ def triangle(length, size):
 
 
 @compiled
-def resize(image, window, unit, planes):
-    """Cuts a window and resizes it, bilinear with antialias, to `planes` `[3, S, S]`, times `unit`."""
+def resize(levels, begin, stride, window, unit, planes):
+    """Cuts a window and resizes it, bilinear with antialias, to `planes` `[3, S, S]`, times `unit`.
+
+    The image begins at `levels[begin]` and has `stride` pixels a row.
+    """
     top, left, height, width = window
     S = planes.shape[1]
     first_row, row_weights = triangle(height, S)
     first_column, column_weights = triangle(width, S)
     first_column *= np.int32(3)
     row_weights *= unit
-    levels = image.reshape(-1)
     row = np.empty(3 * width, F)
     for y in range(S):
         for x in range(3 * width):
             row[x] = 0
         for t in range(len(row_weights)):
             weight = row_weights[t, y]
-            start = 3 * ((top + first_row[y] + t) * image.shape[1] + left)
+            start = begin + 3 * ((top + first_row[y] + t) * stride + left)
             read = levels[start : start + 3 * width]
             for x in range(3 * width):
                 row[x] += weight * F(read[x])
@@ -317,3 +325,56 @@ def blur(planes, sigma, half):
                 weight, before, after = kernel[t], line[R - t :], line[R + t :]
                 for x in range(S):
                     out[x] += weight * (before[x] + after[x])
+
+
+@compiled
+def make_crops(levels, begins, widths, windows, planes, out):
+    """Makes the crops of n images, uint8 `[n, S, S, 3]` each in the tuple `out`.
+
+    Args:
+        levels: pixels of the images, uint8.
+        begins, widths: where in `levels` each image begins, and its width, int64 `[n]`.
+        windows: as `ViewMaker` takes them, `[n, views, 4]`.
+        planes: working memory, float32 `[3, S, S]`.
+    """
+    for v in range(len(out)):
+        crops = out[v]
+        for i in range(len(begins)):
+            resize(levels, begins[i], widths[i], windows[i, v], F(1), planes)
+            round_to_bytes(planes, crops[i])
+
+
+@compiled
+def make_views(
+    levels,
+    begins,
+    widths,
+    windows,
+    draws,
+    planes,
+    half,
+    orders,
+    strengths,
+    chances,
+    gray_first,
+    scale,
+    shift,
+    out,
+):
+    """Makes the views of n images, as `make_crops` does the crops and `make_view` each view."""
+    for v in range(len(out)):
+        made = out[v]
+        for i in range(len(begins)):
+            resize(levels, begins[i], widths[i], windows[i, v], F(1 / 255), planes)
+            make_view(
+                planes,
+                half,
+                draws[i, v],
+                orders,
+                strengths,
+                chances,
+                gray_first,
+                scale,
+                shift,
+                made[i],
+            )

@@ -9,6 +9,7 @@ from mocotf.data.decode import open_jpeg
 from mocotf.data.views import augment
 
 OPS = ("numba", "tensorflow")
+SMALL = 64  # side of views; to call Python for one so small takes longer than to make it
 
 
 def decode_windows(encoded, draws, min_area):
@@ -77,3 +78,25 @@ def view_maker(augmentation, ops, crops_only=False, views=2):
         return finish(crop.resize_to_blocks(part, size), draws)
 
     return lambda image, windows, draws: tuple(view(image, windows[v], draws[v]) for v in range(views))
+
+
+def pack(image):
+    """Returns an image as a string that ends with its pixels: images of any shapes make a batch."""
+    return tf.io.serialize_tensor(image)
+
+
+def small_view_maker(augmentation, crops_only=False, views=2):
+    """Returns the function (packed images, shapes, windows, draws) → their views, `[n, S, S, 3]` each.
+
+    As `view_maker` by Numba, of `[n, …]` of what it takes; shapes are int32 `[n, 3]`.
+    """
+    from mocotf.data.kernels import ViewMaker
+
+    size, dtype = augmentation.size, tf.uint8 if crops_only else tf.float32
+    maker = ViewMaker(augmentation, crops_only)
+
+    def all_views(*images):
+        made = tf.numpy_function(maker.of_packed, images, [dtype] * views)
+        return tuple(tf.ensure_shape(x, [None, size, size, 3]) for x in made)
+
+    return all_views

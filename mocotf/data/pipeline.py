@@ -8,7 +8,10 @@ from mocotf.data.batches import batches_of_files
 from mocotf.data.batches import good_ones
 from mocotf.data.batches import replace_bad
 from mocotf.data.decode import decode
+from mocotf.data.pair import SMALL
 from mocotf.data.pair import decode_windows
+from mocotf.data.pair import pack
+from mocotf.data.pair import small_view_maker
 from mocotf.data.pair import view_maker
 from mocotf.data.recipe import DRAWS
 from mocotf.data.views import augment
@@ -114,18 +117,35 @@ def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told
 def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops):
     """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
     encoded images."""
-    views_of_image = view_maker(augmentation, ops, crops_only, views)
+    small = ops == "numba" and augmentation.size <= SMALL
 
-    def made(key, handle):
+    def decoded(key, handle):
         draws = view_draws(order.seed, key)[:views]
         image, windows = decode_windows(source.load(handle), draws, augmentation.min_area)
-        return *views_of_image(image, windows, draws), draws, *(tell(handle) for tell in told)
+        return image, windows, draws, *(tell(handle) for tell in told)
+
+    if small:
+        views_of_images = small_view_maker(augmentation, crops_only, views)
+
+        def made(key, handle):
+            image, *rest = decoded(key, handle)
+            return pack(image), tf.shape(image), *rest
+
+        def finish(packed, shapes, windows, draws, *rest):
+            return *views_of_images(packed, shapes, windows, draws), draws, *rest
+
+    else:
+        views_of_image, finish = view_maker(augmentation, ops, crops_only, views), None
+
+        def made(key, handle):
+            image, windows, draws, *rest = decoded(key, handle)
+            return *views_of_image(image, windows, draws), draws, *rest
 
     blank = tf.zeros(
         [0, augmentation.size, augmentation.size, 3], tf.uint8 if crops_only else tf.float32
     )
     blanks = *([blank] * views), tf.zeros([0, views, DRAWS]), *([tf.zeros([0], tf.int64)] * len(told))
-    return batches_of_files(drawn, order.share, made, blanks, source.describe)
+    return batches_of_files(drawn, order.share, made, blanks, source.describe, finish)
 
 
 def centre_views(source, part, augmentation, batch_size, bad_images, every=1):

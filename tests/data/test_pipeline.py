@@ -90,6 +90,29 @@ def test_views_do_not_depend_on_how_many_are_made_at_once(sources, monkeypatch):
         np.testing.assert_array_equal(steps(sources["folder"], 4, COLOURED), expected)
 
 
+@pytest.mark.parametrize(
+    "options", [{"crops_only": True}, {"labels": True, "indices": True}], ids=["crops", "views"]
+)
+def test_small_views_are_those_that_are_made_one_by_one(tmp_path, monkeypatch, options):
+    write_colours(str(tmp_path), 27)
+    spoil(str(tmp_path), (4, 9))
+    source, order = Folder(str(tmp_path)), Order(0, 25, 1)
+
+    def made():
+        pairs = pipeline.random_views(
+            source, recipe.v2(size=16), order, bad_images=BadImages(), **options
+        )
+        return [x for batch in pairs.take(2).as_numpy_iterator() for x in batch]
+
+    monkeypatch.setattr(pipeline, "SMALL", 0)
+    one_by_one = made()
+    monkeypatch.undo()
+    for together in (8, 64):
+        monkeypatch.setattr(batches, "TOGETHER", together)
+        for x, expected in zip(made(), one_by_one, strict=True):
+            np.testing.assert_array_equal(x, expected)
+
+
 @pytest.mark.parametrize(("name", "batch_size", "workers"), [("patches", 8, 2), ("folder", 6, 3)])
 def test_workers_share_the_very_views_of_one(sources, name, batch_size, workers):
     source = sources[name]

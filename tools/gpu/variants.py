@@ -7,7 +7,11 @@ import tempfile
 
 from mocotf.errors import UserError
 
-PEERS = {"torch": {"compiled": False}, "torch.compile": {"compiled": True}}
+PEERS = {
+    "torch": {"compiled": False},
+    "torch.compile": {"compiled": True},
+    "torch.max-autotune": {"compiled": True, "mode": "max-autotune-no-cudagraphs"},
+}
 
 # In capitals the environment, which TensorFlow and XLA read once; else options of step_ours.py.
 VARIANTS = {

@@ -48,28 +48,35 @@ class MoCo:
         self.queue = F.normalize(torch.randn(K, DIM, device=self.device))
         self.pointer = 0
         self.bfloat16 = bfloat16
-        self.info_nce = info_nce
+        self.update_sgd = self.sgd.step
 
-    def compile(self):
-        """Has `torch.compile` compile what takes the time, at the first step."""
-        self.encoder_q.compile()
-        self.encoder_k.compile()
-        self.info_nce = torch.compile(info_nce)
+    def compile(self, mode=None):
+        """Has `torch.compile` compile all of a step, at the first one, in one of its modes."""
+        self.forward = torch.compile(self.forward, fullgraph=True, dynamic=False, mode=mode)
+        self.update_keys = torch.compile(self.update_keys, fullgraph=True, dynamic=False)
+        self.update_sgd = torch.compile(self.sgd.step, dynamic=False)
 
     def step(self, x_q, x_k):
         """One step on channels-last views `[n, 3, H, W]`; returns the loss, a tensor."""
-        with torch.no_grad():
-            torch._foreach_lerp_(self.theta_k, self.theta_q, 1 - M)
-            k = self.encode(self.encoder_k, x_k)
-        q = self.encode(self.encoder_q, x_q)
-        loss = self.info_nce(q, k, self.queue)
+        self.update_keys()
+        loss, k = self.forward(x_q, x_k, self.queue)
         self.sgd.zero_grad(set_to_none=True)
         loss.backward()
-        self.sgd.step()
+        self.update_sgd()
         rows = (self.pointer + torch.arange(len(k), device=self.device)) % len(self.queue)
         self.queue.index_copy_(0, rows, k)
         self.pointer = (self.pointer + len(k)) % len(self.queue)
         return loss.detach()
+
+    @torch.no_grad()
+    def update_keys(self):
+        torch._foreach_lerp_(self.theta_k, self.theta_q, 1 - M)
+
+    def forward(self, x_q, x_k, queue):
+        """Returns the loss and the keys, `[n, dim]`."""
+        with torch.no_grad():
+            k = self.encode(self.encoder_k, x_k)
+        return info_nce(self.encode(self.encoder_q, x_q), k, queue), k
 
     def encode(self, encoder, x):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bfloat16):
@@ -127,7 +134,7 @@ def main():
     if moco.bfloat16 and not on_gpu:
         moco.bfloat16 = autocast_is_faster(moco, views)
     if options.get("compiled"):
-        moco.compile()
+        moco.compile(options.get("mode"))
     settle = torch.cuda.synchronize if on_gpu else lambda: None
 
     def timed(count=1):
