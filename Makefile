@@ -33,7 +33,7 @@ browser:
 	  echo "chromium and chromium-driver cannot be installed here: tests in a browser are skipped"
 
 fidelity: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow" --fidelity=docs/fidelity.md
+	$(PYTEST) --fidelity=docs/fidelity.md tests/data tests/moco tests/nn
 
 # What the demo run has learned, beside the encoder it began with: runs/demo/evaluation.json.
 evaluate: .venv/installed

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from tests.browser import browser  # noqa: F401  (a fixture for all)
 from tests.endings import *  # noqa: F403  (of all tests)
-from tests.measured import table
+from tests.measured import *  # noqa: F403  (--fidelity)
 from tests.trained import train_small
 
 tf.config.set_logical_device_configuration(
@@ -90,14 +90,3 @@ def replicas():
         return tf.distribute.MirroredStrategy(devices)
 
     return make
-
-
-def pytest_addoption(parser):
-    parser.addoption("--fidelity", metavar="FILE", help="write the table of measured differences")
-
-
-def pytest_sessionfinish(session, exitstatus):
-    path = session.config.getoption("--fidelity")
-    if path and not exitstatus:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(table())
