@@ -1,5 +1,6 @@
 """What all tests share: four logical CPU devices, the float32 policy, processes that end, made once."""
 
+import ctypes
 import fcntl
 import functools
 import gc
@@ -28,12 +29,17 @@ tf.config.set_logical_device_configuration(
 
 @pytest.fixture(autouse=True, scope="module")
 def small_heap():
-    """Clears Keras's session after a file's tests, which looks for garbage among all objects for up
-    to seconds: those that are there before, the modules most of all, are left out."""
-    gc.collect()
+    """Gives back what a file's tests have taken.
+
+    To look for garbage among all objects takes up to seconds, and is done once: while a file's tests
+    run, those that are there before, the modules most of all, are left out.
+    """
     gc.freeze()
     yield
     keras.utils.clear_session()
+    gc.unfreeze()
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(autouse=True)

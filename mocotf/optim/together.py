@@ -13,7 +13,9 @@ def update_together(rule):
     a look at the others'.
     """
 
-    @tf.function(jit_compile=xla.works(), autograph=False)
+    # Inlined, the copy of one replica would be rewritten otherwise than those of others, and round
+    # otherwise.
+    @tf.function(jit_compile=xla.works(), autograph=False, experimental_attributes={"_noinline": True})
     def update():
         for variable, value in rule():
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=value)

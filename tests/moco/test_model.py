@@ -10,6 +10,7 @@ from mocotf.data.pipeline import augment_crops
 from mocotf.errors import UserError
 from mocotf.moco.model import MoCo
 from mocotf.moco.shuffle import shuffle_keys
+from mocotf.nn import xla
 from mocotf.nn.encoder import Encoder
 from mocotf.nn.encoder import build_encoder
 from mocotf.nn.heads import linear_head
@@ -115,6 +116,14 @@ def test_statistics_read_and_saved_are_those_of_replica_0(replicas, twice, tmp_p
     tf.train.Checkpoint(model=alone).read(path).expect_partial()
     restored = alone.query_encoder.backbone.get_layer("bn1").moving_mean.numpy()
     np.testing.assert_array_equal(restored, first)
+
+
+def test_replicas_stay_alike_where_xla_does_not_work(replicas, monkeypatch):
+    monkeypatch.setattr(xla, "works", lambda: False)
+    keras.config.set_dtype_policy("float64")
+    model = train(make_model(replicas(2)), 2)
+    for variable in model.optimizer.velocities:
+        np.testing.assert_array_equal(*replicas(2).experimental_local_results(variable.value))
 
 
 def test_four_replicas_compute_what_four_bn_groups_on_one_device_do(replicas):
