@@ -6,8 +6,10 @@ BIN := .venv/bin
 TEST_PROCESSES ?= 2
 # Seconds after which a test is taken to hang: it is named, and ended.
 TEST_TIMEOUT ?= 600
-METHOD = tests/data tests/moco tests/nn tests/optim tests/oracles tests/training
-PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --timeout=$(TEST_TIMEOUT)
+METHOD = tests/moco tests/data tests/nn tests/optim tests/oracles tests/training
+# Begun first, for a file that is begun last leaves the other process nothing to do.
+LONG = tests/test_train.py tests/test_workers.py tests/test_reliability.py
+PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
 .PHONY: demo evaluate transfer-demo test test-slow mutants browser fidelity lint peers serve-check clean
@@ -18,7 +20,7 @@ demo: .venv/installed
 # In two runs, for TensorFlow keeps what it has traced until its process ends.
 test: .venv/installed-dev browser
 	$(PYTEST) -m "not slow" $(METHOD)
-	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(METHOD))
+	$(PYTEST) -m "not slow" $(LONG) tests $(addprefix --ignore=,$(METHOD))
 
 # All tests that `make test` leaves out.
 test-slow: .venv/installed-dev browser

@@ -30,7 +30,7 @@ def _import_tensorflow_quietly():
 
             _hide_notices(tf)
             tf.config.list_physical_devices()
-            wanted = False
+            wanted = _log_level() < ERRORS
         finally:
             if loaded is None:
                 del sys.modules["sklearn"]
@@ -47,13 +47,18 @@ def _hide_notices(tf):
     On a machine with a GPU errors too: TensorFlow logs one for whatever it reads of what XLA has
     compiled before. What goes wrong is raised as well.
     """
-    if int(os.environ["TF_CPP_MIN_LOG_LEVEL"]) < ERRORS:
+    if _log_level() < ERRORS:
         return
     library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
     # Of another release it has another name: then there are more lines, and nothing else is different.
     with contextlib.suppress(OSError, AttributeError):
         hide = getattr(ctypes.CDLL(library), SET_MIN_LOG_LEVEL)
         hide(FATAL if os.path.exists(environment.DRIVER) else ERRORS)
+
+
+def _log_level():
+    """Returns from which severity on TensorFlow is to log, as its environment variable says."""
+    return int(os.environ["TF_CPP_MIN_LOG_LEVEL"] or 0)
 
 
 _import_tensorflow_quietly()

@@ -72,7 +72,8 @@ flags.DEFINE_enum(
 flags.DEFINE_bool(
     "deterministic",
     False,
-    "The same command gives the same bits, on a GPU too, where it is slower; on a CPU it does anyway.",
+    "The same command gives the same bits, on a GPU too; on a CPU it does anyway. The step is not "
+    "compiled, and TensorFlow makes views one after another.",
 )
 flags.DEFINE_integer(
     "intra_op_threads",

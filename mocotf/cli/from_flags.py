@@ -35,10 +35,27 @@ def jit_compile(strategy, run_dir):
     """Returns whether XLA compiles the step: as the flag says, or the run's when that was begun, or as
     is faster.
 
+    Keras has XLA compile nothing where operators are to be deterministic.
+
     Args:
         strategy: of the run.
         run_dir: a `RunDir`; None where this is not the chief.
+
+    Raises:
+        UserError: XLA is asked for, and cannot be had.
     """
+    if FLAGS.jit_compile is True and FLAGS.deterministic:
+        raise UserError(
+            "--jit_compile and --deterministic contradict each other: Keras has XLA compile nothing "
+            "that is to be deterministic; drop one of them"
+        )
+    if FLAGS.jit_compile is True and not xla.works():
+        raise UserError(
+            "--jit_compile: XLA does not compile for this GPU (TensorFlow 2.21 knows none of compute "
+            "capability 12.0 and later); drop it"
+        )
+    if FLAGS.deterministic:
+        return False
     asked = FLAGS.jit_compile
     if asked == AUTO and run_dir:
         saved = read_flags(run_dir.file("flags.cfg")).get("jit_compile")

@@ -18,6 +18,8 @@ from mocotf.data.views import augment
 from mocotf.data.views import normalize
 from mocotf.data.views import view_draws
 
+MOST_PIXELS = 256 * 256  # of an image that is held with many others, to be finished together
+
 
 # Its functions are graphs as they are; to convert their source takes longer than all else here.
 @tf.autograph.experimental.do_not_convert
@@ -114,10 +116,16 @@ def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told
     return batches.map(made, **PARALLEL)
 
 
+def _are_small(source, drawn):
+    """Returns whether the first images drawn are small: many of them are held at a time."""
+    sizes = drawn.take(16).map(lambda _, handle: tf.size(decode(source.load(handle)))).ignore_errors()
+    return max([int(size) for size in sizes], default=0) <= 3 * MOST_PIXELS
+
+
 def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops):
     """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
     encoded images."""
-    small = ops == "numba" and augmentation.size <= SMALL
+    small = ops == "numba" and augmentation.size <= SMALL and _are_small(source, drawn)
 
     def decoded(key, handle):
         draws = view_draws(order.seed, key)[:views]

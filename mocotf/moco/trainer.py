@@ -76,7 +76,6 @@ class Trainer(keras.Model):
         strategy = self.distribute_strategy
 
         @tf.function(jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
-        @xla.named_by_arithmetic
         def one_step(batch):
             names = []
 

@@ -18,7 +18,7 @@ def build_backbone(arch, *, width=1.0, stem="imagenet", bn_splits=1):
         width, stem, bn_splits: as of `resnet`.
 
     Raises:
-        UserError: there is no such backbone.
+        UserError: there is no such backbone, or its layers have no names of their own.
     """
     options = {"width": width, "stem": stem, "bn_splits": bn_splits}
     if arch in ARCHITECTURES:
@@ -26,9 +26,25 @@ def build_backbone(arch, *, width=1.0, stem="imagenet", bn_splits=1):
     module, _, function = arch.partition(":")
     try:
         make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
         raise UserError(f"--arch={arch}: {error}; expected {NAMES}") from error
-    return make(**options)
+    backbone = make(**options)
+    _check_names(backbone, arch)
+    return backbone
+
+
+def _check_names(backbone, arch):
+    """Refuses layers that Keras has named: by their names checkpoints find weights, and Keras counts on
+    with each model that a process makes."""
+    for layer in backbone.layers:
+        kind = type(layer).__name__.lower()
+        if layer.weights and layer.name.rstrip("0123456789_").replace("_", "") == kind.rstrip(
+            "0123456789"
+        ):
+            raise UserError(
+                f"--arch={arch}: its layer {layer.name} has no name of its own, by which a checkpoint "
+                "would find its weights; expected name=… in every layer that has weights"
+            )
 
 
 def check_resnet(arch, what):

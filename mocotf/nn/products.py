@@ -30,9 +30,10 @@ def products_with(rows, a):
 
 
 def _rounds():
-    """Returns whether products of float32 are of TF32 here."""
-    on_gpu = bool(tf.config.get_visible_devices("GPU"))
-    return on_gpu and tf.config.experimental.tensor_float_32_execution_enabled()
+    """Returns whether products of float32 are of TF32 here: on GPUs since Ampere, where it is on."""
+    return tf.config.experimental.tensor_float_32_execution_enabled() and any(
+        capability >= (8, 0) for capability in xla.capabilities()
+    )
 
 
 @tf.custom_gradient

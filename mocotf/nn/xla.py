@@ -6,7 +6,6 @@ import functools
 
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
-from tensorflow.python.framework.config import is_op_determinism_enabled
 
 # From this compute capability on, Blackwell's, XLA in TensorFlow 2.21 ends the process: tensorflow
 # #111958.
@@ -30,18 +29,22 @@ def compiles_this():
     return _whole.get()
 
 
+def capabilities():
+    """Returns the compute capability of each GPU that this process may use, as (9, 0) of an H100."""
+    gpus = tf.config.get_visible_devices("GPU")
+    details = map(tf.config.experimental.get_device_details, gpus)
+    return [found.get("compute_capability", (0, 0)) for found in details]
+
+
 @functools.cache
 def works():
     """Returns whether XLA compiles for the accelerators of this process, by a trial."""
-    gpus = tf.config.get_visible_devices("GPU")
-    capabilities = [
-        tf.config.experimental.get_device_details(gpu).get("compute_capability", (0, 0)) for gpu in gpus
-    ]
-    if any(capability >= TOO_NEW for capability in capabilities):
+    found = capabilities()
+    if any(capability >= TOO_NEW for capability in found):
         return False
     try:
         with tf.init_scope():  # not in the graph that is being built
-            return not gpus or bool(tf.function(tf.sign, jit_compile=True)(tf.ones([])) == 1)
+            return not found or bool(tf.function(tf.sign, jit_compile=True)(tf.ones([])) == 1)
     except (tf.errors.OpError, RuntimeError):
         return False
 
@@ -49,18 +52,7 @@ def works():
 def pays(strategy):
     """Returns whether a step is faster, and possible, that XLA compiles whole: on one GPU."""
     kinds = [tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices]
-    return kinds == ["GPU"] and works()
-
-
-def named_by_arithmetic(function):
-    """Returns `function`, of another name where operators are to be deterministic.
-
-    By the name, and by what is to be computed, TensorFlow finds what XLA compiled of it in another
-    process; it does not look at whether the algorithms have to repeat themselves.
-    """
-    if is_op_determinism_enabled():
-        function.__name__ = f"deterministic_{function.__name__}"
-    return function
+    return kinds == ["GPU"] and strategy.num_replicas_in_sync == 1 and works()
 
 
 def kept(*tensors):

@@ -13,7 +13,8 @@ def fold(backbone):
     y = γ (W ∗ x - μ) / √(σ² + ε) + β is a convolution by γ W / √(σ² + ε), and a bias.
 
     Args:
-        backbone: as `mocotf.nn.resnet.resnet` makes; every `BatchNorm` in it follows a convolution.
+        backbone: as `mocotf.nn.resnet.resnet` makes, or another in which every `BatchNorm` of ours
+            follows a convolution; of what follows none, nothing is folded.
 
     Returns:
         A `keras.Model` of TensorFlow's own operators, with the same layer names and its own weights.
@@ -21,6 +22,12 @@ def fold(backbone):
     convolutions = {id(layer.output): layer for layer in backbone.layers}
     norms = [layer for layer in backbone.layers if isinstance(layer, BatchNorm)]
     folded = keras.models.clone_model(backbone, clone_function=_plain)
+    for layer in folded.layers:
+        if layer.weights:
+            weights = backbone.get_layer(layer.name).get_weights()
+            # A convolution that gets a bias has none yet.
+            missing = [np.zeros(w.shape) for w in layer.weights[len(weights) :]]
+            layer.set_weights([*weights, *missing])
     for norm in norms:
         convolution = convolutions[id(keras.tree.flatten(norm.input)[0])]
         gain, bias = _affine(norm)

@@ -28,29 +28,25 @@ def prepare():
     keep_compiled()
 
 
-def keep_compiled(kind="any"):
+def keep_compiled():
     """Has XLA keep what it compiles for GPUs, and read it when it is to compile the same again.
 
     TensorFlow's part of this is fixed when it lists its devices, XLA's when it first compiles.
-
-    Args:
-        kind: of computations, kept apart: XLA looks at less than what its choice depends on.
     """
-    folder = os.path.join(cache_folder(), kind)
+    folder = cache_folder()
     if not os.path.exists(DRIVER) or " " in folder:
         return  # XLA would take a blank for the end of a flag
     for variable, flag in CACHE_FLAGS.items():
         given = os.environ.get(variable, "").split()
-        ours = [text for text in given if text.startswith(f"{flag}={cache_folder()}{os.sep}")]
-        if any(text.startswith(f"{flag}=") for text in given if text not in ours):
+        if any(text.startswith(f"{flag}=") for text in given):
             continue
         part = os.path.join(folder, variable.lower())
         try:
             os.makedirs(part, exist_ok=True)
         except OSError:
             continue  # it is compiled each time
-        others = [text for text in given if text not in [*ours, *MORE_FLAGS.get(variable, ())]]
-        os.environ[variable] = " ".join([*others, f"{flag}={part}", *MORE_FLAGS.get(variable, ())])
+        if os.access(part, os.W_OK):  # XLA takes a file that it cannot write for a failure to compile
+            os.environ[variable] = " ".join([*given, f"{flag}={part}", *MORE_FLAGS.get(variable, ())])
 
 
 def cache_folder():

@@ -45,11 +45,12 @@ def choose(device="auto"):
     if device == "cpu":
         tf.config.set_visible_devices([], "GPU")
     elif not tf.config.list_physical_devices("GPU"):
+        hidden = os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1")
         there = any(map(os.path.exists, SIGNS))
         reason = why_unusable() if there else "no NVIDIA GPU, or no driver of one, on this machine"
         if device == "gpu":
             raise UserError(f"--device=gpu: {reason}; or try --device=auto, which takes the CPU")
-        if there:
+        if there and not hidden:
             log.warning("the GPU stays idle, the run goes on on the CPU: %s", reason)
 
 
@@ -58,7 +59,10 @@ def why_unusable():
     if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
         return f"CUDA_VISIBLE_DEVICES={os.environ['CUDA_VISIBLE_DEVICES']} hides it; unset that"
     if not _loads(DRIVER):
-        return f"{DRIVER} cannot be loaded; install NVIDIA's driver, version 525 or later"
+        return (
+            f"{DRIVER} cannot be loaded; install NVIDIA's driver, version 525 or later; start a "
+            "container with --gpus=all"
+        )
     missing = [name for name in LIBRARIES if not _loads(name)]
     if missing:
         packages = ", ".join(dict.fromkeys(LIBRARIES[name] for name in missing))

@@ -4,7 +4,6 @@ import ctypes
 
 import tensorflow as tf
 
-from mocotf.training import environment
 from mocotf.training import gpus
 
 # mallopt(3)
@@ -35,7 +34,6 @@ def configure_host(
     tf.config.experimental.enable_tensor_float_32_execution(tf32)
     if deterministic:
         tf.config.experimental.enable_op_determinism()
-        environment.keep_compiled("deterministic")
     if intra_op_threads:
         tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
     if inter_op_threads:

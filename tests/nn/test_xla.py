@@ -1,6 +1,7 @@
 """What XLA compiles whole: the same results as of TensorFlow's operators, in few passes over memory."""
 
 import re
+import types
 
 import numpy as np
 import pytest
@@ -92,11 +93,16 @@ def test_newer_gpus_than_xla_knows_are_left_to_tensorflow(monkeypatch):
     xla.works.cache_clear()
 
 
-def test_a_step_is_compiled_whole_on_one_gpu_only():
-    class Strategy:
-        extended = None
-
-    for devices, pays in ((["/GPU:0"], True), (["/GPU:0", "/GPU:1"], False), (["/CPU:0"], False)):
-        strategy = Strategy()
-        strategy.extended = type("Extended", (), {"worker_devices": devices})
-        assert xla.pays(strategy) == pays
+@pytest.mark.parametrize(
+    ("devices", "replicas", "pays"),
+    [
+        (["/GPU:0"], 1, True),
+        (["/GPU:0", "/GPU:1"], 2, False),
+        (["/CPU:0"], 1, False),
+        (["/GPU:0"], 2, False),  # of two workers
+    ],
+)
+def test_a_step_is_compiled_whole_on_one_gpu_only(devices, replicas, pays):
+    extended = types.SimpleNamespace(worker_devices=devices)
+    strategy = types.SimpleNamespace(extended=extended, num_replicas_in_sync=replicas)
+    assert xla.pays(strategy) == pays

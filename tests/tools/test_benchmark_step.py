@@ -25,6 +25,7 @@ STAGES = {"momentum_update", "shuffle", "info_nce", "sgd", "enqueue"}
 run = functools.partial(run_tool, "benchmark_step.py", *SMALL)
 
 
+@pytest.mark.slow
 def test_ours_alone():
     options = "--precision=float32", "--rounds=2", "--threads=1", "--remat"
     code, found, err = run("--peer=none", *options)

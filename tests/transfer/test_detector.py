@@ -164,6 +164,7 @@ def test_every_layer_is_tuned(alone):
     assert {"conv1/kernel", "bn1/gamma"} <= tuned
 
 
+@pytest.mark.slow
 def test_two_replicas_learn_what_one_does_of_the_joint_batch(replicas, alone):
     one, one_logs, _ = alone
     two, two_logs, _ = trained(replicas(2), 2)
