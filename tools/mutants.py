@@ -90,13 +90,16 @@ def borrowed(copies):
 
 def run(mutants, arguments):
     """Runs the mutants, prints what became of each, and returns the names of those missed."""
-    missed, begun = [], time.perf_counter()
+    missed, crashed, begun = [], [], time.perf_counter()
     width = max(len(mutant.name) for mutant in mutants)
 
     def attempt(mutant):
         with borrowed(copies) as copy:
             started = time.perf_counter()
-            caught, how = run_mutant(copy, mutant, arguments.timeout)
+            try:
+                caught, how = run_mutant(copy, mutant, arguments.timeout)
+            except NotUsableError as error:
+                caught, how = None, str(error)
             return mutant, caught, how, time.perf_counter() - started
 
     with contextlib.ExitStack() as stack:
@@ -108,14 +111,19 @@ def run(mutants, arguments):
         if not arguments.no_baseline:
             run_baseline(pool, copies, mutants)
         for mutant, caught, how, seconds in pool.map(attempt, mutants):
-            if not caught:
+            verdict = {True: "caught", False: "missed", None: "crashed"}[caught]
+            if caught is False:
                 missed.append(mutant.name)
-            verdict = "caught" if caught else "missed"
-            print(f"{verdict} {seconds:7.1f} s  {mutant.name:<{width}}  {how}".rstrip(), flush=True)
+            elif caught is None:
+                crashed.append(how)
+                how = ""
+            print(f"{verdict:<7} {seconds:6.1f} s  {mutant.name:<{width}}  {how}".rstrip(), flush=True)
     print(
-        f"{len(mutants) - len(missed)} of {len(mutants)} mutants caught"
+        f"{len(mutants) - len(missed) - len(crashed)} of {len(mutants)} mutants caught"
         f" in {time.perf_counter() - begun:.0f} s{': missed ' if missed else ''}{', '.join(missed)}"
     )
+    if crashed:
+        raise NotUsableError("\n".join(crashed))
     return missed
 
 
