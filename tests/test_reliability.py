@@ -131,6 +131,7 @@ def test_checkpoints_by_epochs_and_the_best(tmp_path, trained):
     assert steps_in(tmp_path / "checkpoints" / "best") == [by_knn[max(by_knn)]]
 
 
+@pytest.mark.slow
 def test_checkpoints_by_minutes(tmp_path):
     options = [*SMALL, "--steps=6", "--checkpoint_minutes=1e-9", "--keep_checkpoints=10"]
     done = processes.run("train", *options, f"--model_dir={tmp_path}")

@@ -82,6 +82,7 @@ def test_it_needs_no_python_where_it_is_served(tmp_path, version, images, expect
     assert_answers(outputs, {"embedding": expected["embedding"]}, places)
 
 
+@pytest.mark.slow
 def test_saved_model_cli_shows_and_runs_it(tmp_path, version, images, expected):
     places = [i for i, image in enumerate(images) if image[-1]]  # arrays of bytes drop zeros at the end
     np.save(tmp_path / "images.npy", np.array([images[place] for place in places]))

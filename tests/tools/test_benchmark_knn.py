@@ -12,6 +12,7 @@ SMALL = ["--queries=16", "--width=24", "--neighbours=7", "--rounds=2"]
 run = functools.partial(run_tool, "benchmark_knn.py", *SMALL)
 
 
+@pytest.mark.slow
 def test_all_sides_find_the_same_neighbours():
     code, found, err = run("--banks=300", "--noimagenet")
     assert code == 0, err
