@@ -19,6 +19,8 @@ COPIED = ("mocotf", "tests", "tools", "flags", "docs", "pyproject.toml", "README
 PYTEST = ("-x", "-rf", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist")
 ELSEWHERE = 70  # exit code: the tests have imported mocotf, but not the copy's
 
+# A process that ends at once leaves semaphores, which the one that cleans up after all would tell of.
+os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
 _forks = multiprocessing.get_context("forkserver")
 _forks.set_forkserver_preload(["tests.preload", "pytest", "torch", "scipy.stats"])
 
