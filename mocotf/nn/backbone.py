@@ -37,10 +37,9 @@ def _check_names(backbone, arch):
     """Refuses layers that Keras has named: by their names checkpoints find weights, and Keras counts on
     with each model that a process makes."""
     for layer in backbone.layers:
-        kind = type(layer).__name__.lower()
-        if layer.weights and layer.name.rstrip("0123456789_").replace("_", "") == kind.rstrip(
-            "0123456789"
-        ):
+        kind = type(layer).__name__.lower().rstrip("0123456789")
+        name = layer.name.rstrip("0123456789_").replace("_", "")
+        if layer.weights and name == kind:
             raise UserError(
                 f"--arch={arch}: its layer {layer.name} has no name of its own, by which a checkpoint "
                 "would find its weights; expected name=… in every layer that has weights"
