@@ -1,12 +1,17 @@
 """Flags of every command that trains: how long, how fast, where to."""
 
+import functools
+
 from absl import flags
 
 from mocotf.cli import run_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.optim import schedules
+from mocotf.training.fit import compile_with_sgd
 from mocotf.training.gpus import DEVICES
+from mocotf.training.progress import Course
+from mocotf.training.progress import Every
 from mocotf.training.strategy import STRATEGIES
 
 FLAGS = flags.FLAGS
@@ -154,10 +159,54 @@ def check_needed(flag, needed):
         raise UserError(f"--{flag} does nothing without --{needed}: add it, or drop --{flag}")
 
 
-def make_schedule(steps_per_epoch, total_steps):
-    """Returns the learning rate's schedule, step → rate."""
+def make_course(steps_per_epoch, total_steps, schedule, **more):
+    """Returns the `Course` of a run; `more` is what other flags decide of it."""
+    return Course(
+        total_steps,
+        steps_per_epoch,
+        FLAGS.batch_size,
+        schedule,
+        log=Every(FLAGS.log_every),
+        save=Every(
+            FLAGS.checkpoint_epochs * steps_per_epoch or FLAGS.checkpoint_every,
+            FLAGS.checkpoint_minutes,
+            asked=True,
+        ),
+        keep=FLAGS.keep_checkpoints,
+        **more,
+    )
+
+
+def steps_of(size, what="images"):
+    """Returns the steps of an epoch of so many images.
+
+    Raises:
+        UserError: they make no batch; they are called `what`.
+    """
+    if size < FLAGS.batch_size:
+        raise UserError(
+            f"--batch_size={FLAGS.batch_size}: there are only {size} {what} to train on; expected at "
+            f"least one batch; try --batch_size={size}"
+        )
+    return size // FLAGS.batch_size
+
+
+def compiler(lr_scales):
+    """Returns `compile_with_sgd`, (model, schedule) → None, with what the flags give it beside."""
+    return functools.partial(
+        compile_with_sgd,
+        momentum=FLAGS.momentum,
+        weight_decay=FLAGS.weight_decay,
+        lr_scales=lr_scales,
+        precision=FLAGS.precision,
+        steps_per_execution=FLAGS.steps_per_execution,
+    )
+
+
+def make_schedule(steps_per_epoch, total_steps, lr=None):
+    """Returns the learning rate's schedule, step → rate; `lr` takes the place of --lr."""
     scale = FLAGS.batch_size / 256
-    lr = FLAGS.lr * {"none": 1, "linear": scale, "sqrt": scale**0.5}[FLAGS.lr_scaling]
+    lr = (lr or FLAGS.lr) * {"none": 1, "linear": scale, "sqrt": scale**0.5}[FLAGS.lr_scaling]
     if FLAGS.cos:
         hold = steps_per_epoch if FLAGS.cos_unit == "epoch" else 1
         schedule = schedules.Cosine(lr, total_steps, hold)

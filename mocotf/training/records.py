@@ -167,14 +167,14 @@ def view_grid(views, augmentation, columns=8, rows=4):
     return tf.clip_by_value(grid, 0, 1)
 
 
-def progress_line(record, plan, seconds_left):
+def progress_line(record, course, seconds_left):
     """Returns the line a user watches."""
-    epochs = -(-plan.total_steps // plan.steps_per_epoch)
+    epochs = -(-course.total_steps // course.steps_per_epoch)
     chance = f" (chance {record['chance']:.3f})" if "chance" in record else ""
-    epoch = (record["step"] - 1) // plan.steps_per_epoch + 1
+    epoch = (record["step"] - 1) // course.steps_per_epoch + 1
     parts = [
         f"epoch {epoch}/{epochs}",
-        f"step {record['step']}/{plan.total_steps}",
+        f"step {record['step']}/{course.total_steps}",
         f"loss {record['loss']:.3f}{chance}",
         *(f"{name} {record[name]:.1f}" for name in ("acc1", "acc5") if name in record),
         f"lr {record['lr']:.4g}",
