@@ -152,6 +152,21 @@ class Settings:
                 shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
                 raise UserError(f"--{name}={shown}: {error}") from error
 
+    def check(self, given=None):
+        """Holds the settings against each other.
+
+        Args:
+            given: names of those that the user gave; None: all that are not as they are by default.
+
+        Raises:
+            UserError: they contradict each other.
+        """
+
+    def changed(self, name, given=None):
+        """Returns whether a setting was given, see `check`, and is not as it is by default."""
+        default = settings_of(type(self))[name].default
+        return (given is None or name in given) and getattr(self, name) != default
+
     def texts(self):
         """Returns name → text of what is saved: all that is set and no `place`."""
         declared = settings_of(type(self)).items()
