@@ -14,6 +14,7 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Mapping
 
 from mocotf.errors import UserError
 
@@ -41,7 +42,8 @@ class Setting:
         count: numbers in a list; None for any.
         neutral: it decides what is shown or kept, not what is computed: another value resumes a run.
         place: it says where a run is, not what it is: it is not saved.
-        before: the value of runs that were saved before there was this setting.
+        before: the value of runs that were saved before there was this setting; None: as by default.
+        formerly: text in the flags.cfg of an earlier release → what it is now.
         kind: int, float, str, bool or `Switch`; of the elements, where it is a list.
         many: whether it is a list, a tuple.
         optional: whether it may be None.
@@ -56,6 +58,7 @@ class Setting:
     neutral: bool = False
     place: bool = False
     before: object = None
+    formerly: Mapping[str, str] = dataclasses.field(default_factory=dict)
     kind: type = str
     many: bool = False
     optional: bool = False
@@ -86,6 +89,14 @@ class Setting:
             return self.check(tuple(self._parse_one(part.strip()) for part in text.split(",") if part))
         except (ValueError, KeyError) as error:
             raise ValueError(f"expected {self.expected}") from error
+
+    def saved(self, text=None):
+        """Returns the text of the value that a run has whose flags.cfg has `text`, or nothing; None
+        where it is not set. Raises as `parse`."""
+        if text is not None:
+            return self.text(self.parse(self.formerly.get(text, text)))
+        value = self.default if self.before is None else self.before
+        return None if value is None else self.text(value)
 
     def check(self, value):
         """Returns the value, numbers in the type declared.

@@ -42,28 +42,31 @@ def expand(argv):
 
 
 def of_run(folder):
-    """Returns the arguments that a run directory was begun with; none where there is no run.
-
-    What its flags.cfg does not know is as it was before there was such a flag.
+    """Returns the arguments that stand for what a run directory was begun with; none where there is no
+    run.
 
     Raises:
-        flags.Error: a line of it is no flag.
+        flags.Error: a line of its flags.cfg is no flag, or no value of it.
     """
     path = os.path.join(folder, FLAGS_FILE)
     if not os.path.exists(path):
         return []
-    lines = list(_lines(path))
-    for line, origin in lines:
-        if _name(line) not in flags.FLAGS:
-            raise flags.Error(f"{origin}: {line}: this mocotf has no such flag; expected one of --help")
-    known = {_name(line) for line, _ in lines}
-    declared = {name: getattr(flags.FLAGS[name], "setting", None) for name in flags.FLAGS}
-    older = [
-        f"--{name}={one.text(one.before)}"
-        for name, one in declared.items()
-        if one and one.before is not None and name not in known
-    ]
-    return [line for line, _ in lines] + older
+    known = {}
+    for line, origin in _lines(path):
+        name, _, text = line.lstrip("-").partition("=")
+        if name not in flags.FLAGS:
+            raise flags.Error(f"{origin}: {line}: there is no such flag; expected one of --help")
+        known[name] = text, origin
+    found = []
+    for name, one in _declared().items():
+        text, origin = known.get(name, (None, path))
+        try:
+            text = one.saved(text)
+        except ValueError as error:
+            raise flags.Error(f"{origin}: --{name}={text}: {error}") from error
+        if text is not None and not one.place:
+            found.append(f"--{name}={text}")
+    return found
 
 
 def given():
@@ -78,6 +81,12 @@ def explain(message):
     if set(known.values()) <= {TYPED}:
         return message
     return f"{message} ({'; '.join(f'--{name}: {origin}' for name, origin in known.items())})"
+
+
+def _declared():
+    """Returns name → `Setting` of the flags that are made of one."""
+    known = {name: getattr(flags.FLAGS[name], "setting", None) for name in flags.FLAGS}
+    return {name: one for name, one in known.items() if one}
 
 
 def _name(argument):

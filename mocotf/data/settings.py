@@ -42,6 +42,7 @@ class DataSettings(Settings):
         "What makes views of image files on the host: numba, the faster, or TensorFlow's operators, "
         "which a data service can run.",
         choices=OPS,
+        before="tensorflow",
     )
 
     def check(self, given=None):

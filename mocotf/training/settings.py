@@ -152,6 +152,7 @@ class PretrainingDeviceSettings(DeviceSettings):
         "XLA compiles the whole step. auto: on one GPU that XLA can compile for; with several replicas "
         "it cannot, and on a CPU it is slower.",
         neutral=True,  # not given, it stays what it was when the run was begun
+        before=False,
     )
     workers: tuple[str, ...] | None = setting(
         None, "host:port of each process of the run, the chief first; the same on all.", place=True
