@@ -64,15 +64,29 @@ def print_json(results):
         print(json.dumps(results, allow_nan=False), flush=True)
 
 
+def parse(argv, resumes=False):
+    """Gives the flags their values; returns the arguments that are none, the command first.
+
+    Args:
+        argv: what was typed.
+        resumes: see `run`.
+
+    Raises:
+        flags.Error, OSError, UnicodeDecodeError: something is no flag, or no value of it; or a flag
+            file cannot be read.
+    """
+    argv = arguments.expand(argv)
+    left = flags.FLAGS(argv)
+    saved = arguments.of_run(flags.FLAGS.model_dir) if resumes and flags.FLAGS.model_dir else []
+    return flags.FLAGS([argv[0], *saved, *argv[1:]]) if saved else left
+
+
 def _parse(argv, resumes):
     if help.asked(argv[1:]):
         print(help.text(full=any(argument in help.FULL for argument in argv)))
         sys.exit(0)
     try:
-        argv = arguments.expand(argv)
-        left = flags.FLAGS(argv)
-        saved = arguments.of_run(flags.FLAGS.model_dir) if resumes and flags.FLAGS.model_dir else []
-        return flags.FLAGS([argv[0], *saved, *argv[1:]]) if saved else left
+        return parse(argv, resumes)
     except (flags.Error, OSError, UnicodeDecodeError) as error:
         _stop(arguments.explain(" ".join(str(error).split())), 2)
 
