@@ -18,7 +18,6 @@ from mocotf.cli import supervised_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.evaluation import cached
-from mocotf.training.host import configure_host
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(supervised_flags)
@@ -56,7 +55,7 @@ def solve():
     strengths = values.numbers("l2")
     if min(strengths) < 0:
         raise UserError(f"--l2={','.join(FLAGS.l2)}: expected numbers from 0")
-    configure_host(**fit_flags.host_options())
+    fit_flags.read().configure_host()
     return cached.solve(supervised_flags.make_task(), strengths)
 
 

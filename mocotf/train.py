@@ -9,6 +9,7 @@ The same command again resumes a run that was stopped.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
+import dataclasses
 import functools
 import logging
 import os
@@ -34,7 +35,6 @@ from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import init_from
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
-from mocotf.training.host import configure_host
 from mocotf.training.progress import Every
 from mocotf.training.records import show_views
 from mocotf.training.replicas import check_agreement
@@ -50,7 +50,8 @@ log = logging.getLogger(__name__)
 def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
-    configure_host(**fit_flags.host_options())
+    fitting = fit_flags.read()
+    fitting.configure_host()
     cluster = find_cluster(FLAGS.workers, FLAGS.worker_index)
     strategy = make_strategy(
         FLAGS.strategy, FLAGS.num_logical_devices, cluster, FLAGS.tpu, FLAGS.worker_timeout
@@ -63,8 +64,12 @@ def main():
     from_flags.check_batch(replicas)
     source = data_flags.make_source()
     from_flags.check_source(source, replicas)
-    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
-    total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
+    course = fitting.course(
+        source.steps_per_epoch(FLAGS.batch_size, workers),
+        measure_epochs=FLAGS.knn_every,
+        compare=Every(FLAGS.check_replicas_every),
+        most_skipped=FLAGS.max_skipped_batches if FLAGS.on_nan == "restore" else 0,
+    )
 
     # ---- Where the run is kept
     facts = {"replicas": replicas, "images": source.size}
@@ -82,11 +87,10 @@ def main():
     # ---- Model
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
-    schedule = fit_flags.make_schedule(steps_per_epoch, total_steps)
     on_device = FLAGS.augment_on == "device"
     with strategy.scope():
         model = Config.from_flags(FLAGS.flag_values_dict()).build_model(
-            schedule,
+            course.schedule,
             augment_crops(augmentation) if on_device else None,
             from_flags.jit_compile(strategy, run_dir),
             probe_classes=len(source.class_names) if FLAGS.probe else 0,
@@ -95,10 +99,10 @@ def main():
             steps_per_execution=FLAGS.steps_per_execution,
         )
     folder = os.path.join(FLAGS.model_dir, "checkpoints")
-    checkpoints = Checkpoints(folder, model, FLAGS.keep_checkpoints)
+    checkpoints = Checkpoints(folder, model, course.keep)
 
     # ---- Data
-    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch, worker, workers)
+    order = Order(FLAGS.seed, FLAGS.batch_size, course.steps_per_epoch, worker, workers)
 
     def views_from(batch):
         return random_views(
@@ -139,15 +143,7 @@ def main():
     # ---- Run
     run = Run(
         model,
-        fit_flags.make_course(
-            steps_per_epoch,
-            total_steps,
-            schedule,
-            measure=Every(FLAGS.knn_every * steps_per_epoch),
-            compare=Every(FLAGS.check_replicas_every),
-            chance=model.chance,
-            most_skipped=FLAGS.max_skipped_batches if FLAGS.on_nan == "restore" else 0,
-        ),
+        dataclasses.replace(course, chance=model.chance),
         batches_from,
         bad_images,
         checkpoints,
@@ -157,7 +153,7 @@ def main():
         settings=train_flags.decisive(),
         initialise=lambda: FLAGS.init_from and init_from(model, FLAGS.init_from),
         first_record=first_record,
-        warnings=Alarms(total_steps, model.steps_to_fill(FLAGS.batch_size), model.CURES),
+        warnings=Alarms(course.total_steps, model.steps_to_fill(FLAGS.batch_size), model.CURES),
         workers=workers,
     )
     run.train()
@@ -170,4 +166,4 @@ def main():
 
 if __name__ == "__main__":
     flags.register_validator("model_dir", bool, "expected a folder, such as --model_dir=runs/mine")
-    command.run(main)
+    command.run(main, resumes=True)

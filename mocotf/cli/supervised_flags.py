@@ -1,7 +1,5 @@
 """The flags of `mocotf.linear` and `mocotf.finetune`, and the run that they describe."""
 
-import math
-
 from absl import flags
 
 from mocotf.cli import data_flags
@@ -15,9 +13,6 @@ from mocotf.data.labelled import Labelled
 from mocotf.errors import UserError
 from mocotf.evaluation import protocol
 from mocotf.evaluation.protocol import Task
-from mocotf.training.host import configure_host
-from mocotf.training.progress import Every
-from mocotf.training.run_dir import RunDir
 from mocotf.training.saved import open_run
 from mocotf.training.strategy import make_strategy
 
@@ -50,20 +45,19 @@ flags.DEFINE_integer("measure_every", 1, "Epochs between measurements of accurac
 NEUTRAL = fit_flags.NEUTRAL | {"measure_every", "max_bad_images", "pretrained"}
 
 
-def make_task():
-    """Returns the `Task` that the flags describe."""
-    fit_flags.check()
+def make_task(lr=None):
+    """Returns the `Task` that the flags describe; `lr` takes the place of --lr."""
+    fitting = fit_flags.read(**({"lr": lr} if lr else {}))
     run = open_run(FLAGS.pretrained)
     source = data_flags.source_of(run)
     return Task(
         run,
         Labelled(source, FLAGS.label_fraction, FLAGS.labels, FLAGS.label_seed),
         BadImages(None, source.size, FLAGS.max_bad_images),
+        fitting,
         trained=not FLAGS.untrained,
-        precision=FLAGS.precision,
         min_area=FLAGS.train_crop_min,
         ops=FLAGS.host_ops,
-        seed=FLAGS.seed,
         counts=FLAGS.labels == "given",
     )
 
@@ -85,29 +79,18 @@ def train(name, module, *, tune, rates=(), lr_scales=None):
         raise UserError(
             f"--model_dir is missing; expected a folder, such as --model_dir=runs/v2_{name}"
         )
-    configure_host(**fit_flags.host_options())
+    fit_flags.read().configure_host()
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
-    task = make_task()
-    steps_per_epoch = fit_flags.steps_of(task.labelled.size, "labelled images")
     lr = rates[0] if rates else FLAGS.lr
-    heads = {f"lr_{rate:g}": rate / lr for rate in rates} or {"fc": 1.0}
-    course = fit_flags.make_course(
-        steps_per_epoch,
-        total_steps := FLAGS.steps or FLAGS.epochs * steps_per_epoch,
-        fit_flags.make_schedule(steps_per_epoch, total_steps, lr),
-        measure=Every(FLAGS.measure_every * steps_per_epoch),
-        chance=math.log(task.labelled.classes),
-    )
-    settings = values.resolved(module, fit_flags.PLACES) | {"lr": str(lr)}
-    facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
     return protocol.train(
         name,
-        task,
-        course,
-        fit_flags.compiler(heads | (lr_scales or {})),
+        make_task(lr),
         strategy,
-        RunDir(FLAGS.model_dir, settings, facts, NEUTRAL),
-        settings,
-        heads=list(heads),
+        FLAGS.model_dir,
+        values.resolved(module, fit_flags.PLACES) | {"lr": str(lr)},
+        NEUTRAL,
+        heads={f"lr_{rate:g}": rate / lr for rate in rates} or {"fc": 1.0},
         tune=tune,
+        lr_scales=lr_scales or {},
+        measure_epochs=FLAGS.measure_every,
     )

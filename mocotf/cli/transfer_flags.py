@@ -12,7 +12,6 @@ from mocotf.cli import pretrained_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.optim import schedules
-from mocotf.training.host import configure_host
 from mocotf.training.progress import Every
 from mocotf.training.strategy import make_strategy
 from mocotf.transfer.run import Transfer
@@ -82,11 +81,11 @@ def run(job_of, module):
     """
     if not FLAGS.model_dir:
         raise UserError("--model_dir is missing; expected a folder, such as --model_dir=runs/transfer")
-    fit_flags.check()
+    fitting = fit_flags.read()
     check_idle()
     check_schedule()
     check_comparison()
-    configure_host(**fit_flags.host_options())
+    fitting.configure_host()
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
     if FLAGS.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
@@ -94,7 +93,17 @@ def run(job_of, module):
             f"{strategy.num_replicas_in_sync}, the replicas"
         )
     starts = open_starts()
-    transfer = make_transfer(job_of(), strategy, module)
+    job = job_of()
+    steps_per_epoch = fitting.steps_of(job.images.size)
+    course = fitting.course(
+        steps_per_epoch,
+        make_schedule(steps_per_epoch, FLAGS.steps),
+        measure=Every(FLAGS.evaluate_every or FLAGS.steps),
+    )
+    settings = values.resolved(module, fit_flags.PLACES | BESIDE)
+    settings["drop_at"] = ",".join(FLAGS.drop_at if drops() else [])
+    lr_scales = layer_flags.lr_scales()
+    transfer = Transfer(job, course, fitting, lr_scales, strategy, settings, NEUTRAL)
     if FLAGS.compare:
         return transfer.compare(starts, FLAGS.model_dir, [int(s) for s in values.numbers("seeds")])
     return transfer.train(*starts, FLAGS.model_dir, FLAGS.seed)
@@ -113,27 +122,6 @@ def open_starts():
     starts += [open_start(path) for path in different.values()]
     check_alike(starts)
     return starts
-
-
-def make_transfer(job, strategy, module):
-    """Returns the `Transfer` that the flags describe."""
-    steps_per_epoch = fit_flags.steps_of(job.images.size)
-    settings = values.resolved(module, fit_flags.PLACES | BESIDE)
-    settings["drop_at"] = ",".join(FLAGS.drop_at if drops() else [])
-    course = fit_flags.make_course(
-        steps_per_epoch,
-        FLAGS.steps,
-        make_schedule(steps_per_epoch, FLAGS.steps),
-        measure=Every(FLAGS.evaluate_every or FLAGS.steps),
-    )
-    return Transfer(
-        job,
-        course,
-        fit_flags.compiler(layer_flags.lr_scales()),
-        strategy,
-        settings,
-        NEUTRAL,
-    )
 
 
 def check_idle():
@@ -195,5 +183,5 @@ def make_schedule(steps_per_epoch, total_steps):
         steps = [round(d * total_steps if d < 1 else d) for d in drops()]
         schedule = schedules.Milestones(FLAGS.lr, steps)
     else:
-        schedule = fit_flags.make_schedule(steps_per_epoch, total_steps)
+        schedule = fit_flags.read().optimisation.make_schedule(steps_per_epoch)
     return schedules.WarmUp(schedule, FLAGS.warmup_steps) if FLAGS.warmup_steps else schedule

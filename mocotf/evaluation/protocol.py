@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import math
 
 import keras
 import numpy as np
@@ -19,7 +20,9 @@ from mocotf.evaluation.features import extract
 from mocotf.evaluation.scores import Scores
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
+from mocotf.training.fitting import Fitting
 from mocotf.training.run import Run
+from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.saved import SavedRun
 
@@ -34,21 +37,19 @@ class Task:
         run: the `SavedRun` of the encoder.
         labelled: the `Labelled`.
         bad_images: a `BadImages`.
+        fitting: a `Fitting`.
         trained: begin with the encoder as it is, else as it was before its run's first step.
-        precision: Keras dtype policy.
         min_area, ops: smallest share of a training image in a crop; and see `labelled_views`.
-        seed: of all random draws.
         counts: accuracies tell of the encoder, and are entered into its run's evaluation.json.
     """
 
     run: SavedRun
     labelled: Labelled
     bad_images: BadImages
+    fitting: Fitting
     trained: bool
-    precision: str
     min_area: float
     ops: str
-    seed: int
     counts: bool
 
     @property
@@ -58,7 +59,7 @@ class Task:
 
     def encoder(self):
         """Returns the encoder to begin with."""
-        return self.run.encoder(trained=self.trained, precision=self.precision)
+        return self.run.encoder(trained=self.trained, precision=self.fitting.devices.precision)
 
     def training_views(self, course, step):
         """Returns the dataset of (x, label) from a step of a `Course` on: crops, mirrored or not."""
@@ -67,7 +68,7 @@ class Task:
         return labelled_views(
             self.labelled,
             dataclasses.replace(view, min_area=self.min_area, **no_colours),
-            Order(self.seed, course.batch_size, course.steps_per_epoch),
+            Order(self.fitting.run.seed, course.batch_size, course.steps_per_epoch),
             bad_images=self.bad_images,
             first_step=step,
             ops=self.ops,
@@ -102,27 +103,43 @@ class Task:
             ledger.enter(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
 
 
-def train(name, task, course, compile, strategy, run_dir, settings, *, heads, tune):
+def train(
+    name, task, strategy, model_dir, settings, neutral, *, heads, tune, lr_scales, measure_epochs
+):
     """Trains a `Classifier`, resuming what was stopped; returns its results.
 
     Args:
         name: of the protocol: "linear" or "finetune".
         task: a `Task`.
-        course: a `Course`.
-        compile: (model, schedule) → None; see `compile_with_sgd`.
         strategy: a `tf.distribute` strategy.
-        run_dir: a `RunDir`.
-        settings: name → text of the run's settings.
-        heads: names of the linear layers.
+        model_dir: of the run.
+        settings, neutral: name → text of its settings; names of those that may change.
+        heads: name → factor of the learning rate, of the linear layers.
         tune: train the backbone, too.
+        lr_scales: see `SGD`.
+        measure_epochs: between measurements of accuracy.
+
+    Raises:
+        UserError: it cannot be trained.
     """
-    classes = task.labelled.classes
-    keras.utils.set_random_seed(task.seed)
+    classes, fitting = task.labelled.classes, task.fitting
+    course = fitting.course(
+        fitting.steps_of(task.labelled.size, "labelled images"),
+        measure_epochs=measure_epochs,
+        chance=math.log(classes),
+    )
+    facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
+    run_dir = RunDir(model_dir, settings, facts, neutral)
+
+    # ---- Model
+    seed = fitting.run.seed
+    keras.utils.set_random_seed(seed)
     with strategy.scope():
         backbone = task.encoder().backbone
-        model = Classifier(backbone, classes, heads=heads, tune=tune, seed=task.seed)
-        compile(model, course.schedule)
+        model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
+        fitting.compile(model, course.schedule, heads | lr_scales)
 
+    # ---- Run
     @tf.function(reduce_retracing=True, autograph=False)
     def classify(images):
         return model(images, training=False)
@@ -149,6 +166,7 @@ def train(name, task, course, compile, strategy, run_dir, settings, *, heads, tu
         settings=settings,
     ).train()
 
+    # ---- Results
     scores = score()
     head, last = max(scores.items(), key=lambda item: item[1].top1)
     measured = [record["top1"] for record in run_dir.metrics() if "top1" in record]

@@ -1,36 +1,4 @@
-"""Keras `compile` and `fit` for a whole run, from any step of it."""
-
-from mocotf.errors import UserError
-from mocotf.optim.loss_scale import LossScaledSGD
-from mocotf.optim.sgd import SGD
-
-
-def compile_with_sgd(
-    model, schedule, *, momentum, weight_decay, lr_scales, precision, steps_per_execution=1
-):
-    """Compiles a `Trainer` with an `SGD` that is built for its `theta`.
-
-    Args:
-        model: the trainer, in the scope of its strategy.
-        schedule: step → learning rate.
-        momentum, weight_decay, lr_scales: see `SGD`.
-        precision: Keras dtype policy; that of 16-bit floats needs a loss that is scaled.
-        steps_per_execution: steps between returns to Python.
-
-    Raises:
-        UserError: no layer that is trained has the name of one of `lr_scales`.
-    """
-    paths = [variable.path for variable in model.theta]
-    for prefix in lr_scales:
-        if not any(path.startswith(prefix) for path in paths):
-            known = dict.fromkeys(path.partition("/")[0].partition(".")[0] for path in paths)
-            raise UserError(
-                f"--lr_scale={prefix}:…: no layer's name begins so; expected one of {', '.join(known)}"
-            )
-    rule = LossScaledSGD if precision == "mixed_float16" else SGD
-    sgd = rule(schedule, momentum=momentum, weight_decay=weight_decay, lr_scales=lr_scales)
-    model.compile(optimizer=sgd, auto_scale_loss=False, steps_per_execution=steps_per_execution)
-    sgd.build(model.theta)
+"""Keras `fit` over a whole run, from any step of it."""
 
 
 def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):

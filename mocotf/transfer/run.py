@@ -4,7 +4,6 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Callable
 
 import keras
 
@@ -12,6 +11,7 @@ from mocotf.data.source import Order
 from mocotf.evaluation import ledger
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
+from mocotf.training.fitting import Fitting
 from mocotf.training.pictures import keep_picture
 from mocotf.training.progress import Course
 from mocotf.training.run import Run
@@ -28,15 +28,16 @@ class Transfer:
     Attributes:
         job: a `Job`.
         course: a `Course`.
-        compile: (model, schedule) → None; see `compile_with_sgd`.
+        fitting: a `Fitting`.
+        lr_scales: see `SGD`.
         strategy: a `tf.distribute` strategy.
-        settings: name → text of the run's settings.
-        neutral: names of those that may change when it is resumed.
+        settings, neutral: name → text of a run's settings; names of those that may change.
     """
 
     job: Job
     course: Course
-    compile: Callable
+    fitting: Fitting
+    lr_scales: dict[str, float]
     strategy: object
     settings: dict[str, str]
     neutral: set[str]
@@ -72,7 +73,7 @@ class Transfer:
         keras.config.set_dtype_policy(job.precision)
         with self.strategy.scope():
             model = job.build(start, seed)
-            self.compile(model, course.schedule)
+            self.fitting.compile(model, course.schedule, self.lr_scales)
 
         def measure(step):
             measured = job.measure(model, start.view)
