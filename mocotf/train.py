@@ -35,6 +35,8 @@ from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import init_from
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
+from mocotf.training.host import configure_host
+from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.records import show_views
 from mocotf.training.replicas import check_agreement
@@ -50,8 +52,8 @@ log = logging.getLogger(__name__)
 def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
-    fitting = fit_flags.read()
-    fitting.configure_host()
+    settings = fit_flags.read()
+    configure_host(settings.devices)
     cluster = find_cluster(FLAGS.workers, FLAGS.worker_index)
     strategy = make_strategy(
         FLAGS.strategy, FLAGS.num_logical_devices, cluster, FLAGS.tpu, FLAGS.worker_timeout
@@ -64,9 +66,11 @@ def main():
     from_flags.check_batch(replicas)
     source = data_flags.make_source()
     from_flags.check_source(source, replicas)
-    course = fitting.course(
-        source.steps_per_epoch(FLAGS.batch_size, workers),
-        measure_epochs=FLAGS.knn_every,
+    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
+    course = Course.of(
+        settings,
+        steps_per_epoch,
+        measure=Every(FLAGS.knn_every * steps_per_epoch),
         compare=Every(FLAGS.check_replicas_every),
         most_skipped=FLAGS.max_skipped_batches if FLAGS.on_nan == "restore" else 0,
     )
@@ -102,7 +106,7 @@ def main():
     checkpoints = Checkpoints(folder, model, course.keep)
 
     # ---- Data
-    order = Order(FLAGS.seed, FLAGS.batch_size, course.steps_per_epoch, worker, workers)
+    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch, worker, workers)
 
     def views_from(batch):
         return random_views(
@@ -141,6 +145,7 @@ def main():
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 
     # ---- Run
+    parts = f"--grad_accum_steps={2 * FLAGS.grad_accum_steps}"
     run = Run(
         model,
         dataclasses.replace(course, chance=model.chance),
@@ -155,6 +160,7 @@ def main():
         first_record=first_record,
         warnings=Alarms(course.total_steps, model.steps_to_fill(FLAGS.batch_size), model.CURES),
         workers=workers,
+        saves_memory=[parts if FLAGS.mechanism == "moco" else "--remat"],
     )
     run.train()
 
