@@ -32,17 +32,17 @@ from mocotf.moco.config import Config
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.training.alarms import Alarms
 from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.checkpoints import init_from
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
 from mocotf.training.host import configure_host
+from mocotf.training.pictures import show_views
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
-from mocotf.training.records import show_views
 from mocotf.training.replicas import check_agreement
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.strategy import make_strategy
+from mocotf.training.weights import init_from
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(train_flags)  # so that --help shows them

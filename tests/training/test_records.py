@@ -13,11 +13,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from mocotf.data.recipe import v2
 from mocotf.errors import UserError
 from mocotf.training.pictures import keep_picture
+from mocotf.training.pictures import show_views
 from mocotf.training.records import REFERENCES
 from mocotf.training.records import TAGS
 from mocotf.training.records import Records
 from mocotf.training.records import duration
-from mocotf.training.records import show_views
 from mocotf.training.run_dir import RunDir
 
 
