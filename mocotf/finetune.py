@@ -25,4 +25,4 @@ def main():
 
 
 if __name__ == "__main__":
-    pretrained_flags.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": ["60", "80"]})
+    pretrained_flags.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": (60.0, 80.0)})

@@ -62,5 +62,5 @@ def solve():
 
 
 if __name__ == "__main__":
-    protocol = {"lr": 30.0, "weight_decay": 0.0, "epochs": 100, "schedule": ["60", "80"]}
+    protocol = {"lr": 30.0, "weight_decay": 0.0, "epochs": 100, "schedule": (60.0, 80.0)}
     pretrained_flags.run_command(main, protocol)
