@@ -34,6 +34,7 @@ from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.evaluation.gallery import show
 from mocotf.evaluation.monitor import encoder_function
+from mocotf.files import atomic_write
 from mocotf.moco.config import Config
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.training.alarms import Alarms
@@ -54,7 +55,6 @@ from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import check_agreement
 from mocotf.training.replicas import meet
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
 from mocotf.training.termination import Termination
 
@@ -332,7 +332,7 @@ def finish(run_dir, checkpoints, bad_images):
         print(f"{'  encoder at the end':<24}{last['knn_top1']:6.1f}")
     if bad_images.names:
         print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
-    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    atomic_write(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
     command.print_json(results)
 
 

@@ -17,9 +17,9 @@ from mocotf.evaluation import ledger
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.scores import Scores
+from mocotf.files import atomic_write
 from mocotf.training.host import configure_host
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
@@ -111,7 +111,7 @@ def finish(name, task, model, classify, run_dir):
         check_unchanged(model.backbone, task)
         results["encoder_unchanged"] = True
     last.write(run_dir.file("confusion.csv"), task.names)
-    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    atomic_write(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
     announce(name, task, last, run_dir.file("confusion.csv"))
     return results
 

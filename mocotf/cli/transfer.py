@@ -18,12 +18,12 @@ from mocotf.cli import values
 from mocotf.data.source import Order
 from mocotf.errors import UserError
 from mocotf.evaluation import ledger
+from mocotf.files import atomic_write
 from mocotf.optim import schedules
 from mocotf.training.checkpoints import digest
 from mocotf.training.host import configure_host
 from mocotf.training.pictures import keep_picture
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
 from mocotf.transfer.compare import table
 from mocotf.transfer.start import RANDOM
@@ -132,8 +132,8 @@ def compare(job_of, module, strategy):
             rows[start.name].append({name: found[f"{job.name}_{name}"] for name in job.accuracies})
     text = table(job.accuracies, rows)
     results = {"seeds": seeds, "images": job.images.size, "starts": rows}
-    write_whole(os.path.join(FLAGS.model_dir, "comparison.md"), text)
-    write_whole(os.path.join(FLAGS.model_dir, "comparison.json"), json.dumps(results, indent=2) + "\n")
+    atomic_write(os.path.join(FLAGS.model_dir, "comparison.md"), text)
+    atomic_write(os.path.join(FLAGS.model_dir, "comparison.json"), json.dumps(results, indent=2) + "\n")
     print(
         f"\n{text}\nmean ± standard deviation over seeds {', '.join(map(str, seeds))}; also in "
         f"{FLAGS.model_dir}/comparison.md"
@@ -215,7 +215,7 @@ def finish(job, start, run_dir, model):
     results = {f"{job.name}_{name}": last[name] for name in job.accuracies}
     results |= {"images": job.images.size, "steps": model.step, "start": start.name}
     results |= {"bad_images": len(job.bad_images.names)} | job.finish(model, start)
-    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    atomic_write(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
     if not FLAGS.compare and not start.tuned:
         name = next(iter(job.accuracies))
         ledger.enter(start.run, {f"{job.name}_{name}": last[name]}, trained=start.trained)

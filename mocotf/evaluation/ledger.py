@@ -3,7 +3,7 @@
 import json
 import os
 
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 
 UNTRAINED = "_untrained"  # ends the name of a number that is of the encoder before its first step
 
@@ -18,7 +18,7 @@ def enter(run, values, *, trained=True):
     """
     suffix = "" if trained else UNTRAINED
     known = entries(run.path) | {f"{name}{suffix}": value for name, value in values.items()}
-    write_whole(os.path.join(run.path, "evaluation.json"), json.dumps(known, indent=2) + "\n")
+    atomic_write(os.path.join(run.path, "evaluation.json"), json.dumps(known, indent=2) + "\n")
 
 
 def entries(path):

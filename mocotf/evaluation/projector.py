@@ -7,8 +7,8 @@ import numpy as np
 from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+from mocotf.files import atomic_write
 from mocotf.training.pictures import encode
-from mocotf.training.run_dir import write_whole
 
 CONFIG = "projector_config.pbtxt"  # by this name, in the directory of a run, TensorBoard finds it
 FOLDER = "projector"
@@ -38,10 +38,10 @@ def write_projector(run_dir, album, class_names=()):
         embedding.metadata_path = f"{FOLDER}/metadata.tsv"
         names = [class_names[label] if class_names else str(label) for label in labels]
         lines = "".join(" ".join(name.split()) + "\n" for name in names)
-        write_whole(run_dir.file(embedding.metadata_path), lines)
-    write_whole(run_dir.file(embedding.sprite.image_path), encode(sprites(pictures)))
-    write_whole(run_dir.file(embedding.tensor_path), _rows(features))
-    write_whole(run_dir.file(CONFIG), text_format.MessageToString(config))
+        atomic_write(run_dir.file(embedding.metadata_path), lines)
+    atomic_write(run_dir.file(embedding.sprite.image_path), encode(sprites(pictures)))
+    atomic_write(run_dir.file(embedding.tensor_path), _rows(features))
+    atomic_write(run_dir.file(CONFIG), text_format.MessageToString(config))
 
 
 def sprites(pictures):
