@@ -18,7 +18,7 @@ from mocotf.cli import pretrained_flags
 from mocotf.cli import supervised
 from mocotf.cli import task as tasks
 from mocotf.cli import values
-from mocotf.data.pipeline import views_of
+from mocotf.data.pipeline import centre_views
 from mocotf.errors import UserError
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.monitor import encoder_function
@@ -71,7 +71,7 @@ def solve():
     configure_host(**fit_flags.host_options())
     task = tasks.Task()
     encode = encoder_function(task.encoder(), "pooled")
-    views = views_of(task.labelled.examples(), task.source, task.run.view, 256, task.bad_images)
+    views = centre_views(task.source, task.labelled.examples(), task.run.view, task.bad_images)
     with task.bad_images.explained():
         features, labels = extract(encode, views)
         queries, answers = extract(encode, task.query_views)

@@ -39,7 +39,7 @@ def main():
     features, labels = {}, {}
     for name, network in (("ours", backbone), ("same", same_padding(backbone))):
         for part in ("bank", "queries"):
-            views = centre_views(source, part, saved.view, 256, BadImages())
+            views = centre_views(source, source.evaluation(part), saved.view, BadImages())
             features[name, part], labels[part] = extract(network, views)
     vote = {"k": FLAGS.knn_k, "T": FLAGS.knn_t}
     results = {

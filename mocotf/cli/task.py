@@ -11,8 +11,8 @@ from mocotf.cli import pretrained_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import LABELS
 from mocotf.data.labelled import Labelled
-from mocotf.data.labelled import labelled_views
 from mocotf.data.pipeline import centre_views
+from mocotf.data.pipeline import random_views
 from mocotf.data.recipe import Augmentation
 from mocotf.data.source import Order
 from mocotf.errors import UserError
@@ -92,19 +92,23 @@ class Task:
             blur_prob=0.0,
         )
         order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch)
-        return labelled_views(
+        return random_views(
             self.labelled,
             augmentation,
             order,
             bad_images=self.bad_images,
             first_step=step,
             ops=FLAGS.host_ops,
+            labels=True,
+            views=1,
         )
 
     @functools.cached_property
     def query_views(self):
         """The dataset of (x, label) of the images to ask about."""
-        return centre_views(self.source, "queries", self.run.view, 256, self.bad_images)
+        return centre_views(
+            self.source, self.source.evaluation("queries"), self.run.view, self.bad_images
+        )
 
     def facts(self):
         """Returns what decides the run beside its flags."""
