@@ -24,7 +24,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import check_classes
 from mocotf.data.labelled import check_labelled
 from mocotf.errors import UserError
-from mocotf.evaluation import ledger
+from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.training.host import configure_host
@@ -83,7 +83,7 @@ def main():
     }
     show(found, top1)
     if not FLAGS.max_images:
-        ledger.enter(run, {"knn_top1": found["knn_top1"]}, trained=not FLAGS.untrained)
+        add_to_evaluation(run, {"knn_top1": found["knn_top1"]}, trained=not FLAGS.untrained)
     command.print_json(found)
 
 

@@ -13,8 +13,8 @@ from mocotf.cli import fit_run
 from mocotf.cli import values
 from mocotf.cli.task import NEUTRAL
 from mocotf.cli.task import Task
-from mocotf.evaluation import ledger
 from mocotf.evaluation.classifier import Classifier
+from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.scores import Scores
 from mocotf.files import atomic_write
@@ -127,7 +127,7 @@ def announce(name, task, scores, table):
     if task.bad_images.names:
         print(f"{len(task.bad_images.names)} images did not decode")
     if FLAGS.labels == "given":
-        ledger.enter(task.run, {f"{name}_top1": scores.top1}, trained=not FLAGS.untrained)
+        add_to_evaluation(task.run, {f"{name}_top1": scores.top1}, trained=not FLAGS.untrained)
 
 
 def check_unchanged(backbone, task):

@@ -17,7 +17,7 @@ from mocotf.cli import pretrained_flags
 from mocotf.cli import values
 from mocotf.data.source import Order
 from mocotf.errors import UserError
-from mocotf.evaluation import ledger
+from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.files import atomic_write
 from mocotf.optim import schedules
 from mocotf.training.checkpoints import digest
@@ -218,7 +218,7 @@ def finish(job, start, run_dir, model):
     atomic_write(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
     if not FLAGS.compare and not start.tuned:
         name = next(iter(job.accuracies))
-        ledger.enter(start.run, {f"{job.name}_{name}": last[name]}, trained=start.trained)
+        add_to_evaluation(start.run, {f"{job.name}_{name}": last[name]}, trained=start.trained)
     shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
     print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
     return results

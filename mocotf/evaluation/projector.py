@@ -7,6 +7,7 @@ import numpy as np
 from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+from mocotf.evaluation.knn import unit_rows
 from mocotf.files import atomic_write
 from mocotf.training.pictures import encode
 
@@ -54,7 +55,6 @@ def sprites(pictures):
 
 
 def _rows(features):
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
     text = io.BytesIO()
-    np.savetxt(text, features / np.maximum(lengths, 1e-12), fmt="%.4g", delimiter="\t")
+    np.savetxt(text, unit_rows(features), fmt="%.4g", delimiter="\t")
     return text.getvalue()

@@ -1,4 +1,4 @@
-"""Vectors that are being made, on disk, so that the making can be killed at any time."""
+"""An index in the making, kept on disk so that the process may be killed at any time."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from mocotf.files import lock
 LOCK = "lock"
 
 
-class Unfinished:
-    """A growing list of names and vectors in a folder; it goes on where one about the same thing was.
+class PartialIndex:
+    """The names and vectors embedded so far, in a folder; resumes what was made under the same `about`.
 
     Args:
         folder: where it is kept until `remove`.
