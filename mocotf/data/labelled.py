@@ -110,7 +110,7 @@ def check_labelled(source):
     """Holds a `Source` against what evaluation needs.
 
     Raises:
-        UserError: it has no labels, or one of its two parts is empty.
+        UserError: it has no labels, or one of its two splits is empty.
     """
     bank, queries = source.evaluation_sizes
     if not bank or not queries:
@@ -121,9 +121,9 @@ def check_labelled(source):
         )
 
 
-def labels_of(source, part):
+def labels_of(source, split):
     """Returns the labels of "bank" or "queries", int64 `[size]`; reads them all."""
-    batches = source.evaluation(part).map(lambda _, label: label).batch(8192)
+    batches = source.evaluation(split).map(lambda _, label: label).batch(8192)
     return np.concatenate([np.zeros([0], np.int64), *batches.as_numpy_iterator()])
 
 

@@ -71,8 +71,8 @@ class TFDS(Source):
     def sample(self, n):
         return self._records.in_order("bank").take(n)  # to draw takes a shuffle buffer
 
-    def evaluation(self, part):
-        handles = self._records.in_order(part)
+    def evaluation(self, split):
+        handles = self._records.in_order(split)
         return handles.map(lambda handle: (handle, self._parse(handle)["label"]))
 
     def _parse(self, handle):

@@ -15,9 +15,9 @@ from mocotf.data.folder import QUERY_EVERY
 from mocotf.data.listing import list_images
 from mocotf.errors import UserError
 from mocotf.files import printable
+from mocotf.transfer.datasets import chosen
 from mocotf.transfer.masked import BACKGROUND
 from mocotf.transfer.masked import IndexedMasked
-from mocotf.transfer.parts import chosen
 from mocotf.transfer.segmenter import IGNORED
 
 log = logging.getLogger(__name__)
