@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import json
 import os
 import shutil
 
@@ -19,6 +20,28 @@ def atomic_write(path, content):
         file.flush()
         os.fsync(file.fileno())
     os.replace(partial, path)
+
+
+def write_json(path, value):
+    """Writes a dictionary as `atomic_write` does, for people and programs to read."""
+    atomic_write(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path):
+    """Returns the dictionary in a JSON file; an empty one where there is no file.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    if not os.path.exists(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: {error}; expected a JSON object; remove it, or write it anew"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import math
 import os
 
 from mocotf.errors import UserError
-from mocotf.evaluation.evaluation_json import read_numbers
+from mocotf.files import read_json
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
 from mocotf.training.run_dir import read_metrics
@@ -104,7 +104,7 @@ def _read(path, name):
     for record in metrics:  # kNN is in some records only
         numbers |= record if record["step"] else {}
     for file in ("results.json", "evaluation.json"):
-        numbers |= read_numbers(os.path.join(path, file))
+        numbers |= read_json(os.path.join(path, file))
     numbers = {key: value for key, value in numbers.items() if _is_number(value)}
     return Run(path, name, read_flags(os.path.join(path, FLAGS_FILE)), metrics, numbers)
 

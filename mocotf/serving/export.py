@@ -2,12 +2,12 @@
 
 import datetime
 import importlib.metadata
-import json
 import os
 import subprocess
 
 import mocotf
 from mocotf.files import atomic_write
+from mocotf.files import write_json
 from mocotf.serving import saved_model
 from mocotf.serving import warmup
 from mocotf.serving.requests import SIGNATURES
@@ -72,7 +72,7 @@ def export(run, export_dir, *, version=None, precision="float32"):
             "warmup_requests": requests,
             "largest_difference": found,
         }
-        atomic_write(os.path.join(folder, "metadata.json"), json.dumps(metadata, indent=2) + "\n")
+        write_json(os.path.join(folder, "metadata.json"), metadata)
         models = os.path.join(export_dir, "models.config")
         if not os.path.exists(models):
             atomic_write(models, MODELS.format(name=name))

@@ -7,6 +7,7 @@ import os
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.files import lock
+from mocotf.files import read_json
 
 log = logging.getLogger(__name__)
 FLAGS_FILE = "flags.cfg"
@@ -57,9 +58,8 @@ class RunDir:
             saved = read_flags(config)
             decisive = (saved.keys() | flags.keys()) - set(neutral)
             _check_same(path, _only(decisive, saved), _only(decisive, flags), "--")
-            if facts and os.path.exists(decided):
-                with open(decided, encoding="utf-8") as file:
-                    known = json.load(file)
+            if facts:
+                known = read_json(decided)
                 _check_same(path, known, _only(known, facts), "")
 
     def file(self, name):
