@@ -16,7 +16,6 @@ line.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
-import json
 import os
 import shutil
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from absl import flags
 
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from mocotf.files import read_json
 from mocotf.interop import detectron2
 from mocotf.interop import keras_hub
 from mocotf.interop import litert
@@ -160,13 +160,8 @@ def _check_mechanism(mechanism, what):
 
 def _steps_per_epoch(saved):
     """Returns what the run's data and batch give; the flag's where no training has noted its data."""
-    path = os.path.join(saved.path, "facts.json")
-    if os.path.exists(path):
-        with open(path, encoding="utf-8") as file:
-            images = json.load(file).get("images")
-        if images:
-            return images // int(saved.flags["batch_size"])
-    return FLAGS.steps_per_epoch
+    images = read_json(os.path.join(saved.path, "facts.json")).get("images")
+    return images // int(saved.flags["batch_size"]) if images else FLAGS.steps_per_epoch
 
 
 if __name__ == "__main__":

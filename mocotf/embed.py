@@ -24,7 +24,7 @@ from mocotf.evaluation.embedding import fingerprint
 from mocotf.evaluation.index import Index
 from mocotf.evaluation.index import check_ending
 from mocotf.evaluation.index import write_index
-from mocotf.evaluation.unfinished import Unfinished
+from mocotf.evaluation.partial_index import PartialIndex
 from mocotf.interop.portable import load_encoder
 from mocotf.nn.plain import OUTPUTS
 from mocotf.training.records import duration
@@ -68,17 +68,17 @@ def main():
         "data_dir": os.path.abspath(FLAGS.data_dir),
         "files": files.digest,
     }
-    unfinished = Unfinished(f"{FLAGS.out}.unfinished", about, encoder.output[FLAGS.output].shape[1])
-    bad_images = BadImages(unfinished.file("bad_images.txt"))
-    if unfinished.seen:
-        print(f"going on after {unfinished.seen:,} of {len(files):,} images")
-    fill(unfinished, encoder, files, bad_images)
+    partial = PartialIndex(f"{FLAGS.out}.unfinished", about, encoder.output[FLAGS.output].shape[1])
+    bad_images = BadImages(partial.file("bad_images.txt"))
+    if partial.seen:
+        print(f"going on after {partial.seen:,} of {len(files):,} images")
+    fill(partial, encoder, files, bad_images)
 
-    names, vectors = unfinished.result()
+    names, vectors = partial.result()
     if not names:
         raise UserError(f"--data_dir={FLAGS.data_dir}: no image decodes; expected {FORMATS}")
     write_index(FLAGS.out, Index(names, vectors, about | {"bad_images": bad_images.names}))
-    unfinished.remove()
+    partial.remove()
     results = {"images": len(names), "bad_images": len(bad_images.names), "dim": vectors.shape[1]}
     print(f"{FLAGS.out}: {len(names):,} vectors of {vectors.shape[1]:,} numbers")
     command.print_json(results)
@@ -92,17 +92,17 @@ def describe_encoder(path):
     return {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
 
 
-def fill(unfinished, encoder, files, bad_images):
+def fill(partial, encoder, files, bad_images):
     """Embeds the files that are not yet; says how far it is."""
-    started, before = time.monotonic(), unfinished.seen
+    started, before = time.monotonic(), partial.seen
     last = None
-    batches = embed(encoder, files, FLAGS.output, FLAGS.batch_size, bad_images, unfinished.seen)
+    batches = embed(encoder, files, FLAGS.output, FLAGS.batch_size, bad_images, partial.seen)
     for names, vectors, seen in batches:
-        unfinished.add(names, vectors, seen)
+        partial.add(names, vectors, seen)
         now = time.monotonic()
         if last and now - last < COMMIT:
             continue
-        unfinished.commit()
+        partial.commit()
         if last:  # the first batch has taken longer
             rate = (seen - before) / (now - started)
             left = duration((len(files) - seen) / rate)

@@ -7,3 +7,8 @@ class UserError(ValueError):
 
 class Preempted(Exception):  # noqa: N818  (no error)
     """The process was asked to end by SIGTERM, and did so in good order; says what was kept."""
+
+
+def first_line(error):
+    """Returns the first line of what an exception says; its name where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

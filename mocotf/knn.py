@@ -24,12 +24,9 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import check_classes
 from mocotf.data.labelled import check_labelled
 from mocotf.errors import UserError
-from mocotf.evaluation import features
-from mocotf.evaluation import ledger
-from mocotf.evaluation.knn import search
+from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.monitor import encoder_function
-from mocotf.evaluation.parts import part_size
-from mocotf.evaluation.parts import part_views
+from mocotf.evaluation.splits import KNNSplits
 from mocotf.training.host import configure_host
 from mocotf.training.saved import open_run
 
@@ -57,20 +54,16 @@ def main():
     network = FLAGS.features or run.flags["knn_features"]
     source = data_flags.source_of(run)
     check_labelled(source)
-    check_bank(source, ks)
+    bad_images = BadImages(None, sum(source.evaluation_sizes), FLAGS.max_bad_images)
+    splits = KNNSplits(source, run.view, bad_images, (FLAGS.max_images, FLAGS.max_images))
+    check_bank(splits.sizes[0], ks)
     encode = encoder_function(run.encoder(trained=not FLAGS.untrained), network)
     # An accelerator's products of 10-bit mantissas would mistake the order of neighbours.
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
-    bad_images = BadImages(None, sum(source.evaluation_sizes), FLAGS.max_bad_images)
-    views = {"most": FLAGS.max_images}
     start = time.perf_counter()
     with bad_images.explained():
-        queries, labels = features.extract(
-            encode, part_views(source, "queries", run.view, bad_images, **views)
-        )
-        bank = features.batches(encode, part_views(source, "bank", run.view, bad_images, **views))
-        nearest = search(bank, queries, max(ks))
+        nearest, queries, labels = splits.search(encode, max(ks))
     seconds = time.perf_counter() - start
     check_classes(nearest.classes, labels, source)
 
@@ -90,7 +83,7 @@ def main():
     }
     show(found, top1)
     if not FLAGS.max_images:
-        ledger.enter(run, {"knn_top1": found["knn_top1"]}, trained=not FLAGS.untrained)
+        add_to_evaluation(run, {"knn_top1": found["knn_top1"]}, trained=not FLAGS.untrained)
     command.print_json(found)
 
 
@@ -110,9 +103,8 @@ def temperatures(run):
     return list(dict.fromkeys(given))
 
 
-def check_bank(source, ks):
+def check_bank(size, ks):
     """Holds the numbers of neighbours against the images that there are."""
-    size = part_size(source, "bank", FLAGS.max_images)
     if too_large := [str(k) for k in ks if k > size]:
         raise UserError(
             f"--k={','.join(too_large)}: there are only {size} images to compare with; expected at "

@@ -31,7 +31,7 @@ from mocotf.evaluation.report_runs import is_run
 from mocotf.evaluation.report_runs import read_runs
 from mocotf.evaluation.report_table import markdown
 from mocotf.evaluation.report_table import table
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 from mocotf.training.saved import open_run
 
 FLAGS = flags.FLAGS
@@ -124,7 +124,7 @@ def write(out, text):
         UserError: it cannot be written.
     """
     try:
-        write_whole(out, text)
+        atomic_write(out, text)
     except OSError as error:
         raise UserError(f"--out={out}: {error.strerror}; expected a file to write") from error
 

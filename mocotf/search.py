@@ -18,7 +18,6 @@ from absl import flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.decode import FORMATS
 from mocotf.data.image_files import ImageFiles
-from mocotf.data.listing import printable
 from mocotf.errors import UserError
 from mocotf.evaluation.embedding import embed
 from mocotf.evaluation.embedding import fingerprint
@@ -26,8 +25,9 @@ from mocotf.evaluation.embedding import nearest
 from mocotf.evaluation.index import read_index
 from mocotf.evaluation.sheet import Found
 from mocotf.evaluation.sheet import sheet
+from mocotf.files import atomic_write
+from mocotf.files import printable
 from mocotf.interop.portable import load_encoder
-from mocotf.training.run_dir import write_whole
 
 FLAGS = flags.FLAGS
 
@@ -118,7 +118,7 @@ def write_page(path, index, results):
         f"{about['output']} of {about['encoder']}{trained}"
     )
     try:
-        write_whole(path, sheet("Nearest images", line, results))
+        atomic_write(path, sheet("Nearest images", line, results))
     except OSError as error:
         raise UserError(
             f"--html={path}: {error.strerror}; expected a file that can be written"

@@ -26,7 +26,7 @@ from mocotf.cli import data_flags
 from mocotf.cli import train_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 from tools.ablations import outcomes
 from tools.ablations import page
 from tools.ablations import plan
@@ -94,7 +94,7 @@ def main():
         "base": train_flags.resolved(),
     } | outcomes.collect(tables, out, diary.failed, diary.seconds)
     path = os.path.join(out, "results.json")
-    write_whole(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
+    atomic_write(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
     show(results)
     if FLAGS.markdown:
         page.write(FLAGS.markdown, results)
@@ -161,7 +161,7 @@ class Diary:
 
     def _save(self):
         os.makedirs(self._out, exist_ok=True)
-        write_whole(
+        atomic_write(
             self._path, json.dumps({"runs": self.seconds, "whole": self.whole}, indent=1) + "\n"
         )
 

@@ -30,6 +30,7 @@ from mocotf.data.decode import MAX_PIXELS
 from mocotf.data.decode import decode
 from mocotf.data.listing import list_images
 from mocotf.errors import UserError
+from mocotf.files import printable
 
 SHOWN = 10  # names of a kind in the printed report; --json has all
 
@@ -93,11 +94,6 @@ def reason(content):
         return "no image"
     except Exception as error:  # decoders fail in many ways
         return str(error) or type(error).__name__
-
-
-def printable(path):
-    """Returns a path as training names it in bad_images.txt."""
-    return os.fsencode(path).decode(errors="backslashreplace").replace("\n", "\\n")
 
 
 def summary(paths, found):

@@ -38,9 +38,9 @@ def main():
     backbone = saved.encoder(precision="float32").backbone
     features, labels = {}, {}
     for name, network in (("ours", backbone), ("same", same_padding(backbone))):
-        for part in ("bank", "queries"):
-            views = centre_views(source, part, saved.view, 256, BadImages())
-            features[name, part], labels[part] = extract(network, views)
+        for split in ("bank", "queries"):
+            views = centre_views(source, source.evaluation(split), saved.view, BadImages())
+            features[name, split], labels[split] = extract(network, views)
     vote = {"k": FLAGS.knn_k, "T": FLAGS.knn_t}
     results = {
         f"knn_top1_{name}": knn_top1(

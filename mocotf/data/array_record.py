@@ -50,9 +50,9 @@ class ArrayRecordFiles:
         """Returns the record's number."""
         return handle
 
-    def in_order(self, part):
+    def in_order(self, split):
         """Returns the finite dataset of handles of "bank" or "queries"."""
-        ends = (0, self._size) if part == "bank" else (self._size, len(self._records))
+        ends = (0, self._size) if split == "bank" else (self._size, len(self._records))
         return tf.data.Dataset.range(*ends)
 
     def load(self, handle):

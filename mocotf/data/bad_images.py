@@ -11,6 +11,7 @@ import tensorflow as tf
 from mocotf.data.batches import NOTHING_DECODES
 from mocotf.data.decode import FORMATS
 from mocotf.errors import UserError
+from mocotf.files import printable
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +74,7 @@ class BadImages:
             UserError: too many; in a graph an error of TensorFlow's, so `too_many` has the message.
         """
         with self._lock:
-            self._add([_printable(name) for name in np.ravel(names).tolist()])
+            self._add([printable(name) for name in np.ravel(names).tolist()])
             bad = len(self._names)
             if self._are_too_many(bad):
                 self.too_many = self._explain(bad)
@@ -113,8 +114,3 @@ class BadImages:
             f"--max_bad_images={self._most:g}; {where}; expected {FORMATS}; try tools/check_data.py, "
             "which says what is wrong with each, or a larger --max_bad_images"
         )
-
-
-def _printable(name):
-    """Returns a file's name, bytes, as one line of text."""
-    return name.decode(errors="backslashreplace").replace("\n", "\\n")

@@ -69,13 +69,13 @@ class Folder(RandomAccessSource):
         root = tf.where(handle < self.size, *self._roots)
         return tf.strings.join([root, self._names[handle]])
 
-    def evaluation(self, part):
+    def evaluation(self, split):
         size = self._labels.shape[0]
 
         def some(first):
             handles = tf.range(first, tf.minimum(first + AT_ONCE, size))
             labels = tf.gather(self._labels, handles)
-            chosen = (self._is_query(handles) == (part == "queries")) & (labels >= 0)
+            chosen = (self._is_query(handles) == (split == "queries")) & (labels >= 0)
             columns = handles[chosen], tf.cast(labels[chosen], tf.int64)
             return tf.data.Dataset.from_tensor_slices(columns)
 

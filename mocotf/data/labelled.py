@@ -1,17 +1,10 @@
-"""Labelled images for supervised training: which, in what order, as what views."""
+"""Labelled images for supervised training: which, and in what order."""
 
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data import crop
-from mocotf.data.batches import PARALLEL
-from mocotf.data.batches import whole_batches_of_files
-from mocotf.data.pair import decode_windows
-from mocotf.data.pair import view_maker
 from mocotf.data.records import SHUFFLE_BUFFER
 from mocotf.data.records import shuffle
-from mocotf.data.views import augment
-from mocotf.data.views import view_draws
 from mocotf.errors import UserError
 
 LABELS = ("given", "shuffled", "constant")
@@ -25,7 +18,8 @@ class Labelled:
     """The labelled training images of a source, or a part of them that has all classes in equal number.
 
     Reads all labels once. An epoch goes through the source in its fixed order and mixes what it finds:
-    all of it where images are found by number, SHUFFLE_BUFFER records at a time otherwise.
+    all of it where images are found by number, SHUFFLE_BUFFER records at a time otherwise. To
+    `random_views` it is a `Source` whose handles are the source's with their labels.
 
     Args:
         source: a `Source`.
@@ -34,7 +28,7 @@ class Labelled:
         seed: of the part that is chosen, and of shuffled labels.
 
     Attributes:
-        source: the source.
+        source, shape: the source, and its shape.
         labels: int64 `[size]`, in the source's order.
         size: how many images.
         classes: how many classes; those of the queries count, too.
@@ -45,7 +39,7 @@ class Labelled:
 
     def __init__(self, source, fraction=1.0, labels="given", seed=0):
         check_labelled(source)
-        self.source = source
+        self.source, self.shape = source, source.shape
         found = labels_of(source, "bank")
         check_classes(found, labels_of(source, "queries"), source)
         self.classes = int(found.max()) + 1
@@ -89,6 +83,18 @@ class Labelled:
         epochs = tf.data.Dataset.range(tf.constant(first_epoch, tf.int64), tf.int64.max)
         return epochs.flat_map(epoch)
 
+    def load(self, example):
+        """Returns the image of (handle, label); see `Source.load`."""
+        return self.source.load(example[0])
+
+    def label(self, example):
+        """Returns the label of (handle, label)."""
+        return example[1]
+
+    def describe(self, example):
+        """Returns what a message calls (handle, label)."""
+        return self.source.describe(example[0])
+
     def _numbered(self):
         """Returns the finite dataset of (number in the source, handle, label)."""
         chosen = np.zeros(len(self._labels), bool)
@@ -104,7 +110,7 @@ def check_labelled(source):
     """Holds a `Source` against what evaluation needs.
 
     Raises:
-        UserError: it has no labels, or one of its two parts is empty.
+        UserError: it has no labels, or one of its two splits is empty.
     """
     bank, queries = source.evaluation_sizes
     if not bank or not queries:
@@ -115,9 +121,9 @@ def check_labelled(source):
         )
 
 
-def labels_of(source, part):
+def labels_of(source, split):
     """Returns the labels of "bank" or "queries", int64 `[size]`; reads them all."""
-    batches = source.evaluation(part).map(lambda _, label: label).batch(8192)
+    batches = source.evaluation(split).map(lambda _, label: label).batch(8192)
     return np.concatenate([np.zeros([0], np.int64), *batches.as_numpy_iterator()])
 
 
@@ -152,55 +158,3 @@ def _balanced(labels, fraction, rng):
         for c, count in zip(classes, counts, strict=True)
     ]
     return np.sort(np.concatenate(chosen))
-
-
-@tf.autograph.experimental.do_not_convert
-def labelled_views(labelled, augmentation, order, *, bad_images, first_step=0, ops="numba"):
-    """Returns the endless dataset of (x, label) that supervised training reads.
-
-    Draws, and what happens to images that do not decode, are as in `random_views`.
-
-    Args:
-        labelled: a `Labelled` of at least one batch.
-        augmentation: an `Augmentation`.
-        order: an `Order` of one worker.
-        bad_images: a `BadImages`.
-        first_step: step of the run whose batch comes first.
-        ops: see `view_maker`.
-
-    Returns:
-        Dataset of float32 `[n, S, S, 3]` and int64 `[n]`.
-    """
-    source, n, S = labelled.source, order.share, augmentation.size
-    drawn = labelled.draw(order, first_step)
-
-    def draws_of(key):
-        return view_draws(order.seed, key)[:1]
-
-    if source.shape:
-
-        def views(images, labels, draws):
-            window = crop.sample_window(draws, *source.shape, augmentation.min_area)
-            crops = crop.crop_and_resize(images, window, S)
-            return augment(crops, draws, augmentation), labels
-
-        images = drawn.map(
-            lambda key, example: (source.load(example[0]), example[1], draws_of(key)[0]), **PARALLEL
-        )
-        batches = images.batch(n, drop_remainder=True).map(views, **PARALLEL)
-        return batches.prefetch(tf.data.AUTOTUNE)
-
-    view_of = view_maker(augmentation, ops, views=1)
-
-    def view(key, example):
-        draws = draws_of(key)
-        image, windows = decode_windows(source.load(example[0]), draws, augmentation.min_area)
-        return *view_of(image, windows, draws), example[1]
-
-    blanks = tf.zeros([0, S, S, 3]), tf.zeros([0], tf.int64)
-
-    def describe(example):
-        return source.describe(example[0])
-
-    batches = whole_batches_of_files(drawn, n, view, blanks, describe, bad_images)
-    return batches.prefetch(tf.data.AUTOTUNE)

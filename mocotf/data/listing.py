@@ -44,11 +44,6 @@ def held(value):
         return tf.Variable(value, trainable=False)
 
 
-def printable(name):
-    """Returns a path, str, as text that any file can hold: bytes that are no UTF-8 become \\udcXX."""
-    return name.encode("utf-8", "backslashreplace").decode()
-
-
 def list_images(root):
     """Returns the sorted paths of images under `root`; symlinked folders are followed once."""
     return [os.path.join(root, os.fsdecode(name)) for name in images_under(root)]

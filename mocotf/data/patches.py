@@ -76,9 +76,9 @@ class Patches(RandomAccessSource):
     def describe(self, handle):
         return tf.strings.format("patch {}", handle)
 
-    def evaluation(self, part):
+    def evaluation(self, split):
         handles = np.arange(len(self._labels))
-        chosen = handles < TRAIN_PATCHES if part == "bank" else handles >= TRAIN_PATCHES
+        chosen = handles < TRAIN_PATCHES if split == "bank" else handles >= TRAIN_PATCHES
         return tf.data.Dataset.from_tensor_slices(
             (handles[chosen].astype(np.int64), self._labels[chosen].astype(np.int64))
         )

@@ -37,13 +37,13 @@ def random_views(
     views=2,
     indices=False,
 ):
-    """Returns the endless dataset of random views that pre-training reads.
+    """Returns the endless dataset of random views that training reads.
 
     Every draw is a pure function of the seed and the image's key; each image and each view has its
     own. An image that does not decode is reported and replaced by the next of its batch.
 
     Args:
-        source: a `Source` of at least one batch.
+        source: a `Source`, or a `Labelled`, of at least one batch.
         augmentation: an `Augmentation`.
         order: an `Order`; the dataset has this worker's share n of each batch.
         bad_images: a `BadImages`.
@@ -156,7 +156,8 @@ def _views_of_files(source, drawn, augmentation, order, crops_only, views, told,
     return batches_of_files(drawn, order.share, made, blanks, source.describe, finish)
 
 
-def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
+@tf.autograph.experimental.do_not_convert
+def centre_views(source, examples, augmentation, bad_images, batch_size=256):
     """Returns the finite dataset of (image, label) that evaluation reads, without randomness.
 
     Short side to 256/224 of the view's, centre crop, normalise, as the papers' linear protocol; images
@@ -164,31 +165,22 @@ def centre_views(source, part, augmentation, batch_size, bad_images, every=1):
     out.
 
     Args:
-        source: a `Source` with labels.
-        part: "bank" or "queries".
+        source: a `Source`.
+        examples: dataset of its (handle, label), such as `source.evaluation("queries")`.
         augmentation: gives size, mean and std.
-        batch_size: images a batch; the last may be smaller.
         bad_images: a `BadImages`.
-        every: use one image of so many.
+        batch_size: images a batch; the last may be smaller.
     """
-    examples = source.evaluation(part).shard(every, 0)
-    return views_of(examples, source, augmentation, batch_size, bad_images)
-
-
-@tf.autograph.experimental.do_not_convert
-def views_of(examples, source, augmentation, batch_size, bad_images):
-    """Returns what `centre_views` does, of the (handle, label) of `examples`."""
-    if source.shape:
-        views = examples.map(
-            lambda handle, label: (prepare(source.load(handle), augmentation), label), **PARALLEL
-        )
-        return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
     def view(handle, label):
-        return prepare(decode(source.load(handle)), augmentation), label
+        image = source.load(handle)
+        return prepare(image if source.shape else decode(image), augmentation), label
 
-    blank = tf.zeros([augmentation.size, augmentation.size, 3]), tf.zeros([], tf.int64)
-    views = good_ones(examples, view, blank, source.describe, bad_images)
+    if source.shape:
+        views = examples.map(view, **PARALLEL)
+    else:
+        blank = tf.zeros([augmentation.size, augmentation.size, 3]), tf.zeros([], tf.int64)
+        views = good_ones(examples, view, blank, source.describe, bad_images)
     return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 

@@ -63,9 +63,9 @@ class RecordFiles:
         epochs = tf.data.Dataset.range(tf.constant(first_epoch, tf.int64), tf.int64.max)
         return epochs.flat_map(epoch)
 
-    def in_order(self, part):
+    def in_order(self, split):
         """Returns the finite dataset of handles of "bank" or "queries"."""
-        paths = tf.data.Dataset.from_tensor_slices(tf.constant(self._paths[part], tf.string))
+        paths = tf.data.Dataset.from_tensor_slices(tf.constant(self._paths[split], tf.string))
         return paths.enumerate().flat_map(_read)
 
     def load(self, handle):

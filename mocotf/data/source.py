@@ -107,11 +107,11 @@ class Source(abc.ABC):
             .map(lambda _, handle: handle)
         )
 
-    def evaluation(self, part):
+    def evaluation(self, split):
         """Returns a finite dataset of (handle, label int64), in fixed order.
 
         Args:
-            part: "bank" or "queries".
+            split: "bank" or "queries".
         """
         raise NotImplementedError(f"{self.name} has no labels")
 

@@ -8,6 +8,7 @@ from mocotf.data.array_record import ArrayRecordFiles
 from mocotf.data.records import RecordFiles
 from mocotf.data.source import Source
 from mocotf.errors import UserError
+from mocotf.errors import first_line
 
 PREPARED = "tfds"  # in place of a name: the data set that lies in --data_dir
 INFO = "dataset_info.json"
@@ -70,8 +71,8 @@ class TFDS(Source):
     def sample(self, n):
         return self._records.in_order("bank").take(n)  # to draw takes a shuffle buffer
 
-    def evaluation(self, part):
-        handles = self._records.in_order(part)
+    def evaluation(self, split):
+        handles = self._records.in_order(split)
         return handles.map(lambda handle: (handle, self._parse(handle)["label"]))
 
     def _parse(self, handle):
@@ -127,7 +128,7 @@ def prepared(name, data_dir):
     except Exception as error:  # each kind of wrong name, version or config has its own exception
         raise UserError(
             f"--dataset={name}: neither patches, folder, tfrecord, tfds nor a data set of "
-            f"tensorflow-datasets ({_first_line(error)}); for your own images: "
+            f"tensorflow-datasets ({first_line(error)}); for your own images: "
             "--dataset=folder --data_dir=DIR"
         ) from error
     try:
@@ -138,7 +139,3 @@ def prepared(name, data_dir):
             f"{type(error).__name__}: {' '.join(str(error).split())}"
         ) from error
     return builder
-
-
-def _first_line(error):
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -84,18 +84,18 @@ class TFRecords(Source):
     def sample(self, n):
         return self._files.in_order("bank").take(n)  # to draw takes a shuffle buffer
 
-    def evaluation(self, part):
+    def evaluation(self, split):
         absent = tf.constant(NO_LABEL, tf.int64)
 
         def labelled(handle):
             return handle, or_else(lambda: _feature(handle, LABEL, absent), absent)[1]
 
-        return self._files.in_order(part).map(labelled).filter(lambda _, label: label != absent)
+        return self._files.in_order(split).map(labelled).filter(lambda _, label: label != absent)
 
-    def _features(self, part):
+    def _features(self, split):
         """Returns the names of the features of the first records."""
         names = set()
-        for handle in self._files.in_order(part).take(LOOKED_AT):
+        for handle in self._files.in_order(split).take(LOOKED_AT):
             try:
                 names |= set(tf.train.Example.FromString(handle["record"].numpy()).features.feature)
             except DecodeError:

@@ -5,6 +5,8 @@ import functools
 import numpy as np
 import tensorflow as tf
 
+from mocotf.evaluation.knn import unit_rows
+
 SIDE = 96  # pixels of a picture, at most
 KEPT = 500  # queries of which pictures are kept, at most
 SHOWN = 10  # of these, queries of which the neighbours are found
@@ -57,7 +59,7 @@ class Album:
     def see_bank(self, images, features, labels):
         """Takes note of a batch of the bank, as `see_queries`."""
         queries, directions, _ = self.shown
-        similarity = _unit(directions) @ _unit(features).T  # [g, n]
+        similarity = unit_rows(directions) @ unit_rows(features).T  # [g, n]
         near = _highest(similarity)
         pictures = np.zeros((*near.shape, *queries.shape[1:]), np.uint8)
         seen = np.take_along_axis(similarity, near, axis=1), labels[near], pictures
@@ -80,10 +82,6 @@ class Album:
         elif images.shape[1] > SIDE:
             images = tf.image.resize(images, (SIDE, SIDE), method="area")
         return tf.image.convert_image_dtype(images, tf.uint8, saturate=True).numpy()
-
-
-def _unit(x):
-    return x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12)
 
 
 def _highest(similarity):

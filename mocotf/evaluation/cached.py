@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from mocotf.data.pipeline import views_of
+from mocotf.data.pipeline import centre_views
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.monitor import encoder_function
-from mocotf.evaluation.protocol import BATCH
 from mocotf.evaluation.scores import Scores
 from mocotf.evaluation.softmax import SoftmaxRegression
 
@@ -21,7 +20,7 @@ def solve(task, strengths):
     """
     encode = encoder_function(task.encoder(), "pooled")
     labelled = task.labelled
-    views = views_of(labelled.examples(), labelled.source, task.run.view, BATCH, task.bad_images)
+    views = centre_views(labelled.source, labelled.examples(), task.run.view, task.bad_images)
     with task.bad_images.explained():
         features, labels = extract(encode, views)
         queries, answers = extract(encode, task.query_views)

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 
-from mocotf.data.listing import printable
 from mocotf.errors import UserError
-from mocotf.training.whole import whole
+from mocotf.errors import first_line
+from mocotf.files import atomic_path
 
 ENDINGS = (".npz", ".parquet")
 
@@ -45,7 +45,7 @@ def write_index(path, index):
     `.npz`: arrays names `[N]`, vectors `[N, D]` and about, a JSON text. `.parquet`: columns name and
     vector, and about in the metadata under `mocotf`.
     """
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         if path.endswith(".npz"):
             np.savez(
                 partial,
@@ -55,7 +55,8 @@ def write_index(path, index):
             )
             return
         pa = _pyarrow()
-        names = [printable(name) for name in index.names]  # Parquet knows UTF-8 only
+        # Parquet knows UTF-8 only.
+        names = [name.encode(errors="backslashreplace").decode() for name in index.names]
         flat = pa.array(np.ravel(index.vectors))
         vectors = pa.FixedSizeListArray.from_arrays(flat, index.vectors.shape[1])
         table = pa.table({"name": names, "vector": vectors})
@@ -83,9 +84,8 @@ def read_index(path):
     except Exception as error:  # what is no such file fails in many ways
         if isinstance(error, UserError):
             raise
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: cannot be read: {reason}; expected a file that mocotf.embed wrote"
+            f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.embed wrote"
         ) from error
 
 

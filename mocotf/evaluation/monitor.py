@@ -6,14 +6,8 @@ import tensorflow as tf
 
 from mocotf.data.labelled import check_classes
 from mocotf.errors import UserError
-from mocotf.evaluation.album import Album
-from mocotf.evaluation.features import batches
-from mocotf.evaluation.features import extract
 from mocotf.evaluation.gallery import show
-from mocotf.evaluation.knn import search
-from mocotf.evaluation.parts import PARTS
-from mocotf.evaluation.parts import part_size
-from mocotf.evaluation.parts import part_views
+from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import NO_LABEL
 
 log = logging.getLogger(__name__)
@@ -33,19 +27,11 @@ class KNNMonitor:
     """
 
     def __init__(self, source, augmentation, bad_images, *, k, T, most, batch_size=256):
-        self._views = {
-            part: part_views(source, part, augmentation, bad_images, most=most, batch_size=batch_size)
-            for part in PARTS
-        }
+        self._splits = KNNSplits(source, augmentation, bad_images, (most, most), batch_size)
         self._vote = {"k": k, "T": T}
         self._source = source
-        self._augmentation = augmentation
-        self._queries = part_size(source, "queries", most)
         self._told = False
-
-    def album(self):
-        """Returns a new `Album`, to watch one measurement."""
-        return Album(self._augmentation, self._queries)
+        self.album = self._splits.album  # makes an `Album`, to watch one measurement
 
     def measure(self, encode, album=None):
         """Returns the top-1 in percent of features `encode(images)`, None where images have no labels.
@@ -54,10 +40,7 @@ class KNNMonitor:
             encode: images `[n, S, S, 3]` → features `[n, …]`.
             album: an `Album` that watches.
         """
-        see_queries, see_bank = (album.see_queries, album.see_bank) if album else (None, None)
-        queries, labels = extract(encode, self._views["queries"], see_queries)
-        bank = batches(encode, self._views["bank"], see_bank)
-        nearest = search(bank, queries, self._vote["k"])
+        nearest, _, labels = self._splits.search(encode, self._vote["k"], album)
         if labels.max() == NO_LABEL:
             return None
         self._check(nearest.classes, labels)

@@ -1,9 +1,8 @@
 """What is left to say at the end of a pre-training run."""
 
-import json
 import statistics
 
-from mocotf.training.run_dir import write_whole
+from mocotf.files import write_json
 
 LAST = ("loss", "chance", "acc1", "acc5")  # of the last record, where it has them
 TABLE = {
@@ -36,5 +35,5 @@ def finish(run_dir, bad_images):
             print(f"{f'  {title}':<24}{results[name]:6.1f}")
     if bad_images.names:
         print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
-    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    write_json(run_dir.file("results.json"), results)
     return results

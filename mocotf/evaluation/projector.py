@@ -7,8 +7,9 @@ import numpy as np
 from google.protobuf import text_format
 from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
+from mocotf.evaluation.knn import unit_rows
+from mocotf.files import atomic_write
 from mocotf.training.pictures import encode
-from mocotf.training.run_dir import write_whole
 
 CONFIG = "projector_config.pbtxt"  # by this name, in the directory of a run, TensorBoard finds it
 FOLDER = "projector"
@@ -38,10 +39,10 @@ def write_projector(run_dir, album, class_names=()):
         embedding.metadata_path = f"{FOLDER}/metadata.tsv"
         names = [class_names[label] if class_names else str(label) for label in labels]
         lines = "".join(" ".join(name.split()) + "\n" for name in names)
-        write_whole(run_dir.file(embedding.metadata_path), lines)
-    write_whole(run_dir.file(embedding.sprite.image_path), encode(sprites(pictures)))
-    write_whole(run_dir.file(embedding.tensor_path), _rows(features))
-    write_whole(run_dir.file(CONFIG), text_format.MessageToString(config))
+        atomic_write(run_dir.file(embedding.metadata_path), lines)
+    atomic_write(run_dir.file(embedding.sprite.image_path), encode(sprites(pictures)))
+    atomic_write(run_dir.file(embedding.tensor_path), _rows(features))
+    atomic_write(run_dir.file(CONFIG), text_format.MessageToString(config))
 
 
 def sprites(pictures):
@@ -54,7 +55,6 @@ def sprites(pictures):
 
 
 def _rows(features):
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
     text = io.BytesIO()
-    np.savetxt(text, features / np.maximum(lengths, 1e-12), fmt="%.4g", delimiter="\t")
+    np.savetxt(text, unit_rows(features), fmt="%.4g", delimiter="\t")
     return text.getvalue()

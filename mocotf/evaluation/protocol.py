@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 import math
 
 import keras
@@ -11,13 +10,14 @@ import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import Labelled
-from mocotf.data.labelled import labelled_views
 from mocotf.data.pipeline import centre_views
+from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
-from mocotf.evaluation import ledger
 from mocotf.evaluation.classifier import Classifier
+from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.scores import Scores
+from mocotf.files import write_json
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
 from mocotf.training.fit import compile_with_sgd
@@ -25,11 +25,8 @@ from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import write_whole
 from mocotf.training.saved import SavedRun
 from mocotf.training.settings import TrainingSettings
-
-BATCH = 256  # images encoded at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Task:
         bad_images: a `BadImages`.
         settings: `TrainingSettings`.
         trained: begin with the encoder as it is, else as it was before its run's first step.
-        min_area, ops: smallest share of a training image in a crop; and see `labelled_views`.
+        min_area, ops: smallest share of a training image in a crop; and see `random_views`.
         counts: accuracies tell of the encoder, and are entered into its run's evaluation.json.
     """
 
@@ -68,19 +65,22 @@ class Task:
         """Returns the dataset of (x, label) from a step of a `Course` on: crops, mirrored or not."""
         view = self.run.view
         no_colours = {"jitter_prob": 0.0, "gray_prob": 0.0, "blur_prob": 0.0}
-        return labelled_views(
+        return random_views(
             self.labelled,
             dataclasses.replace(view, min_area=self.min_area, **no_colours),
             Order(self.settings.run.seed, course.batch_size, course.steps_per_epoch),
             bad_images=self.bad_images,
             first_step=step,
             ops=self.ops,
+            labels=True,
+            views=1,
         )
 
     @functools.cached_property
     def query_views(self):
         """The dataset of (x, label) of the images to ask about."""
-        return centre_views(self.labelled.source, "queries", self.run.view, BATCH, self.bad_images)
+        source = self.labelled.source
+        return centre_views(source, source.evaluation("queries"), self.run.view, self.bad_images)
 
     def facts(self):
         """Returns what decides a run beside its settings."""
@@ -102,7 +102,7 @@ class Task:
         if self.bad_images.names:
             print(f"{len(self.bad_images.names)} images did not decode")
         if self.counts:
-            ledger.enter(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
+            add_to_evaluation(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
 
 
 def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measure_epochs):
@@ -184,7 +184,7 @@ def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measu
         check_unchanged(backbone, task.encoder().backbone)
         results["encoder_unchanged"] = True
     task.announce(name, last, run_dir.file("confusion.csv"))
-    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    write_json(run_dir.file("results.json"), results)
     return results
 
 

@@ -7,13 +7,10 @@ import re
 
 import numpy as np
 
-from mocotf.evaluation import features
 from mocotf.evaluation.album import Album
-from mocotf.evaluation.knn import search
 from mocotf.evaluation.knn import unit_rows
 from mocotf.evaluation.monitor import encoder_function
-from mocotf.evaluation.parts import part_size
-from mocotf.evaluation.parts import part_views
+from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import NO_LABEL
 from mocotf.evaluation.unlabelled import Unlabelled
 from mocotf.training.pictures import FOLDER
@@ -56,15 +53,12 @@ def look(run, source, bad_images):
     """
     if not all(source.evaluation_sizes):
         source = Unlabelled(source)
-    network = run.flags["knn_features"]
-    encode = encoder_function(run.encoder(), network)
+    encode = encoder_function(run.encoder(), run.flags["knn_features"])
     k, T = int(run.flags["knn_k"]), float(run.flags["knn_t"])
-    album = Album(run.view, part_size(source, "queries", QUERIES))
+    splits = KNNSplits(source, run.view, bad_images, (BANK, QUERIES))
+    album = splits.album()
     with bad_images.explained():
-        views = part_views(source, "queries", run.view, bad_images, most=QUERIES)
-        queries, labels = features.extract(encode, views, album.see_queries)
-        bank = part_views(source, "bank", run.view, bad_images, most=BANK)
-        nearest = search(features.batches(encode, bank, album.see_bank), queries, k)
+        nearest, queries, labels = splits.search(encode, k, album)
     return Look(unit_rows(queries), labels, nearest.winners(k, T), album, run.step)
 
 

@@ -1,11 +1,11 @@
 """What a run has written of itself, for a report."""
 
 import dataclasses
-import json
 import math
 import os
 
 from mocotf.errors import UserError
+from mocotf.files import read_json
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
 from mocotf.training.run_dir import read_metrics
@@ -104,21 +104,9 @@ def _read(path, name):
     for record in metrics:  # kNN is in some records only
         numbers |= record if record["step"] else {}
     for file in ("results.json", "evaluation.json"):
-        numbers |= _read_json(os.path.join(path, file))
+        numbers |= read_json(os.path.join(path, file))
     numbers = {key: value for key, value in numbers.items() if _is_number(value)}
     return Run(path, name, read_flags(os.path.join(path, FLAGS_FILE)), metrics, numbers)
-
-
-def _read_json(path):
-    if not os.path.exists(path):
-        return {}
-    try:
-        with open(path, encoding="utf-8") as file:
-            return dict(json.load(file))
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: {error}; expected a JSON object; remove it, or write it anew"
-        ) from error
 
 
 def _is_number(value):

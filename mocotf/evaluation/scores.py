@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,4 +55,4 @@ class Scores:
         table.writerow(["class", "images", "top1", *(f"taken for {name}" for name in names)])
         for name, row, top1 in zip(names, self.confusion, self.of_classes(), strict=True):
             table.writerow([name, row.sum(), f"{top1:.2f}", *row])
-        write_whole(path, text.getvalue())
+        atomic_write(path, text.getvalue())

@@ -11,7 +11,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.decode import decode
-from mocotf.data.listing import printable
+from mocotf.files import printable
 
 SIDE = 192  # of a thumbnail, pixels
 STYLE = """

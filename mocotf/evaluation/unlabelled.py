@@ -26,9 +26,9 @@ class Unlabelled:
         self.load = source.load
         self.describe = source.describe
 
-    def evaluation(self, part):
+    def evaluation(self, split):
         """Returns a finite dataset of (handle, -1); see `Source.evaluation`."""
         queries = self.evaluation_sizes[1]
         handles = self._source.sample(sum(self.evaluation_sizes))
-        handles = handles.take(queries) if part == "queries" else handles.skip(queries)
+        handles = handles.take(queries) if split == "queries" else handles.skip(queries)
         return handles.map(lambda handle: (handle, tf.constant(NO_LABEL, tf.int64)))

@@ -10,9 +10,10 @@ import re
 import numpy as np
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
+from mocotf.files import atomic_path
 from mocotf.interop.output import check_stem
 from mocotf.interop.torch_names import backbone_state
-from mocotf.training.whole import whole
 
 # All that the pickle may name: reading it runs nothing else.
 KNOWN = {("numpy", "ndarray"): np.ndarray, ("builtins", "bytearray"): bytearray}
@@ -24,7 +25,7 @@ def write(saved, path):
     state = backbone_state(saved.encoder(precision="float32"))
     model = {name_of(name): value for name, value in state.items()}
     content = {"model": model, "__author__": "mocotf", "matching_heuristics": True}
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         with open(partial, "wb") as file:
             _Pickler(file, protocol=4).dump(content)
         found = read_file(partial)["model"]
@@ -50,8 +51,9 @@ def read_file(path):
         try:
             return _Unpickler(io.BytesIO(file.read())).load()
         except Exception as error:  # what is no pickle fails in many ways
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise UserError(f"{path}: cannot be read as a pickle of arrays: {reason}") from error
+            raise UserError(
+                f"{path}: cannot be read as a pickle of arrays: {first_line(error)}"
+            ) from error
 
 
 class _Pickler(pickle.Pickler):

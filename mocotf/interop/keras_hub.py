@@ -6,12 +6,12 @@ import keras
 
 from mocotf.data.views import normalize
 from mocotf.errors import UserError
+from mocotf.files import atomic_path
 from mocotf.interop.output import check_stem
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.nn.plain import copy_by_name
 from mocotf.nn.resnet import ARCHITECTURES
-from mocotf.training.whole import whole
 
 
 def write(saved, path):
@@ -21,7 +21,7 @@ def write(saved, path):
     """
     images, expected = outputs(saved)
     backbone = build(saved)
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         backbone.save_to_preset(partial)
         back = type(backbone).from_preset(os.path.abspath(partial))
         features = keras.ops.mean(back(normalize(images / 255, saved.view)), axis=(1, 2))

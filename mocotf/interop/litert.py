@@ -2,11 +2,11 @@
 
 import tensorflow as tf
 
+from mocotf.files import atomic_path
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.interop.output import quiet
 from mocotf.interop.portable import from_run
-from mocotf.training.whole import whole
 
 
 def write(saved, path):
@@ -16,7 +16,7 @@ def write(saved, path):
     and `embedding`.
     """
     images, expected = outputs(saved)
-    with whole(path) as partial, quiet():
+    with atomic_path(path) as partial, quiet():
         from_run(saved).export(partial, format="litert", verbose=False)
         runner = tf.lite.Interpreter(partial).get_signature_runner()
         worst = difference(runner(image=images), expected, path)

@@ -10,10 +10,10 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.files import atomic_path
 from mocotf.interop.output import check_stem
 from mocotf.nn.plain import plain_backbone
 from mocotf.training.checkpoints import ENDINGS
-from mocotf.training.whole import whole
 
 
 def write(saved, path):
@@ -27,7 +27,8 @@ def write(saved, path):
         )
     tree = _tree(saved.encoder(precision="float32").backbone)
     data, index = ENDINGS
-    with whole(path + index) as partial, whole(path + data):  # the index takes its place last
+    # The index takes its place last.
+    with atomic_path(path + index) as partial, atomic_path(path + data):
         tf.train.Checkpoint(backbone=tree).write(partial.removesuffix(index))
         variables = tf.train.list_variables(partial.removesuffix(index))
     return {"variables": len(variables)}

@@ -1,11 +1,11 @@
 """ONNX, through Keras's exporter; needs the extra `onnx`."""
 
 from mocotf.errors import UserError
+from mocotf.files import atomic_path
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.interop.output import quiet
 from mocotf.interop.portable import from_run
-from mocotf.training.whole import whole
 
 
 def write(saved, path):
@@ -23,7 +23,7 @@ def write(saved, path):
             "onnxruntime==1.31.1 tf2onnx==1.17.0"
         ) from error
     images, expected = outputs(saved)
-    with whole(path) as partial, quiet():
+    with atomic_path(path) as partial, quiet():
         model = from_run(saved)
         model(images)  # Keras exports what has been called only
         model.export(partial, format="onnx", verbose=False)

@@ -6,12 +6,13 @@ import os
 import keras
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
+from mocotf.files import atomic_path
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.nn.plain import OUTPUTS
 from mocotf.nn.plain import plain
 from mocotf.training.saved import open_run
-from mocotf.training.whole import whole
 
 
 def load_encoder(path):
@@ -46,9 +47,9 @@ def read(path):
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # what is no such file fails in many ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise UserError(
-            f"{path}: cannot be read: {reason}; expected a file that mocotf.convert --to=keras wrote"
+            f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.convert "
+            "--to=keras wrote"
         ) from error
     found = getattr(model, "output", None)
     if not isinstance(found, dict) or set(found) != set(OUTPUTS):
@@ -62,7 +63,7 @@ def read(path):
 def write(saved, path):
     """Writes a `.keras` file, and compares what it computes with the run's encoder."""
     images, expected = outputs(saved)
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         from_run(saved).save(partial)
         worst = difference(read(partial)(images), expected, path)
     return {"max_difference": worst}

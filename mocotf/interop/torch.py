@@ -7,12 +7,13 @@ Top level: epoch, arch, state_dict, optimizer. The state holds `encoder_q.*`, `e
 import numpy as np
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
+from mocotf.files import atomic_path
 from mocotf.interop.torch_names import misfits
 from mocotf.interop.torch_names import parameters
 from mocotf.interop.torch_names import read_state
 from mocotf.interop.torch_names import write_state
 from mocotf.moco.key_encoder import copy_weights
-from mocotf.training.whole import whole
 
 
 def read_file(path):
@@ -25,8 +26,9 @@ def read_file(path):
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no checkpoint fails in many ways
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise UserError(f"{path}: cannot be read as a PyTorch checkpoint: {reason}") from error
+        raise UserError(
+            f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}"
+        ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
     missing = [key for key in ("state_dict", "arch", "epoch") if key not in content]
@@ -147,7 +149,7 @@ def dump(model, arch, epoch, **more):
 
 def write_file(content, path):
     """Writes a checkpoint file, so that no reader ever sees a part of it."""
-    with whole(path) as partial, open(partial, "wb") as file:
+    with atomic_path(path) as partial, open(partial, "wb") as file:
         import_torch().save(content, file)
 
 

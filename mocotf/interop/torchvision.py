@@ -3,10 +3,10 @@
 import logging
 
 from mocotf.errors import UserError
+from mocotf.files import atomic_path
 from mocotf.interop.torch import import_torch
 from mocotf.interop.torch_names import backbone_state
 from mocotf.nn.backbone import check_resnet
-from mocotf.training.whole import whole
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ def write(saved, path):
         if name.endswith("running_var"):
             tracked = name.replace("running_var", "num_batches_tracked")
             state[tracked] = torch.tensor(saved.step)
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         with open(partial, "wb") as file:
             torch.save(state, file)
         found = torch.load(partial, weights_only=True)

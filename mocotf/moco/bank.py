@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mocotf.moco.local import local_variable
+from mocotf.moco.per_replica import per_replica_variable
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 
@@ -34,7 +34,7 @@ class Bank(tf.Module):
         # A shard has a row more, for what belongs to others.
         noise = tf.random.stateless_normal([self.rows + self.sharded, C], seed=[seed, N])
         noise = tf.cast(tf.math.l2_normalize(noise, axis=1), dtype)
-        self.entries = local_variable(noise, "entries")
+        self.entries = per_replica_variable(noise, "entries")
         # A variable begins alike on all replicas, but shards are of different images.
         for shard, part in enumerate(self.entries.values if self.sharded else []):
             noise = tf.random.stateless_normal([self.rows + 1, C], seed=[seed, N + shard])

@@ -1,6 +1,6 @@
 """The momentum update (arXiv 1911.05722, Eq. 2)."""
 
-from mocotf.optim.together import update_together
+from mocotf.optim.fused_assign import fused_assign
 
 
 def copy_weights(source, target):
@@ -16,4 +16,4 @@ def momentum_update(key_encoder, query_encoder, m):
     """
     theta_k = [v.value for v in key_encoder.trainable_variables]
     theta_q = [v.value for v in query_encoder.trainable_variables]
-    update_together(lambda: [(k, m * k + (1 - m) * q) for k, q in zip(theta_k, theta_q, strict=True)])
+    fused_assign(lambda: [(k, m * k + (1 - m) * q) for k, q in zip(theta_k, theta_q, strict=True)])

@@ -5,7 +5,6 @@ import math
 import tensorflow as tf
 
 from mocotf.moco.bank import draw_rows
-from mocotf.moco.local import local_variable
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
 from mocotf.moco.loss import nce
@@ -14,6 +13,7 @@ from mocotf.moco.loss import rank_of
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
+from mocotf.moco.per_replica import per_replica_variable
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.nn.products import products_with
@@ -35,7 +35,7 @@ class NPID(MemoryBank):
     def __init__(self, query_encoder, *, bank, K, proximal, **more):
         super().__init__(query_encoder, bank=bank, K=K, **more)
         self.proximal = proximal
-        self.log_Z = local_variable(tf.zeros([], self.loss_dtype), "log_Z")
+        self.log_Z = per_replica_variable(tf.zeros([], self.loss_dtype), "log_Z")
 
     @property
     def chance(self):

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from mocotf.moco.local import local_variable
+from mocotf.moco.per_replica import per_replica_variable
 
 METRICS = ("probe_loss", "probe_acc1")
 LR = 1.0  # for features of unit length: stable, and quick enough to follow the encoder
@@ -23,7 +23,7 @@ class Probe(tf.Module):
     def __init__(self, C, classes):
         super().__init__(name="probe")
         self.W, self.b, self._vW, self._vb = (
-            local_variable(tf.zeros(shape), name)
+            per_replica_variable(tf.zeros(shape), name)
             for name, shape in (
                 ("W", [C, classes]),
                 ("b", [classes]),

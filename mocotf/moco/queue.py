@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from mocotf.moco.local import local_variable
+from mocotf.moco.per_replica import per_replica_variable
 
 
 class Queue(tf.Module):
@@ -20,8 +20,8 @@ class Queue(tf.Module):
     def __init__(self, K, C, *, seed, dtype=tf.float32):
         super().__init__(name="queue")
         noise = tf.random.stateless_normal([K, C], seed=[seed, K], dtype=dtype)
-        self.keys = local_variable(tf.math.l2_normalize(noise, axis=1), "keys")
-        self.pointer = local_variable(tf.zeros([], tf.int64), "pointer")
+        self.keys = per_replica_variable(tf.math.l2_normalize(noise, axis=1), "keys")
+        self.pointer = per_replica_variable(tf.zeros([], tf.int64), "pointer")
         self.K = K
 
     def enqueue(self, k):

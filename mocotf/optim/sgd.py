@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from mocotf.optim.together import update_together
+from mocotf.optim.fused_assign import fused_assign
 
 
 class SGD(keras.optimizers.Optimizer):
@@ -52,7 +52,7 @@ class SGD(keras.optimizers.Optimizer):
         summed = list(self._all_reduce_sum_gradients(pairs))
         # Not within: XLA adds up one number at a time.
         norm = tf.cast(tf.linalg.global_norm([g for g, _ in summed]), tf.float32)
-        update_together(lambda: self._updates(summed, norm, learning_rate))
+        fused_assign(lambda: self._updates(summed, norm, learning_rate))
 
     def _updates(self, gradients, norm, learning_rate):
         """Returns pairs of what changes and its new value, `gradient_norm` first.

@@ -2,18 +2,18 @@
 
 import datetime
 import importlib.metadata
-import json
 import os
 import subprocess
 
 import mocotf
+from mocotf.files import atomic_write
+from mocotf.files import write_json
 from mocotf.serving import saved_model
 from mocotf.serving import warmup
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
 from mocotf.training.run_dir import read_metrics
-from mocotf.training.run_dir import write_whole
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 BATCH = 32  # images; more gain little on the hosts and accelerators that this was made for
@@ -59,7 +59,7 @@ def export(run, export_dir, *, version=None, precision="float32"):
     name = os.path.basename(os.path.abspath(export_dir))
     with new_version(export_dir, version) as folder:
         saved_model.save(encoder, run.view, folder)
-        write_whole(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
+        atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
         requests = warmup.write(folder, name, BATCH)
         found = warmup.check(folder, encoder, run.view, precision)
         metadata = {"model": name, "version": version} | _origin(run)
@@ -72,10 +72,10 @@ def export(run, export_dir, *, version=None, precision="float32"):
             "warmup_requests": requests,
             "largest_difference": found,
         }
-        write_whole(os.path.join(folder, "metadata.json"), json.dumps(metadata, indent=2) + "\n")
+        write_json(os.path.join(folder, "metadata.json"), metadata)
         models = os.path.join(export_dir, "models.config")
         if not os.path.exists(models):
-            write_whole(models, MODELS.format(name=name))
+            atomic_write(models, MODELS.format(name=name))
     return metadata
 
 

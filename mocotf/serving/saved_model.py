@@ -1,7 +1,5 @@
 """The SavedModel: signatures to be served, and callables to be trained on."""
 
-import errno
-
 import tensorflow as tf
 
 from mocotf.data.views import normalize
@@ -31,7 +29,7 @@ def save(encoder, view, folder):
         folder: an existing one.
 
     Raises:
-        OSError: the folder cannot be written.
+        tf.errors.OpError: the folder cannot be written.
     """
     root = tf.train.Checkpoint()
     root.variables = _values(encoder.backbone.variables)
@@ -43,10 +41,7 @@ def save(encoder, view, folder):
         folded = fold(encoder.backbone)
         root.folded_variables = _values(folded.variables)
         signatures = {name: _signature(name, folded, encoder, view) for name in SIGNATURES}
-        try:
-            tf.saved_model.save(root, folder, signatures=signatures)
-        except tf.errors.OpError as error:
-            raise OSError(errno.EIO, str(error).strip().splitlines()[0]) from error
+        tf.saved_model.save(root, folder, signatures=signatures)
 
 
 def _values(variables):

@@ -1,11 +1,11 @@
 """Folders of versions as TF Serving reads them: EXPORT_DIR/INTEGER, whole or not there."""
 
 import contextlib
-import fcntl
 import os
-import shutil
 
 from mocotf.errors import UserError
+from mocotf.files import atomic_path
+from mocotf.files import lock
 
 
 def versions_in(folder):
@@ -72,32 +72,18 @@ def new_version(folder, version):
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        with _locked(folder):
-            partial = os.path.join(folder, f"{version}.partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            os.mkdir(partial)
-            try:
-                yield partial
-                _bring_to_disk(partial)
-                os.rename(partial, os.path.join(folder, str(version)))
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+        handle = os.open(folder, os.O_RDONLY)
     except OSError as error:
         raise UserError(
-            f"--export_dir={folder}: {error.strerror}; expected a folder that can be written, with room"
+            f"--export_dir={folder}: {error.strerror}; expected a folder that can be written"
         ) from error
-
-
-@contextlib.contextmanager
-def _locked(folder):
-    handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise UserError(
-            f"--export_dir={folder}: another process exports to it; expected one at a time; wait for it"
-        ) from error
+        busy = "another process exports to it; expected one at a time; wait for it"
+        lock(handle, f"--export_dir={folder}: {busy}")
+        with atomic_path(os.path.join(folder, str(version))) as partial:
+            os.mkdir(partial)
+            yield partial
+            _bring_to_disk(partial)
     finally:
         os.close(handle)
 

@@ -10,6 +10,7 @@ import shutil
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
 from mocotf.training.divergence import SkippedBatches
 from mocotf.training.state import assign
 from mocotf.training.state import differences
@@ -79,13 +80,12 @@ class Checkpoints:
             result.result()
             self._complete = True
         except (OSError, tf.errors.OpError) as error:
-            reason = str(error).strip().splitlines()[0]
             last = max(steps_in(self.directory), default="none")
             log.error(
                 "cannot save the checkpoint of step %d (%s); the run goes on; the last good one is of "
                 "step %s",
                 step,
-                reason,
+                first_line(error),
                 last,
             )
             self._complete = False
@@ -104,8 +104,9 @@ class Checkpoints:
             try:
                 values = read(path)
             except (tf.errors.OpError, ValueError, IndexError) as error:
-                reason = str(error).strip().splitlines()[0]
-                log.error("cannot read checkpoint %s (%s); trying the one before it", path, reason)
+                log.error(
+                    "cannot read checkpoint %s (%s); trying the one before it", path, first_line(error)
+                )
                 continue
             if odd := differences(shapes(values), shapes(self.named)):
                 raise UserError(

@@ -6,7 +6,7 @@ import os
 import tensorflow as tf
 from tensorboard.compat.proto.summary_pb2 import Summary
 
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 
 FOLDER = "pictures"
 
@@ -21,7 +21,7 @@ def keep_picture(run_dir, name, step, picture):
         picture: uint8 `[height, width, 3]`.
     """
     os.makedirs(run_dir.file(FOLDER), exist_ok=True)
-    write_whole(run_dir.file(f"{FOLDER}/{name}-{step}.jpg"), encode(picture))
+    atomic_write(run_dir.file(f"{FOLDER}/{name}-{step}.jpg"), encode(picture))
 
 
 def encode(picture):

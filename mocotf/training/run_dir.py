@@ -1,11 +1,13 @@
 """The run directory: one run, its flags, its numbers."""
 
-import fcntl
 import json
 import logging
 import os
 
 from mocotf.errors import UserError
+from mocotf.files import atomic_write
+from mocotf.files import lock
+from mocotf.files import read_json
 
 log = logging.getLogger(__name__)
 FLAGS_FILE = "flags.cfg"
@@ -37,11 +39,15 @@ class RunDir:
             os.makedirs(path, exist_ok=True)
             if not os.path.exists(config):
                 _check_empty(path)
-            self._lock = _lock(self.file("lock"))
+            self._lock = lock(
+                open(self.file("lock"), "w"),  # noqa: SIM115  (open for as long as the process lives)
+                f"--model_dir={path}: another process is running it; expected one at a time; wait for "
+                "it, or use another folder",
+            )
             self.resuming = os.path.exists(config)
             if not self.resuming:
-                write_whole(decided, json.dumps(facts or {}) + "\n")
-                write_whole(
+                atomic_write(decided, json.dumps(facts or {}) + "\n")
+                atomic_write(
                     config, "".join(f"--{name}={text}\n" for name, text in sorted(flags.items()))
                 )
         except OSError as error:
@@ -52,9 +58,8 @@ class RunDir:
             saved = read_flags(config)
             decisive = (saved.keys() | flags.keys()) - set(neutral)
             _check_same(path, _only(decisive, saved), _only(decisive, flags), "--")
-            if facts and os.path.exists(decided):
-                with open(decided, encoding="utf-8") as file:
-                    known = json.load(file)
+            if facts:
+                known = read_json(decided)
                 _check_same(path, known, _only(known, facts), "")
 
     def file(self, name):
@@ -68,19 +73,7 @@ class RunDir:
     def forget_after(self, step):
         """Drops the metrics of steps after `step`: a resumed run will measure them again."""
         kept = [record for record in self.metrics() if record["step"] <= step]
-        write_whole(self.file("metrics.jsonl"), "".join(json.dumps(record) + "\n" for record in kept))
-
-
-def _lock(path):
-    file = open(path, "w")  # noqa: SIM115  (held open for as long as the process lives)
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"--model_dir={os.path.dirname(path)}: another process is running it; expected one at a "
-            "time; wait for it, or use another folder"
-        ) from error
-    return file
+        atomic_write(self.file("metrics.jsonl"), "".join(json.dumps(record) + "\n" for record in kept))
 
 
 def _check_empty(path):
@@ -113,16 +106,6 @@ def read_metrics(path):
             except (ValueError, TypeError, KeyError):
                 log.warning("%s, line %d: is no record; left out", path, number)
     return records
-
-
-def write_whole(path, content):
-    """Writes a file, text or bytes, so that no reader ever sees a part of it."""
-    partial = f"{path}.partial"
-    with open(partial, "wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
 
 
 def _only(names, mapping):

@@ -8,6 +8,7 @@ import time
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
 from mocotf.training.cluster import addresses_in
 from mocotf.training.cluster import place_in
 
@@ -114,8 +115,7 @@ def _tpu(tpu):
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
     except (OSError, ValueError, RuntimeError, tf.errors.OpError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"--tpu={tpu}: {reason}; expected a TPU's name, or local on a TPU VM"
+            f"--tpu={tpu}: {first_line(error)}; expected a TPU's name, or local on a TPU VM"
         ) from error
     return tf.distribute.TPUStrategy(resolver)

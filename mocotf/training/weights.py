@@ -5,6 +5,7 @@ import os
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
@@ -52,9 +53,8 @@ def _load(named, path, wanted):
     try:
         values = {n: v for n, v in read(path).items() if wanted(n)}
     except (tf.errors.OpError, ValueError, IndexError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise UserError(
-            f"{path}: {reason}; expected a run directory, or a checkpoint in one, ckpt-STEP"
+            f"{path}: {first_line(error)}; expected a run directory, or a checkpoint in one, ckpt-STEP"
         ) from error
     if odd := differences(shapes(values), shapes(named)):
         raise UserError(f"{path}: is of another architecture: {odd}")

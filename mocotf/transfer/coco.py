@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from mocotf.errors import UserError
-from mocotf.transfer.parts import chosen
+from mocotf.transfer.datasets import chosen
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth
 

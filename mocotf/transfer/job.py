@@ -9,7 +9,7 @@ class Job(abc.ABC):
     """Images with what is to be learned of them, and the model that learns it.
 
     Args:
-        images: a `Parts`.
+        images: a `TransferDataset`.
         most_bad: share of images that may fail to decode.
         precision: Keras dtype policy.
         network: further arguments of the model, a dictionary.

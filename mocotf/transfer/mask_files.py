@@ -13,11 +13,11 @@ from mocotf.data.decode import decode
 from mocotf.data.folder import HELD_OUT
 from mocotf.data.folder import QUERY_EVERY
 from mocotf.data.listing import list_images
-from mocotf.data.listing import printable
 from mocotf.errors import UserError
+from mocotf.files import printable
+from mocotf.transfer.datasets import chosen
 from mocotf.transfer.masked import BACKGROUND
 from mocotf.transfer.masked import IndexedMasked
-from mocotf.transfer.parts import chosen
 from mocotf.transfer.segmenter import IGNORED
 
 log = logging.getLogger(__name__)

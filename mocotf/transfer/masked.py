@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from mocotf.transfer.cutouts import CLASSES
 from mocotf.transfer.cutouts import cutouts
-from mocotf.transfer.parts import IndexedParts
-from mocotf.transfer.parts import Parts
+from mocotf.transfer.datasets import IndexedDataset
+from mocotf.transfer.datasets import TransferDataset
 
 BACKGROUND = "background"
 
 
-class Masked(Parts):
+class Masked(TransferDataset):
     """Images with masks, whose values are places in `class_names`; 0 is often the background."""
 
     @abc.abstractmethod
@@ -22,13 +22,13 @@ class Masked(Parts):
         or IGNORED. May fail in the graph."""
 
 
-class IndexedMasked(IndexedParts, Masked):
+class IndexedMasked(IndexedDataset, Masked):
     """Images with masks that are found by number, the training images first.
 
     Args:
         name: for messages.
         class_names: of the values in masks.
-        size, test_size: number of images in each part.
+        size, test_size: number of images in each split.
     """
 
     def __init__(self, name, class_names, size, test_size):

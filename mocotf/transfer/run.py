@@ -1,14 +1,16 @@
 """A transfer run, and several of them side by side: detection or segmentation from some start."""
 
 import dataclasses
-import json
 import os
 import re
 
 import keras
 
 from mocotf.data.source import Order
-from mocotf.evaluation import ledger
+from mocotf.evaluation.evaluation_json import add_to_evaluation
+from mocotf.files import atomic_write
+from mocotf.files import read_json
+from mocotf.files import write_json
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
 from mocotf.training.fit import compile_with_sgd
@@ -16,7 +18,6 @@ from mocotf.training.pictures import keep_picture
 from mocotf.training.progress import Course
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import write_whole
 from mocotf.training.settings import TrainingSettings
 from mocotf.transfer.compare import table
 from mocotf.transfer.job import Job
@@ -67,8 +68,7 @@ class Transfer:
         run_dir = RunDir(model_dir, texts, decisive, self.neutral)
         if compared and os.path.exists(run_dir.file("results.json")):
             print("is complete")
-            with open(run_dir.file("results.json"), encoding="utf-8") as file:
-                return json.load(file)
+            return read_json(run_dir.file("results.json"))
         keras.utils.clear_session()
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(job.precision)
@@ -99,11 +99,11 @@ class Transfer:
         results = {f"{job.name}_{name}": last[name] for name in job.accuracies}
         results |= {"images": job.images.size, "steps": model.step, "start": start.name}
         results |= {"bad_images": len(job.bad_images.names)} | job.finish(model, start)
-        write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+        write_json(run_dir.file("results.json"), results)
         shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
         print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
         if not compared and not start.tuned:
-            ledger.enter(start.run, {f"{job.name}_{first}": last[first]}, trained=start.trained)
+            add_to_evaluation(start.run, {f"{job.name}_{first}": last[first]}, trained=start.trained)
         return results
 
     def compare(self, starts, model_dir, seeds):
@@ -127,8 +127,8 @@ class Transfer:
                 rows[start.name].append({name: found[f"{job.name}_{name}"] for name in job.accuracies})
         text = table(job.accuracies, rows)
         results = {"seeds": seeds, "images": job.images.size, "starts": rows}
-        write_whole(os.path.join(model_dir, "comparison.md"), text)
-        write_whole(os.path.join(model_dir, "comparison.json"), json.dumps(results, indent=2) + "\n")
+        atomic_write(os.path.join(model_dir, "comparison.md"), text)
+        write_json(os.path.join(model_dir, "comparison.json"), results)
         print(
             f"\n{text}\nmean ± standard deviation over seeds {', '.join(map(str, seeds))}; also in "
             f"{model_dir}/comparison.md"

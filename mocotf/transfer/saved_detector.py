@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mocotf.data.decode import decode
 from mocotf.data.decode import or_else
-from mocotf.training.whole import whole
+from mocotf.files import atomic_path
 from mocotf.transfer.coco_scores import MOST_DETECTIONS
 from mocotf.transfer.detection_views import lay
 from mocotf.transfer.detection_views import on_canvas
@@ -63,5 +63,5 @@ def save(detector, canvas, view, class_names, path):
     root.variables = [variable.value for variable in detector.retina.variables]
     spec = tf.TensorSpec([None], tf.string, "image_bytes")
     signature = tf.function(serve, autograph=False).get_concrete_function(spec)
-    with whole(path) as partial:
+    with atomic_path(path) as partial:
         tf.saved_model.save(root, partial, signatures=signature)

@@ -10,13 +10,13 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.transfer.cutouts import CLASSES
 from mocotf.transfer.cutouts import cutouts
-from mocotf.transfer.parts import IndexedParts
-from mocotf.transfer.parts import Parts
+from mocotf.transfer.datasets import IndexedDataset
+from mocotf.transfer.datasets import TransferDataset
 
 log = logging.getLogger(__name__)
 
 
-class Scenes(Parts):
+class Scenes(TransferDataset):
     """Images with boxes.
 
     Attributes:
@@ -79,7 +79,7 @@ class Truth:
         self.boxes, self.labels, self.hard = cut[good].astype(np.float32), labels[good], hard[good]
 
 
-class IndexedScenes(IndexedParts, Scenes):
+class IndexedScenes(IndexedDataset, Scenes):
     """Scenes found by number, with all boxes in memory.
 
     Args:

@@ -8,10 +8,10 @@ import tensorflow as tf
 from mocotf.data.decode import decode
 from mocotf.data.records import RecordFiles
 from mocotf.data.tfds import prepared
+from mocotf.transfer.datasets import RecordDataset
+from mocotf.transfer.datasets import check_tfrecord
 from mocotf.transfer.masked import BACKGROUND
 from mocotf.transfer.masked import Masked
-from mocotf.transfer.parts import RecordParts
-from mocotf.transfer.parts import check_tfrecord
 from mocotf.transfer.segmenter import IGNORED
 
 
@@ -50,7 +50,7 @@ FORMS = {
 }  # fmt: skip
 
 
-class TFDSMasked(RecordParts, Masked):
+class TFDSMasked(RecordDataset, Masked):
     """Images with masks of TensorFlow Datasets, kept as tfrecord.
 
     Args:

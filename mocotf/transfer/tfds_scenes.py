@@ -7,8 +7,8 @@ from mocotf.data.tfds import PREPARED
 from mocotf.data.tfds import lying_in
 from mocotf.data.tfds import prepared
 from mocotf.errors import UserError
-from mocotf.transfer.parts import RecordParts
-from mocotf.transfer.parts import check_tfrecord
+from mocotf.transfer.datasets import RecordDataset
+from mocotf.transfer.datasets import check_tfrecord
 from mocotf.transfer.scenes import Scenes
 
 # data set: (name of a builder, its splits) of the training part, then (name, splits) of the test part
@@ -19,7 +19,7 @@ PARTS = {
 }  # fmt: skip
 
 
-class TFDSScenes(RecordParts, Scenes):
+class TFDSScenes(RecordDataset, Scenes):
     """Scenes of TensorFlow Datasets, kept as tfrecord, whose features are "image" and "objects".
 
     Args:

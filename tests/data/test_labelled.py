@@ -11,8 +11,8 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.folder import Folder
 from mocotf.data.labelled import Labelled
 from mocotf.data.labelled import check_labelled
-from mocotf.data.labelled import labelled_views
 from mocotf.data.patches import Patches
+from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.data.tfrecord import TFRecords
 from mocotf.errors import UserError
@@ -93,7 +93,8 @@ def test_views_are_crops_of_their_image_some_mirrored(patches):
     labelled = Labelled(patches)
     order = Order(seed=1, batch_size=64, steps_per_epoch=100)
     whole = dataclasses.replace(PLAIN, size=32, min_area=1.0)
-    x, labels = next(iter(labelled_views(labelled, whole, order, bad_images=BadImages())))
+    views = random_views(labelled, whole, order, bad_images=BadImages(), labels=True, views=1)
+    x, labels = next(iter(views))
     drawn = labelled.draw(order).map(lambda _, example: (patches.load(example[0]), example[1]))
     images, expected = next(drawn.batch(64).as_numpy_iterator())
     np.testing.assert_array_equal(labels, expected)
@@ -109,7 +110,8 @@ def test_files_that_do_not_decode_keep_labels_with_their_images(tmp_path):
     bad_images = BadImages()
     order = Order(seed=3, batch_size=20, steps_per_epoch=1)
     labelled = Labelled(source)
-    views = labelled_views(labelled, PLAIN, order, bad_images=bad_images, ops="tensorflow")
+    how = {"bad_images": bad_images, "ops": "tensorflow", "labels": True, "views": 1}
+    views = random_views(labelled, PLAIN, order, **how)
     x, labels = next(iter(views))
     assert len(bad_images.names) == 1
     numbers = [key for key, _ in keys(labelled, 20, 1, 0, 20)]

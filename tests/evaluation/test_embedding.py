@@ -21,9 +21,9 @@ from mocotf.evaluation.index import Index
 from mocotf.evaluation.index import check_ending
 from mocotf.evaluation.index import read_index
 from mocotf.evaluation.index import write_index
+from mocotf.evaluation.partial_index import PartialIndex
 from mocotf.evaluation.sheet import Found
 from mocotf.evaluation.sheet import sheet
-from mocotf.evaluation.unfinished import Unfinished
 from tests.saved_run import write_run
 
 ODD = b"b/odd \xff <i>&.png"  # no UTF-8, no HTML
@@ -154,19 +154,19 @@ def kill(unfinished):
 
 def test_what_was_committed_is_kept_and_what_came_after_made_again(tmp_path):
     folder, about = str(tmp_path / "unfinished"), {"weights": "x"}
-    first = Unfinished(folder, about, 3)
+    first = PartialIndex(folder, about, 3)
     first.add(["a", "b"], rows(2), 3)
     first.commit()
     first.add(["lost"], rows(1, 9), 6)
     with pytest.raises(UserError, match="another process is writing it"):
-        Unfinished(folder, about, 3)
+        PartialIndex(folder, about, 3)
     kill(first)
 
-    second = Unfinished(folder, about, 3)
+    second = PartialIndex(folder, about, 3)
     assert (second.seen, second.rows) == (3, 2)
     second.commit()  # which says nothing new
     kill(second)
-    third = Unfinished(folder, about, 3)
+    third = PartialIndex(folder, about, 3)
     third.add(["c", "odd\udcff"], rows(2, 2), 6)
     names, vectors = third.result()
     assert names == ["a", "b", "c", "odd\udcff"]
@@ -179,12 +179,12 @@ def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path):
     folder = str(tmp_path / "unfinished")
 
     def kept(about):
-        unfinished = Unfinished(folder, about, 3)
+        unfinished = PartialIndex(folder, about, 3)
         kill(unfinished)
         return unfinished.seen
 
     def begin(about):
-        unfinished = Unfinished(folder, about, 3)
+        unfinished = PartialIndex(folder, about, 3)
         unfinished.add(["a"], rows(1), 1)
         unfinished.commit()
         kill(unfinished)

@@ -15,8 +15,8 @@ from tests.data.support import write_colours
 from tests.data.support import write_records
 
 
-def handles(source, part):
-    rows = list(source.evaluation(part))
+def handles(source, split):
+    rows = list(source.evaluation(split))
     assert {int(label) for _, label in rows} == {-1}
     return [int(handle) for handle, _ in rows]
 

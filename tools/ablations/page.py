@@ -4,7 +4,7 @@ import os
 import re
 
 from mocotf.errors import UserError
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 from tools.ablations.figures import figures_of
 from tools.ablations.outcomes import spread
 from tools.ablations.outcomes import values_of
@@ -51,13 +51,13 @@ def write(path, results):
         for name, (svg, _) in figures.items():
             folder = os.path.join(os.path.dirname(path), "figures")
             os.makedirs(folder, exist_ok=True)
-            write_whole(os.path.join(folder, name), svg)
+            atomic_write(os.path.join(folder, name), svg)
     with open(path, encoding="utf-8") as file:
         text = file.read()
     for name, block in blocks.items():
         whole = f"{BEGIN.format(name)}\n{block}\n{END.format(name)}"
         text = _place(name).sub(lambda _, whole=whole: whole, text)
-    write_whole(path, text)
+    atomic_write(path, text)
 
 
 def setup(results):

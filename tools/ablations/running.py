@@ -4,7 +4,7 @@ import os
 import time
 
 from mocotf.errors import Preempted
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
 from mocotf.training.termination import Termination
 from tools import children
 
@@ -61,7 +61,7 @@ def _start(run, out):
     log = log_of(run, out)
     os.makedirs(os.path.dirname(log), exist_ok=True)
     config = log.removesuffix(".log") + ".cfg"
-    write_whole(config, "".join(f"--{name}={text}\n" for name, text in sorted(run.flags.items())))
+    atomic_write(config, "".join(f"--{name}={text}\n" for name, text in sorted(run.flags.items())))
     folder = os.path.join(out, run.name)
     arguments = [f"--flagfile={config}", f"--model_dir={folder}"]
     paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]

@@ -1,6 +1,5 @@
-"""Vectors that are being made, on disk, so that the making can be killed at any time."""
+"""An index in the making, kept on disk so that the process may be killed at any time."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -8,13 +7,14 @@ import shutil
 import numpy as np
 
 from mocotf.errors import UserError
-from mocotf.training.run_dir import write_whole
+from mocotf.files import atomic_write
+from mocotf.files import lock
 
 LOCK = "lock"
 
 
-class Unfinished:
-    """A growing list of names and vectors in a folder; it goes on where one about the same thing was.
+class PartialIndex:
+    """The names and vectors embedded so far, in a folder; resumes what was made under the same `about`.
 
     Args:
         folder: where it is kept until `remove`.
@@ -33,7 +33,10 @@ class Unfinished:
         self._folder, self._about, self._dim = folder, about, dim
         try:
             os.makedirs(folder, exist_ok=True)
-            self._lock = _lock(folder)
+            self._lock = lock(
+                open(self.file(LOCK), "w"),  # noqa: SIM115
+                f"{folder}: another process is writing it; wait for it, or write to another file",
+            )
             kept = self._kept()
             if not kept:
                 _empty(folder)
@@ -68,7 +71,7 @@ class Unfinished:
             file.flush()
             os.fsync(file.fileno())
         state = {"seen": self.seen, "rows": self.rows, "size": self._names.tell()}
-        write_whole(self.file("progress.json"), json.dumps(state | {"about": self._about}))
+        atomic_write(self.file("progress.json"), json.dumps(state | {"about": self._about}))
 
     def result(self):
         """Returns (names, vectors) of all that was added; the vectors stay on disk."""
@@ -96,17 +99,6 @@ class Unfinished:
             return None
         whole = sizes[0] >= state["size"] and sizes[1] >= state["rows"] * self._dim * 4
         return state if whole and state["about"] == self._about else None
-
-
-def _lock(folder):
-    file = open(os.path.join(folder, LOCK), "w")  # noqa: SIM115
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise UserError(
-            f"{folder}: another process is writing it; wait for it, or write to another file"
-        ) from error
-    return file
 
 
 def _empty(folder):

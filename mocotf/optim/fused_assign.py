@@ -5,12 +5,12 @@ import tensorflow as tf
 from mocotf.nn import xla
 
 
-def update_together(rule):
-    """Runs `rule()`, which returns pairs (variable, new value), and assigns; in replica context.
+def fused_assign(rule):
+    """Assigns the pairs (variable, new value) that `rule()` returns; in replica context.
 
-    XLA fuses what makes a value into the loop that writes it: TensorFlow would write every
-    intermediate. Where XLA does not work TensorFlow does. Each replica assigns to its own copy, without
-    a look at the others'.
+    XLA fuses the computation of a value with the loop that writes it; TensorFlow, which does this where
+    XLA does not work, writes every intermediate to memory. Each replica assigns to its own copy and
+    leaves the others' alone.
     """
 
     # Inlined, the copy of one replica would be rewritten otherwise than those of others, and round

@@ -1,4 +1,4 @@
-"""What scenes and masks have in common: images in a training and a test part, how they are found."""
+"""What data sets of boxes and of masks have in common: two splits, and how they are read."""
 
 import abc
 
@@ -11,12 +11,12 @@ from mocotf.errors import UserError
 CHOICE = 0  # seed of which images are chosen where not all are
 
 
-class Parts(abc.ABC):
-    """A named set of labelled images, in a training and a test part.
+class TransferDataset(abc.ABC):
+    """A named set of labelled images, in a training and a test split.
 
     Attributes:
         name: for messages.
-        size, test_size: number of images in each part.
+        size, test_size: number of images in each split.
         class_names: of the labels, in order.
     """
 
@@ -38,7 +38,7 @@ class Parts(abc.ABC):
         """Returns what a message calls the image, a string tensor."""
 
 
-class IndexedParts(Parts):
+class IndexedDataset(TransferDataset):
     """Images that are found by number, the training images first."""
 
     def draw(self, order, first_step=0):
@@ -48,7 +48,7 @@ class IndexedParts(Parts):
         return tf.data.Dataset.range(self.size, self.size + self.test_size)
 
 
-class RecordParts(Parts):
+class RecordDataset(TransferDataset):
     """Images in record files, `_records`, a `RecordFiles` whose queries are the test images."""
 
     def draw(self, order, first_step=0):

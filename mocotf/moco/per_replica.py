@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def local_variable(value, name):
+def per_replica_variable(value, name):
     """Returns a variable that each replica reads and writes in place, without a broadcast.
 
     The copies begin alike. A checkpoint holds the first replica's: they must stay alike, or that one

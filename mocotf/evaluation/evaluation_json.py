@@ -1,0 +1,25 @@
+"""evaluation.json: what commands have measured of a run's encoder."""
+
+import os
+
+from mocotf.files import read_json
+from mocotf.files import write_json
+
+UNTRAINED = "_untrained"  # ends the name of a number that is of the encoder before its first step
+
+
+def add_to_evaluation(run, values, *, trained=True):
+    """Adds numbers to the evaluation.json of a `SavedRun`, in place of those of the same names.
+
+    Args:
+        run: the run.
+        values: name → number, such as knn_top1 in percent.
+        trained: they are of the trained encoder.
+
+    Raises:
+        UserError: the file that is there cannot be read.
+    """
+    path = os.path.join(run.path, "evaluation.json")
+    suffix = "" if trained else UNTRAINED
+    known = read_json(path) | {f"{name}{suffix}": value for name, value in values.items()}
+    write_json(path, known)

@@ -1,0 +1,98 @@
+"""Files that are there whole or not at all, locks, and names of files as text."""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+
+import tensorflow as tf
+
+from mocotf.errors import UserError
+from mocotf.errors import first_line
+
+
+def atomic_write(path, content):
+    """Writes a file, text or bytes, so that no reader ever sees a part of it."""
+    partial = f"{path}.partial"
+    with open(partial, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(partial, path)
+
+
+def write_json(path, value):
+    """Writes a dictionary as `atomic_write` does, for people and programs to read."""
+    atomic_write(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_json(path):
+    """Returns the dictionary in a JSON file; an empty one where there is no file.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    if not os.path.exists(path):
+        return {}
+    try:
+        with open(path, encoding="utf-8") as file:
+            return dict(json.load(file))
+    except (ValueError, TypeError) as error:
+        raise UserError(
+            f"{path}: {error}; expected a JSON object; remove it, or write it anew"
+        ) from error
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """Gives a path with the same ending to write a file or a folder to; it takes the place of `path`
+    if all went well, and else is removed.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    stem, ending = os.path.splitext(path)
+    partial = f"{stem}.partial{ending}"
+    folder = os.path.dirname(path) or "."
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{path}: {folder} is no folder that can be written; expected one")
+    try:
+        _remove(partial)
+        yield partial
+        os.replace(partial, path)
+    except (OSError, tf.errors.OpError) as error:
+        raise UserError(
+            f"{path}: cannot be written: {first_line(error)}; expected a folder that can be written, "
+            "with room"
+        ) from error
+    finally:
+        _remove(partial)
+
+
+def _remove(path):
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(path)
+
+
+def lock(file, busy):
+    """Locks an open file, or the descriptor of a folder, against other processes until it is closed.
+
+    Returns:
+        The file.
+
+    Raises:
+        UserError: another process has locked it; `busy` is the message.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise UserError(busy) from error
+    return file
+
+
+def printable(name):
+    """Returns the name of a file, str or bytes, as one line of text; what is no UTF-8 becomes \\xXX."""
+    return os.fsencode(name).decode(errors="backslashreplace").replace("\n", "\\n")
