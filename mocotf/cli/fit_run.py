@@ -4,6 +4,7 @@ from absl import flags
 
 from mocotf.cli import fit_flags
 from mocotf.errors import UserError
+from mocotf.evaluation.measures import MEASURES
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 from mocotf.training.callback import Desk
@@ -73,7 +74,8 @@ def train(model, run_dir, resolved, dataset_from, measure, *, bad_images, accura
         check_replicas_every=0,
         **course,
     )
-    desk = Desk(Records(run_dir, resolved, accuracy), checkpoints, None, measure)
+    records = Records(run_dir, (*model.METRICS, *MEASURES), resolved, accuracy)
+    desk = Desk(records, checkpoints, None, measure)
     try:
         with bad_images.explained():
             fit(

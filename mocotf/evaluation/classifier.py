@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
+from mocotf.training.metrics import Metric
 
 STD = 0.01  # of new weights, as in the papers' protocol (arXiv 1911.05722, §4.1)
 
@@ -22,6 +23,12 @@ class Classifier(Trainer):
         tune: train the backbone as well, its batch norm in training mode; else nothing in it changes.
         seed: of the new weights.
     """
+
+    METRICS = (
+        *Trainer.METRICS,
+        Metric("acc1", "pretext/acc1", "Top-1 in training, %", "of a batch", percent=True, short="acc1"),
+        Metric("acc5", "pretext/acc5", percent=True, short="acc5"),
+    )
 
     def __init__(self, backbone, classes, *, heads=("fc",), tune=False, seed=0):
         super().__init__(name="classifier")

@@ -1,12 +1,41 @@
 """What a step of contrastive learning reports."""
 
+import dataclasses
+
 import tensorflow as tf
 
-METRICS = ("loss", "acc1", "acc5", "feature_std", "positive_similarity", "negative_similarity")
+from mocotf.training.metrics import LOSS
+from mocotf.training.metrics import Metric
+
+CONTRAST = (
+    dataclasses.replace(LOSS, meaning="InfoNCE; who tells nothing apart has log(K+1)"),
+    Metric(
+        "acc1",
+        "pretext/acc1",
+        "Key found, %",
+        "queries nearer to their own key than to all K others",
+        percent=True,
+        short="acc1",
+    ),
+    Metric("acc5", "pretext/acc5", percent=True, short="acc5"),
+    Metric(
+        "positive_similarity",
+        "pretext/positive_similarity",
+        "Similarity to the own key",
+        "q·k⁺, mean of a batch",
+    ),
+    Metric(
+        "negative_similarity",
+        "pretext/negative_similarity",
+        "Similarity to the queue",
+        "q·k⁻, mean of a batch",
+    ),
+)
+REPORTED = ("loss", "acc1", "acc5", "feature_std", "positive_similarity", "negative_similarity")
 
 
 def summary(loss, rank, looks):
-    """Returns `METRICS` by name, float32 scalars.
+    """Returns what is `REPORTED` by name, float32 scalars.
 
     Args:
         loss: scalar.
@@ -14,7 +43,7 @@ def summary(loss, rank, looks):
         looks: of each direction, (`spread`, mean similarity of positives, of negatives).
     """
     values = loss, top(1, rank), top(5, rank), *tf.unstack(tf.reduce_mean(looks, axis=0))
-    return {name: tf.cast(x, tf.float32) for name, x in zip(METRICS, values, strict=True)}
+    return {name: tf.cast(x, tf.float32) for name, x in zip(REPORTED, values, strict=True)}
 
 
 def top(j, rank):

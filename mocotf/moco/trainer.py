@@ -6,6 +6,8 @@ import keras
 import tensorflow as tf
 
 from mocotf.nn import xla
+from mocotf.training.metrics import LOSS
+from mocotf.training.metrics import OF_EVERY_RUN
 
 
 class Gauges:
@@ -39,9 +41,12 @@ class Trainer(keras.Model):
     execution of several steps at the epoch's end, and keeps the `gauges`.
 
     Attributes:
+        METRICS: `Metric`s of what steps report and records say of them.
         steps_per_epoch, total_steps: of the run, set before `fit`.
         gauges: a `Gauges`.
     """
+
+    METRICS = (LOSS, *OF_EVERY_RUN)
 
     def __init__(self, name=None):
         super().__init__(name=name)

@@ -8,13 +8,12 @@ from collections.abc import Callable
 import keras
 
 from mocotf.errors import Preempted
-from mocotf.training.alarms import Alarms
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.divergence import DivergenceError
 from mocotf.training.records import Records
-from mocotf.training.records import progress_line
 from mocotf.training.replicas import check_replicas
 from mocotf.training.state import shared_state
+from mocotf.training.warnings import HealthWarnings
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +137,8 @@ class Overseer(keras.callbacks.Callback):
             record |= self.model.watched(record, self._plan.batch_size)
             self._desk.file(record, measure)
             seconds_left = (self._plan.total_steps - self._step) * seconds / steps
-            print(progress_line(record, self._plan, seconds_left), flush=True)
+            line = self._desk.records.progress_line(record, self._plan, seconds_left)
+            print(line, flush=True)
         self._open_window()
 
     @contextlib.contextmanager
@@ -160,14 +160,14 @@ class Desk:
     Attributes:
         records: a `Records`.
         checkpoints: a `Checkpoints`.
-        alarms: an `Alarms`, or None.
+        warnings: a `HealthWarnings`, or None.
         measure: step → (name → accuracy in percent), of which the first decides which checkpoint is the
             best; {} where nothing can be measured.
     """
 
     records: Records
     checkpoints: Checkpoints
-    alarms: Alarms | None
+    warnings: HealthWarnings | None
     measure: Callable
 
     def file(self, record, measure):
@@ -179,5 +179,5 @@ class Desk:
                 if value > self.records.highest.get(criterion, -1.0):
                     self.checkpoints.save(best=True)
         self.records.write(record)
-        if self.alarms:
-            self.alarms.look(record)
+        if self.warnings:
+            self.warnings.look(record)
