@@ -14,6 +14,7 @@ import functools
 import math
 import types
 import typing
+from collections.abc import Mapping
 
 from mocotf.errors import UserError
 
@@ -41,7 +42,8 @@ class Setting:
         count: numbers in a list; None for any.
         neutral: it decides what is shown or kept, not what is computed: another value resumes a run.
         place: it says where a run is, not what it is: it is not saved.
-        before: the value of runs that were saved before there was this setting.
+        before: the value of runs that were saved before there was this setting; None: as by default.
+        formerly: text in the flags.cfg of an earlier release → what it is now.
         kind: int, float, str, bool or `Switch`; of the elements, where it is a list.
         many: whether it is a list, a tuple.
         optional: whether it may be None.
@@ -56,6 +58,7 @@ class Setting:
     neutral: bool = False
     place: bool = False
     before: object = None
+    formerly: Mapping[str, str] = dataclasses.field(default_factory=dict)
     kind: type = str
     many: bool = False
     optional: bool = False
@@ -86,6 +89,14 @@ class Setting:
             return self.check(tuple(self._parse_one(part.strip()) for part in text.split(",") if part))
         except (ValueError, KeyError) as error:
             raise ValueError(f"expected {self.expected}") from error
+
+    def saved(self, text=None):
+        """Returns the text of the value that a run has whose flags.cfg has `text`, or nothing; None
+        where it is not set. Raises as `parse`."""
+        if text is not None:
+            return self.text(self.parse(self.formerly.get(text, text)))
+        value = self.default if self.before is None else self.before
+        return None if value is None else self.text(value)
 
     def check(self, value):
         """Returns the value, numbers in the type declared.
@@ -151,6 +162,21 @@ class Settings:
             except ValueError as error:
                 shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
                 raise UserError(f"--{name}={shown}: {error}") from error
+
+    def check(self, given=None):
+        """Holds the settings against each other.
+
+        Args:
+            given: names of those that the user gave; None: all that are not as they are by default.
+
+        Raises:
+            UserError: they contradict each other.
+        """
+
+    def changed(self, name, given=None):
+        """Returns whether a setting was given, see `check`, and is not as it is by default."""
+        default = settings_of(type(self))[name].default
+        return (given is None or name in given) and getattr(self, name) != default
 
     def texts(self):
         """Returns name → text of what is saved: all that is set and no `place`."""

@@ -97,7 +97,7 @@ def main():
     # ---- Model
     keras.utils.set_random_seed(FLAGS.seed)
     keras.config.set_dtype_policy(FLAGS.precision)
-    schedule = fit_flags.make_schedule(steps_per_epoch, total_steps)
+    schedule = fit_flags.make_schedule(steps_per_epoch)
     augment = augment_crops(augmentation) if FLAGS.augment_on == "device" else None
     with strategy.scope():
         config = Config.from_flags(FLAGS.flag_values_dict())
@@ -338,4 +338,4 @@ def finish(run_dir, checkpoints, bad_images):
 
 if __name__ == "__main__":
     flags.register_validator("model_dir", bool, "expected a folder, such as --model_dir=runs/mine")
-    command.run(main)
+    command.run(main, resumes=True)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 from absl import flags
 
+from mocotf.cli import command
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
@@ -18,12 +19,12 @@ SMALL = [
 TWO_REPLICAS = ["--strategy=mirrored", "--num_logical_devices=2", "--bn_splits=1"]
 
 
-def set_flags(*arguments):
+def set_flags(*arguments, resumes=False):
     """Gives the flags the values in a command line, and their defaults where it has none."""
     flags.FLAGS.unparse_flags()
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
-    flags.FLAGS(["command", *arguments])
+    command.parse(["command", *arguments], resumes)
 
 
 def metrics(folder):

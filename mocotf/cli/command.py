@@ -1,5 +1,6 @@
 """How a command starts and ends: flag errors, one-line errors, the JSON line."""
 
+import functools
 import json
 import logging
 import os
@@ -10,6 +11,8 @@ import absl.logging
 from absl import app
 from absl import flags
 
+from mocotf.cli import arguments
+from mocotf.cli import help
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
 
@@ -19,26 +22,27 @@ flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of
 flags.declare_key_flag("json")
 
 
-def run(main, positional=()):
+def run(main, positional=(), resumes=False):
     """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags; 130
     when interrupted; 143 when it was asked to end by SIGTERM, and can be resumed.
 
     Args:
         main: called with the positional arguments; may return an exit code of its own.
         positional: their names; None where there may be any.
+        resumes: flags that are not given are as in the run at --model_dir, if there is one.
     """
 
     def guarded(argv):
-        arguments = argv[1:]
-        if positional is not None and len(arguments) != len(positional):
+        names = argv[1:]
+        if positional is not None and len(names) != len(positional):
             expected = " ".join(positional) or "none, every option is a flag, --name=value"
-            _stop(f"{len(arguments)} arguments {arguments}: expected {expected}", 2)
+            _stop(f"{len(names)} arguments {names}: expected {expected}", 2)
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
         try:
-            code = main(*arguments) or 0
+            code = main(*names) or 0
         except UserError as error:
-            code = _complain(str(error), 1)
+            code = _complain(arguments.explain(str(error)), 1)
         except Preempted as stop:
             print(stop)
             code = PREEMPTED
@@ -51,7 +55,7 @@ def run(main, positional=()):
             code = 1
         _leave(code)
 
-    app.run(guarded, flags_parser=_parse)
+    app.run(guarded, flags_parser=functools.partial(_parse, resumes=resumes))
 
 
 def print_json(results):
@@ -60,13 +64,31 @@ def print_json(results):
         print(json.dumps(results, allow_nan=False), flush=True)
 
 
-def _parse(argv):
+def parse(argv, resumes=False):
+    """Gives the flags their values; returns the arguments that are none, the command first.
+
+    Args:
+        argv: what was typed.
+        resumes: see `run`.
+
+    Raises:
+        flags.Error, OSError, UnicodeDecodeError: something is no flag, or no value of it; or a flag
+            file cannot be read.
+    """
+    argv = arguments.expand(argv)
+    left = flags.FLAGS(argv)
+    saved = arguments.of_run(flags.FLAGS.model_dir) if resumes and flags.FLAGS.model_dir else []
+    return flags.FLAGS([argv[0], *saved, *argv[1:]]) if saved else left
+
+
+def _parse(argv, resumes):
+    if help.asked(argv[1:]):
+        print(help.text(full=any(argument in help.FULL for argument in argv)))
+        sys.exit(0)
     try:
-        return flags.FLAGS(argv)
+        return parse(argv, resumes)
     except (flags.Error, OSError, UnicodeDecodeError) as error:
-        _stop(" ".join(str(error).split()), 2)
-    except SystemExit:
-        sys.exit(0)  # where absl has answered --help, with 1
+        _stop(arguments.explain(" ".join(str(error).split())), 2)
 
 
 def _stop(message, code):

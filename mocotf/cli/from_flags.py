@@ -5,13 +5,13 @@ import logging
 from absl import flags
 
 from mocotf.cli import mechanism_flags
-from mocotf.cli import train_flags
-from mocotf.cli.auto_flag import AUTO
-from mocotf.data import recipe
+from mocotf.cli import settings_flags
+from mocotf.data.settings import ViewSettings
 from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.unlabelled import Unlabelled
 from mocotf.nn import xla
+from mocotf.settings import AUTO
 from mocotf.training.run_dir import read_flags
 
 FLAGS = flags.FLAGS
@@ -20,15 +20,7 @@ log = logging.getLogger(__name__)
 
 def make_augmentation():
     """Returns the `Augmentation`."""
-    make = recipe.v2 if FLAGS.aug_plus else recipe.v1
-    changes = {"jitter": train_flags.numbers("jitter"), "blur_prob": FLAGS.blur_prob}
-    return make(
-        size=FLAGS.image_size,
-        min_area=FLAGS.crop_min,
-        mean=train_flags.numbers("mean"),
-        std=train_flags.numbers("std"),
-        **{name: value for name, value in changes.items() if value is not None},
-    )
+    return settings_flags.read(ViewSettings).augmentation
 
 
 def jit_compile(strategy, run_dir):
@@ -44,11 +36,6 @@ def jit_compile(strategy, run_dir):
     Raises:
         UserError: XLA is asked for, and cannot be had.
     """
-    if FLAGS.jit_compile is True and FLAGS.deterministic:
-        raise UserError(
-            "--jit_compile and --deterministic contradict each other: Keras has XLA compile nothing "
-            "that is to be deterministic; drop one of them"
-        )
     if FLAGS.jit_compile is True and not xla.works():
         raise UserError(
             "--jit_compile: XLA does not compile for this GPU (TensorFlow 2.21 knows none of compute "

@@ -1,10 +1,6 @@
 """The flag that says where a run is, of the commands that write one and of those that read one."""
 
-from absl import flags
+from mocotf.cli import settings_flags
+from mocotf.training.settings import RunDirSettings
 
-flags.DEFINE_string(
-    "model_dir",
-    None,
-    "Run directory: checkpoints, metrics, TensorBoard. To train in it resumes a run that was stopped; "
-    "where a run is only read, one of its checkpoints will do too, as DIR/checkpoints/ckpt-STEP.",
-)
+settings_flags.define(RunDirSettings)

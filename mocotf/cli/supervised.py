@@ -51,7 +51,7 @@ def train(name, module, *, tune, rates=None, lr_scales=None):
 
     # ---- Model
     keras.utils.set_random_seed(FLAGS.seed)
-    schedule = fit_flags.make_schedule(steps_per_epoch, total_steps)
+    schedule = fit_flags.make_schedule(steps_per_epoch)
     with strategy.scope():
         encoder = task.encoder()
         model = Classifier(

@@ -280,5 +280,5 @@ def make_schedule(steps_per_epoch, total_steps):
         drops = [d * total_steps if d < 1 else d for d in values.numbers("drop_at")]
         schedule = schedules.Milestones(FLAGS.lr, [round(d) for d in drops])
     else:
-        schedule = fit_flags.make_schedule(steps_per_epoch, total_steps)
+        schedule = fit_flags.make_schedule(steps_per_epoch)
     return schedules.WarmUp(schedule, FLAGS.warmup_steps) if FLAGS.warmup_steps else schedule

@@ -4,6 +4,7 @@ import math
 
 from absl import flags
 
+from mocotf.cli import arguments
 from mocotf.errors import UserError
 
 FLAGS = flags.FLAGS
@@ -27,9 +28,9 @@ def _text(flag):
 
 
 def changed(name):
-    """Returns whether a flag has another value than its default."""
-    # Not `present`: a saved flags.cfg names every flag.
-    return FLAGS[name].value != FLAGS[name].default
+    """Returns whether a flag was given, and another value than its default."""
+    # Given is not enough: a saved flags.cfg names every flag.
+    return name in arguments.given() and FLAGS[name].value != FLAGS[name].default
 
 
 def check_finite(*names):

@@ -6,9 +6,9 @@ import math
 import os
 
 from mocotf.errors import UserError
+from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
 from mocotf.training.run_dir import read_metrics
-from mocotf.training.saved import FLAGS_FILE
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import os
 from mocotf.errors import UserError
 
 log = logging.getLogger(__name__)
+FLAGS_FILE = "flags.cfg"
 
 
 class RunDir:
@@ -31,7 +32,7 @@ class RunDir:
 
     def __init__(self, path, flags, facts=None, neutral=()):
         self.path = path
-        config, decided = self.file("flags.cfg"), self.file("facts.json")
+        config, decided = self.file(FLAGS_FILE), self.file("facts.json")
         try:
             os.makedirs(path, exist_ok=True)
             if not os.path.exists(config):

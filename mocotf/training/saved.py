@@ -12,9 +12,9 @@ from mocotf.moco.config import Config
 from mocotf.training.checkpoints import load_encoder
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
+from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
 
-FLAGS_FILE = "flags.cfg"
 _NEEDED = [f.name for f in dataclasses.fields(Config) if f.default is dataclasses.MISSING]
 _NEEDED += ["image_size", "mean", "std"]
 

@@ -8,8 +8,8 @@ from mocotf.nn.backbone import check_resnet
 from mocotf.training.checkpoints import load_backbone
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
+from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
-from mocotf.training.saved import FLAGS_FILE
 from mocotf.training.saved import SavedRun
 from mocotf.training.saved import open_run
 from mocotf.transfer.backbone import pyramid

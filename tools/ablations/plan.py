@@ -8,9 +8,9 @@ from absl.testing import flagsaver
 
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import read_flags
-from mocotf.training.saved import FLAGS_FILE
 from tools.ablations.grids import GROUPS
 from tools.ablations.grids import REDUCED_EPOCHS
 

@@ -1,0 +1,112 @@
+"""The arguments of a command: those typed, those of flag files, and those of the run that it resumes.
+
+What is typed counts more than what a --flagfile says, wherever that stands; and what is given in one of
+these ways more than what the run was begun with.
+"""
+
+import os
+import re
+
+from absl import flags
+
+from mocotf.training.run_dir import FLAGS_FILE
+
+LINE = re.compile(r"--?\w+(=.*)?")
+TYPED = "typed"
+
+_origins = {}  # name of a flag → where it was given
+
+
+def expand(argv):
+    """Returns the arguments with flag files replaced by what they say, in front of what is typed.
+
+    Raises:
+        OSError, UnicodeDecodeError: a file cannot be read.
+        flags.Error: a line of one is no flag.
+    """
+    _origins.clear()
+    command, *left = argv
+    typed, from_files = [], []
+    while left and left[0] != "--":
+        argument = left.pop(0)
+        name, equals, path = argument.lstrip("-").partition("=")
+        if name == "flagfile" and argument.startswith("-"):
+            path = path if equals or not left else left.pop(0)
+            for line, origin in _lines(path):
+                from_files.append(line)
+                _origins[_name(line)] = origin
+        else:
+            typed.append(argument)
+    _origins.update((_name(argument), TYPED) for argument in typed if argument.startswith("-"))
+    return [command, *from_files, *typed, *left]
+
+
+def of_run(folder):
+    """Returns the arguments that stand for what a run directory was begun with; none where there is no
+    run.
+
+    Raises:
+        flags.Error: a line of its flags.cfg is no flag, or no value of it.
+    """
+    path = os.path.join(folder, FLAGS_FILE)
+    if not os.path.exists(path):
+        return []
+    known = {}
+    for line, origin in _lines(path):
+        name, _, text = line.lstrip("-").partition("=")
+        if name not in flags.FLAGS:
+            raise flags.Error(f"{origin}: {line}: there is no such flag; expected one of --help")
+        known[name] = text, origin
+    found = []
+    for name, one in _declared().items():
+        text, origin = known.get(name, (None, path))
+        try:
+            text = one.saved(text)
+        except ValueError as error:
+            raise flags.Error(f"{origin}: --{name}={text}: {error}") from error
+        if text is not None and not one.place:
+            found.append(f"--{name}={text}")
+    return found
+
+
+def given():
+    """Returns the names of the flags that were given, typed or by a flag file."""
+    return _origins.keys()
+
+
+def explain(message):
+    """Returns a message with where the flags that it names were given, if a file gave one of them."""
+    names = dict.fromkeys(map(_name, re.findall(r"--\w+|(?<=flag ')\w+", message)))
+    known = {name: _origins[name] for name in names if name in _origins}
+    if set(known.values()) <= {TYPED}:
+        return message
+    return f"{message} ({'; '.join(f'--{name}: {origin}' for name, origin in known.items())})"
+
+
+def _declared():
+    """Returns name → `Setting` of the flags that are made of one."""
+    known = {name: getattr(flags.FLAGS[name], "setting", None) for name in flags.FLAGS}
+    return {name: one for name, one in known.items() if one}
+
+
+def _name(argument):
+    name = argument.lstrip("-").partition("=")[0]
+    return name if name in flags.FLAGS else name.removeprefix("no")
+
+
+def _lines(path, outer=()):
+    """Yields (flag, where it stands) of a flag file and of those that it names."""
+    path = os.path.expanduser(path)
+    # Windows' editor saves a byte order mark.
+    with open(path, encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, 1):
+            line, origin = line.strip(), f"{path}, line {number}"
+            if not line or line.startswith(("#", "//")):
+                continue
+            if not LINE.fullmatch(line):
+                raise flags.Error(f"{origin}: {line!r}: expected --NAME=VALUE")
+            name, _, value = line.lstrip("-").partition("=")
+            if name != "flagfile":
+                yield line, origin
+            elif value not in (path, *outer):
+                yield from _lines(value, (path, *outer))

@@ -1,0 +1,120 @@
+"""Where images come from, and how views are made of them: what a user may choose."""
+
+import dataclasses
+
+from mocotf.data import recipe
+from mocotf.data.pair import OPS
+from mocotf.errors import UserError
+from mocotf.settings import Settings
+from mocotf.settings import setting
+
+WHERE = {"folder": "a folder of images", "tfrecord": "a folder or a pattern of shards"}
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSettings(Settings):
+    """Where images come from, of all commands that read some."""
+
+    GROUP = "Data"
+
+    dataset: str = setting(
+        "patches",
+        "patches (embedded), folder, tfrecord, tfds (a prepared one), or a name in "
+        "tensorflow-datasets.",
+    )
+    data_dir: str | None = setting(
+        None,
+        "Folder of images or of TFRecord shards, a pattern of shards, or where tensorflow-datasets "
+        "keeps its data; with --dataset=tfds the folder of one prepared data set.",
+    )
+    num_images: int | None = setting(
+        None, "Of --dataset=tfrecord, to save counting its records.", low=1
+    )
+    max_bad_images: float = setting(
+        0.1,
+        "Share of images that may fail to decode and be left out; more stop the run.",
+        low=0,
+        high=1,
+        neutral=True,
+    )
+    host_ops: str = setting(
+        "numba",
+        "What makes views of image files on the host: numba, the faster, or TensorFlow's operators, "
+        "which a data service can run.",
+        choices=OPS,
+        before="tensorflow",
+    )
+
+    def check(self, given=None):
+        if self.dataset in WHERE and not self.data_dir:
+            raise UserError(
+                f"--dataset={self.dataset}: --data_dir is missing; expected {WHERE[self.dataset]}"
+            )
+        if self.num_images and self.dataset != "tfrecord":
+            raise UserError(
+                f"--num_images={self.num_images} does nothing with --dataset={self.dataset}: drop it"
+            )
+        if self.dataset == "patches" and self.data_dir:
+            raise UserError(
+                f"--data_dir={self.data_dir} with --dataset=patches, which is embedded; for your own "
+                "images: --dataset=folder"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewSettings(Settings):
+    """How views are made of images in pre-training."""
+
+    GROUP = "Views"
+
+    image_size: int = setting(224, "Side of a view, pixels.", low=8)
+    aug_plus: bool = setting(
+        False, "MoCo v2's augmentation instead of v1's: jitter p .8, then gray, then blur."
+    )
+    crop_min: float = setting(0.2, "Smallest share of the image's area in a crop.", low=1e-4, high=1)
+    jitter: tuple[float, ...] | None = setting(
+        None,
+        "Strengths of brightness, contrast, saturation, hue. Default: .4,.4,.4,.4; v2 .4,.4,.4,.1.",
+        count=4,
+        low=0,
+    )
+    blur_prob: float | None = setting(
+        None, "Share of views blurred, with --aug_plus. Default: .5.", low=0, high=1
+    )
+    mean: tuple[float, ...] = setting(recipe.IMAGENET_MEAN, "Mean of R, G, B in [0, 1].", count=3)
+    std: tuple[float, ...] = setting(
+        recipe.IMAGENET_STD, "Standard deviation of R, G, B.", count=3, low=1e-6
+    )
+    augment_on: str = setting(
+        "host",
+        "Where views are made: host, or device: the host only decodes, crops and resizes; the "
+        "accelerator does colours, blur and flip.",
+        choices=("host", "device"),
+    )
+    data_service: str | None = setting(
+        None,
+        "Address of a tf.data service that makes the views: grpc://HOST:PORT.",
+        neutral=True,
+    )
+
+    def check(self, given=None):
+        if self.changed("blur_prob", given) and not self.aug_plus:
+            raise UserError("--blur_prob does nothing without --aug_plus: add it, or drop --blur_prob")
+        if self.jitter and self.jitter[3] > 0.5:
+            strengths = ",".join(f"{strength:g}" for strength in self.jitter)
+            raise UserError(f"--jitter={strengths}: expected a strength of hue, the last, up to .5")
+        if self.data_service and not self.data_service.startswith("grpc://"):
+            raise UserError(f"--data_service={self.data_service}: expected grpc://HOST:PORT")
+
+    @property
+    def augmentation(self):
+        """The `Augmentation` that the settings describe."""
+        make = recipe.v2 if self.aug_plus else recipe.v1
+        changes = {"jitter": self.jitter, "blur_prob": self.blur_prob}
+        return make(
+            size=self.image_size,
+            min_area=self.crop_min,
+            mean=self.mean,
+            std=self.std,
+            **{name: value for name, value in changes.items() if value is not None},
+        )

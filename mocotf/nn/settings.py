@@ -1,0 +1,50 @@
+"""What an encoder is made of: what a user may choose."""
+
+import dataclasses
+
+from mocotf.errors import UserError
+from mocotf.nn.backbone import NAMES
+from mocotf.nn.backbone import check_resnet
+from mocotf.nn.backbone import is_name
+from mocotf.nn.resnet import STEMS
+from mocotf.settings import Settings
+from mocotf.settings import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class EncoderSettings(Settings):
+    """Backbone and projection head."""
+
+    GROUP = "Method"
+
+    arch: str = setting(
+        "resnet50",
+        f"Backbone: {NAMES}, a function(width=, stem=, bn_splits=) that returns a Keras model from "
+        "images to features.",
+    )
+    width: float = setting(1.0, "Multiplies every channel count of the backbone.", low=0.01)
+    stem: str = setting(
+        "imagenet",
+        "First layers: imagenet 7x7/2 and max-pool, small 3x3/2, cifar 3x3/1.",
+        choices=tuple(STEMS),
+    )
+    mlp: bool = setting(False, "MoCo v2's two-layer head instead of v1's linear one.")
+    moco_dim: int = setting(128, "Dimension of queries and keys.", low=1)
+    bn_splits: int = setting(
+        1,
+        "BN groups a replica's batch is split into; 8 stands for the papers' 8 GPUs.",
+        low=1,
+    )
+    remat: bool = setting(
+        False,
+        "Gradient checkpointing: keep only what the query encoder's stem and residual blocks take in, "
+        "and compute the rest again for the gradient. Saves most of the memory that grows with the "
+        "batch, costs one more forward pass a step; changes no result.",
+        neutral=True,
+    )
+
+    def check(self, given=None):
+        if not is_name(self.arch):
+            raise UserError(f"--arch={self.arch}: expected one of {NAMES}")
+        if self.remat:
+            check_resnet(self.arch, "--remat")

@@ -1,0 +1,69 @@
+"""How long and how fast to train: what a user may choose, of every command that trains."""
+
+import dataclasses
+
+from mocotf.errors import UserError
+from mocotf.optim import schedules
+from mocotf.settings import Settings
+from mocotf.settings import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimisationSettings(Settings):
+    """How long and how fast to train."""
+
+    GROUP = "Optimisation"
+
+    epochs: int = setting(200, "Passes over the data.", low=1)
+    steps: int | None = setting(None, "Optimizer steps in all; overrides --epochs.", low=1)
+    batch_size: int = setting(256, "Images a step, over all replicas.", low=1)
+    lr: float = setting(0.03, "Learning rate.", low=0)
+    lr_scaling: str = setting(
+        "none",
+        "Multiply --lr by batch_size / 256, or its square root.",
+        choices=("none", "linear", "sqrt"),
+    )
+    schedule: tuple[float, ...] = setting(
+        (120.0, 160.0), "Epochs at which the rate falls to a tenth.", low=0
+    )
+    cos: bool = setting(False, "Cosine schedule instead of --schedule.")
+    cos_unit: str = setting(
+        "epoch", "How often --cos changes the rate; the papers: epoch.", choices=("epoch", "step")
+    )
+    exp_steps: int | None = setting(
+        None,
+        "Instead of --schedule: multiply the rate by --exp_factor every so many steps.",
+        low=1,
+    )
+    exp_factor: float = setting(0.9, "Factor for --exp_steps.", low=0, high=1)
+    warmup_epochs: int = setting(0, "Epochs of linear warm-up.", low=0)
+    momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1)
+    weight_decay: float = setting(1e-4, "Coupled weight decay, on all parameters.", low=0)
+
+    def check(self, given=None):
+        for one, other in (("cos", "schedule"), ("cos", "exp_steps"), ("exp_steps", "schedule")):
+            if getattr(self, one) and self.changed(other, given):
+                raise UserError(f"--{one} and --{other} contradict each other: give one of them")
+        for name, needed in (("cos_unit", "cos"), ("exp_factor", "exp_steps")):
+            if self.changed(name, given) and not getattr(self, needed):
+                raise UserError(f"--{name} does nothing without --{needed}: add it, or drop --{name}")
+
+    def total_steps(self, steps_per_epoch):
+        """Returns the steps of the whole run."""
+        return self.steps or self.epochs * steps_per_epoch
+
+    def make_schedule(self, steps_per_epoch):
+        """Returns the learning rate's schedule, step → rate."""
+        scale = self.batch_size / 256
+        lr = self.lr * {"none": 1, "linear": scale, "sqrt": scale**0.5}[self.lr_scaling]
+        if self.cos:
+            hold = steps_per_epoch if self.cos_unit == "epoch" else 1
+            schedule = schedules.Cosine(lr, self.total_steps(steps_per_epoch), hold)
+        elif self.exp_steps:
+            schedule = schedules.Exponential(lr, self.exp_steps, self.exp_factor)
+        else:
+            milestones = [int(epoch * steps_per_epoch) for epoch in self.schedule]
+            schedule = schedules.Milestones(lr, milestones)
+        if self.warmup_epochs:
+            schedule = schedules.WarmUp(schedule, self.warmup_epochs * steps_per_epoch)
+        return schedule
