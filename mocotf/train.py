@@ -23,6 +23,7 @@ from absl import flags
 from mocotf.cli import data_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import from_flags
+from mocotf.cli import mechanism_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.batches import NOTHING_DECODES
@@ -33,10 +34,9 @@ from mocotf.data.source import Order
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.evaluation.gallery import show
+from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
-from mocotf.moco.config import Config
-from mocotf.moco.shuffle import shuffle_keys
-from mocotf.training.alarms import Alarms
+from mocotf.moco.config import MECHANISMS
 from mocotf.training.callback import Desk
 from mocotf.training.callback import Overseer
 from mocotf.training.callback import Plan
@@ -57,6 +57,7 @@ from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.strategy import make_strategy
 from mocotf.training.termination import Termination
+from mocotf.training.warnings import HealthWarnings
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(train_flags)  # so that --help shows them
@@ -75,10 +76,9 @@ def main():
     worker, workers = place_in(cluster)
     chief = worker == 0
     augmentation = from_flags.make_augmentation()
-    from_flags.check_devices(replicas, workers)
-    from_flags.check_batch(replicas)
+    from_flags.check_setup(replicas, workers)
     source = data_flags.make_source()
-    from_flags.check_source(source, replicas)
+    from_flags.check_source(source, replicas, workers)
     steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
     total_steps = FLAGS.steps or FLAGS.epochs * steps_per_epoch
     facts = {"replicas": replicas, "images": source.size}
@@ -100,8 +100,7 @@ def main():
     schedule = fit_flags.make_schedule(steps_per_epoch)
     augment = augment_crops(augmentation) if FLAGS.augment_on == "device" else None
     with strategy.scope():
-        config = Config.from_flags(FLAGS.flag_values_dict())
-        model = config.build_model(
+        model = mechanism_flags.read_config().build_model(
             schedule,
             augment,
             from_flags.jit_compile(strategy, run_dir),
@@ -135,10 +134,7 @@ def main():
         )
 
     def dataset_from(step):
-        pairs = checkpoints.skipped.dataset_from(step, pairs_from)
-        if FLAGS.shuffle_bn != "input":
-            return pairs
-        return shuffle_keys(pairs, FLAGS.seed, step, replicas, FLAGS.grad_accum_steps)
+        return model.arrange(checkpoints.skipped.dataset_from(step, pairs_from), step)
 
     if FLAGS.data_service:
         log.warning(
@@ -156,15 +152,15 @@ def main():
         return {} if top1 is None else {"knn_top1": top1}
 
     def open_desk():
-        records = Records(run_dir, train_flags.decisive())
+        records = Records(run_dir, (*model.METRICS, *MEASURES), train_flags.decisive())
         if not run_dir.metrics():
             with guard(bad_images, workers):
                 batch = next(iter(pairs_from(0)))
                 views, *_ = model.unpack(batch)
                 show_views(run_dir, views, augmentation)
             records.write({"step": 0, "epoch": 0} | baselines(monitor, measure_knn))
-        alarms = Alarms(total_steps, model.steps_to_fill(FLAGS.batch_size), model.CURES)
-        return Desk(records, checkpoints, alarms, measure_knn)
+        warnings = HealthWarnings(total_steps, model.steps_to_fill(FLAGS.batch_size), model.HINTS)
+        return Desk(records, checkpoints, warnings, measure_knn)
 
     # ---- Train
     plan = Plan(
@@ -277,10 +273,9 @@ def guard(bad_images, workers=1):
     try:
         yield
     except tf.errors.ResourceExhaustedError as error:
-        parts = f"--grad_accum_steps={2 * FLAGS.grad_accum_steps}"
         raise UserError(
             f"--batch_size={FLAGS.batch_size}: does not fit the device's memory; try a smaller one, "
-            f"{parts if FLAGS.mechanism == 'moco' else '--remat'} or --precision=mixed_bfloat16"
+            f"{MECHANISMS[FLAGS.mechanism].HINTS['memory']} or --precision=mixed_bfloat16"
         ) from error
     except tf.errors.OpError as error:
         if bad_images.too_many:
@@ -313,10 +308,7 @@ def finish(run_dir, checkpoints, bad_images):
     speeds = [m["images_per_second"] for m in metrics if "images_per_second" in m]
     results = {
         "steps": last["step"],
-        "loss": last["loss"],
-        "chance": last["chance"],
-        "acc1": last["acc1"],
-        "acc5": last["acc5"],
+        **{name: last[name] for name in ("loss", "chance", "acc1", "acc5") if name in last},
         "images_per_second": statistics.median(speeds),
         "bad_images": len(bad_images.names),
     }

@@ -26,8 +26,8 @@ class Classifier(Trainer):
 
     METRICS = (
         *Trainer.METRICS,
-        Metric("acc1", "pretext/acc1", "Top-1 in training, %", "of a batch", percent=True, short="acc1"),
-        Metric("acc5", "pretext/acc5", percent=True, short="acc5"),
+        Metric("acc1", "pretext/acc1", "Top-1 in training, %", "of a batch", short="acc1"),
+        Metric("acc5", "pretext/acc5", short="acc5"),
     )
 
     def __init__(self, backbone, classes, *, heads=("fc",), tune=False, seed=0):

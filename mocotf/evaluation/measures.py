@@ -2,46 +2,17 @@
 
 from mocotf.training.metrics import Metric
 
+_VOTE = "weighted vote of the nearest training images"
+_DETECTIONS = "of detections, mean over IoU .5 to .95 and classes"
+_PIXELS = "knn_top1_pixels", "raw pixels"
 MEASURES = (
-    Metric(
-        "knn_top1",
-        "evaluation/knn_top1",
-        "kNN top-1, %",
-        "weighted vote of the nearest training images",
-        "knn_top1_pixels",
-        "raw pixels",
-        percent=True,
-        short="kNN",
-        measured=True,
-    ),
-    Metric(
-        "top1",
-        "evaluation/top1",
-        "Top-1, %",
-        "of the classifier that is trained",
-        percent=True,
-        short="top-1",
-        measured=True,
-    ),
-    Metric(
-        "ap",
-        "evaluation/AP",
-        "AP, %",
-        "of detections, mean over IoU .5 to .95 and classes",
-        percent=True,
-        short="AP",
-        measured=True,
-    ),
+    Metric("knn_top1", "evaluation/knn_top1", "kNN top-1, %", _VOTE, *_PIXELS, short="kNN"),
+    Metric("top1", "evaluation/top1", "Top-1, %", "of the classifier that is trained", short="top-1"),
+    Metric("ap", "evaluation/AP", "AP, %", _DETECTIONS, short="AP"),
     Metric("ap50", "evaluation/AP50"),
     Metric("ap75", "evaluation/AP75"),
     Metric(
-        "miou",
-        "evaluation/mIoU",
-        "mIoU, %",
-        "of the segmentation, mean over classes",
-        percent=True,
-        short="mIoU",
-        measured=True,
+        "miou", "evaluation/mIoU", "mIoU, %", "of the segmentation, mean over classes", short="mIoU"
     ),
     Metric("pixel_accuracy", "evaluation/pixel_accuracy"),
 )

@@ -15,6 +15,9 @@ from mocotf.nn.settings import EncoderSettings
 from mocotf.settings import Settings
 from mocotf.training.metrics import Metric
 
+_STD = "standard deviation of a coordinate; 0 is collapse"
+_UNIFORM = "uniform_std", "1/√d"
+
 
 @dataclasses.dataclass(frozen=True)
 class Setup:
@@ -72,14 +75,7 @@ class Mechanism(Trainer):
     METRICS = (
         *Trainer.METRICS,
         Metric("feature_std"),
-        Metric(
-            "embedding_std",
-            "health/embedding_std",
-            "Spread of the embedding",
-            "standard deviation of a coordinate; 0 is collapse",
-            "uniform_std",
-            "1/√d",
-        ),
+        Metric("embedding_std", "health/embedding_std", "Spread of the embedding", _STD, *_UNIFORM),
         *PROBE_METRICS,
     )
     HINTS = types.MappingProxyType(
@@ -110,11 +106,11 @@ class Mechanism(Trainer):
             UserError: they do not go together.
         """
         factors = cls.batch_factors(settings, setup)
-        unit, batch = math.prod(factors.values()), setup.batch_size
+        unit, batch = setup.replicas * math.prod(factors.values()), setup.batch_size
         if batch % unit:
-            names = " x ".join(f"{n} {name}" if name == "replicas" else f"--{name}={n}" for name, n in factors.items())
+            named = [f"{setup.replicas} replicas", *(f"--{name}={n}" for name, n in factors.items())]
             raise UserError(
-                f"--batch_size={batch}: expected a multiple of {unit} ({names}); "
+                f"--batch_size={batch}: expected a multiple of {unit} ({' x '.join(named)}); "
                 f"try {batch // unit * unit or unit}"
             )
         if setup.images is not None and setup.images < batch:
@@ -126,9 +122,9 @@ class Mechanism(Trainer):
 
     @classmethod
     def batch_factors(cls, settings, setup):
-        """Returns name → number of what a batch is divided by."""
+        """Returns name → value of the settings that a replica's share of a batch is divided by."""
         del settings
-        return {"replicas": setup.replicas, "bn_splits": setup.encoder.bn_splits}
+        return {"bn_splits": setup.encoder.bn_splits}
 
     @classmethod
     def advice(cls, settings, setup):

@@ -7,29 +7,14 @@ import tensorflow as tf
 from mocotf.training.metrics import LOSS
 from mocotf.training.metrics import Metric
 
+_FOUND = "queries nearer to their own key than to all K others"
+_POSITIVE, _NEGATIVE = "pretext/positive_similarity", "pretext/negative_similarity"
 CONTRAST = (
     dataclasses.replace(LOSS, meaning="InfoNCE; who tells nothing apart has log(K+1)"),
-    Metric(
-        "acc1",
-        "pretext/acc1",
-        "Key found, %",
-        "queries nearer to their own key than to all K others",
-        percent=True,
-        short="acc1",
-    ),
-    Metric("acc5", "pretext/acc5", percent=True, short="acc5"),
-    Metric(
-        "positive_similarity",
-        "pretext/positive_similarity",
-        "Similarity to the own key",
-        "q·k⁺, mean of a batch",
-    ),
-    Metric(
-        "negative_similarity",
-        "pretext/negative_similarity",
-        "Similarity to the queue",
-        "q·k⁻, mean of a batch",
-    ),
+    Metric("acc1", "pretext/acc1", "Key found, %", _FOUND, short="acc1"),
+    Metric("acc5", "pretext/acc5", short="acc5"),
+    Metric("positive_similarity", _POSITIVE, "Similarity to the own key", "q·k⁺, mean of a batch"),
+    Metric("negative_similarity", _NEGATIVE, "Similarity to the queue", "q·k⁻, mean of a batch"),
 )
 REPORTED = ("loss", "acc1", "acc5", "feature_std", "positive_similarity", "negative_similarity")
 

@@ -23,6 +23,7 @@ class TwoEncodersSettings(ContrastiveSettings):
         "Permute key images over replicas and BN groups: gather, every replica gathers all of them; "
         "input, the input pipeline permutes them, and only keys travel; off.",
         choices=SHUFFLES,
+        formerly={"true": "gather", "false": "off"},
     )
     symmetric: bool = setting(False, "Sum the loss of both directions; enqueues 2 keys an image.")
 
@@ -65,8 +66,8 @@ class TwoEncoders(Contrastive):
         super().check(settings, setup)
         if settings.shuffle_bn == "input" and setup.workers > 1:
             raise UserError(
-                f"--shuffle_bn=input with {setup.workers} workers: no input pipeline has the key images "
-                "of all; try --shuffle_bn=gather"
+                f"--shuffle_bn=input with {setup.workers} workers: no input pipeline has the key "
+                "images of all; try --shuffle_bn=gather"
             )
 
     @classmethod

@@ -12,9 +12,7 @@ class Metric:
         tag: of its chart in TensorBoard; "" for none.
         title, meaning: of its chart in the report, for people; "" for none.
         level, level_title: name of a level to compare with, in the records too, and what that is.
-        percent: the values are percentages.
         short: name in the line on the terminal; "": it is not there.
-        measured: on held-out images, now and then; the higher the better.
     """
 
     name: str
@@ -23,9 +21,17 @@ class Metric:
     meaning: str = ""
     level: str | None = None
     level_title: str = ""
-    percent: bool = False
     short: str = ""
-    measured: bool = False
+
+    @property
+    def percent(self):
+        """Whether values are percentages."""
+        return self.title.endswith("%")
+
+    @property
+    def measured(self):
+        """Whether it is measured now and then, on held-out images: the higher the better."""
+        return self.tag.startswith("evaluation/")
 
 
 LOSS = Metric("loss", "pretext/loss", "Loss", "what training minimises", "chance", "chance")
@@ -33,8 +39,6 @@ OF_EVERY_RUN = (
     Metric("gradient_norm", "health/gradient_norm", "Gradient norm", "of all parameters"),
     Metric("weight_norm", "health/weight_norm"),
     Metric("lr", "schedule/lr", "Learning rate", "of the step"),
-    Metric(
-        "images_per_second", "speed/images_per_second", "Images a second", "training, over all devices"
-    ),
+    Metric("images_per_second", "speed/images_per_second", "Images a second", "over all devices"),
     Metric("data_wait", "speed/data_wait"),
 )
