@@ -3,9 +3,9 @@
 import keras
 import tensorflow as tf
 
+from mocotf.metrics import Metric
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
-from mocotf.training.metrics import Metric
 
 STD = 0.01  # of new weights, as in the papers' protocol (arXiv 1911.05722, §4.1)
 

@@ -1,6 +1,6 @@
 """What encoders, and what is trained on them, are measured by on held-out images."""
 
-from mocotf.training.metrics import Metric
+from mocotf.metrics import Metric
 
 _VOTE = "weighted vote of the nearest training images"
 _DETECTIONS = "of detections, mean over IoU .5 to .95 and classes"

@@ -7,13 +7,13 @@ import types
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco.probe import METRICS as PROBE_METRICS
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
 from mocotf.nn.encoder import build_encoder
 from mocotf.nn.settings import EncoderSettings
 from mocotf.settings import Settings
-from mocotf.training.metrics import Metric
 
 _STD = "standard deviation of a coordinate; 0 is collapse"
 _UNIFORM = "uniform_std", "1/√d"

@@ -4,8 +4,8 @@ import dataclasses
 
 import tensorflow as tf
 
-from mocotf.training.metrics import LOSS
-from mocotf.training.metrics import Metric
+from mocotf.metrics import LOSS
+from mocotf.metrics import Metric
 
 _FOUND = "queries nearer to their own key than to all K others"
 _POSITIVE, _NEGATIVE = "pretext/positive_similarity", "pretext/negative_similarity"

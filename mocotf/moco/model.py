@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco import micro_batches
 from mocotf.moco.contrastive import NegativesSettings
 from mocotf.moco.key_encoder import momentum_update
@@ -20,7 +21,6 @@ from mocotf.moco.queue import mean_age
 from mocotf.moco.two_encoders import TwoEncoders
 from mocotf.moco.two_encoders import TwoEncodersSettings
 from mocotf.settings import setting
-from mocotf.training.metrics import Metric
 
 
 @dataclasses.dataclass(frozen=True)

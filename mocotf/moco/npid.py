@@ -6,6 +6,7 @@ import math
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco.bank import BankSettings
 from mocotf.moco.bank import draw_rows
 from mocotf.moco.local import local_variable
@@ -21,7 +22,6 @@ from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.nn.products import products_with
 from mocotf.settings import setting
-from mocotf.training.metrics import Metric
 
 
 @dataclasses.dataclass(frozen=True)

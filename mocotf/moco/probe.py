@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
+from mocotf.metrics import Metric
 from mocotf.moco.local import local_variable
-from mocotf.training.metrics import Metric
 
 METRICS = (Metric("probe_loss", "probe/loss"), Metric("probe_acc1", "probe/acc1"))
 LR = 1.0  # for features of unit length: stable, and quick enough to follow the encoder

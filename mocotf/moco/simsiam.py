@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import tensorflow as tf
 
+from mocotf.metrics import LOSS
 from mocotf.moco.mechanism import Mechanism
 from mocotf.moco.metrics import spread
 from mocotf.nn.backbone import build_backbone
@@ -16,7 +17,6 @@ from mocotf.nn.heads import vectors
 from mocotf.nn.resnet import last_norms
 from mocotf.settings import Settings
 from mocotf.settings import setting
-from mocotf.training.metrics import LOSS
 
 
 @dataclasses.dataclass(frozen=True)

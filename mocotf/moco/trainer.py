@@ -5,9 +5,9 @@ import time
 import keras
 import tensorflow as tf
 
+from mocotf.metrics import LOSS
+from mocotf.metrics import OF_EVERY_RUN
 from mocotf.nn import xla
-from mocotf.training.metrics import LOSS
-from mocotf.training.metrics import OF_EVERY_RUN
 
 
 class Gauges:

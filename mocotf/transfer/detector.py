@@ -5,9 +5,9 @@ import keras_hub
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
-from mocotf.training.metrics import Metric
 from mocotf.transfer.backbone import levels_of
 
 PRIOR = 0.01  # that an anchor has an object, to begin with (arXiv 1708.02002, §4.1)

@@ -1,12 +1,11 @@
-"""Alarms are raised once, for what they are for, and not by a healthy run."""
+"""Warnings are given once, for what they are for, and not of a healthy run."""
 
 import logging
 
 import pytest
 
-from mocotf.moco.mechanism import Mechanism
-from mocotf.moco.memory_bank import MemoryBank
-from mocotf.training.alarms import Alarms
+from mocotf.moco.config import MECHANISMS
+from mocotf.training.warnings import HealthWarnings
 
 HEALTHY = {"loss": 5.0, "chance": 7.0, "acc1": 50.0, "feature_std": 0.9}
 
@@ -23,19 +22,26 @@ HEALTHY = {"loss": 5.0, "chance": 7.0, "acc1": 50.0, "feature_std": 0.9}
         (90_000, {"acc1": 99.5}, None),  # late: it has learned
     ],
 )
-def test_each_alarm_is_raised_once_for_its_cause(caplog, step, change, message):
-    alarms = Alarms(total_steps=100_000, steps_to_fill=10, cures=Mechanism.CURES)
+def test_each_warning_is_given_once_for_its_cause(caplog, step, change, message):
+    warnings = HealthWarnings(100_000, steps_to_fill=10, hints=MECHANISMS["moco"].HINTS)
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
-            alarms.look(HEALTHY | change | {"step": step})
+            warnings.look(HEALTHY | change | {"step": step})
     assert len(caplog.records) == (message is not None)
     assert message is None or message in caplog.text
 
 
-def test_a_bank_may_be_above_chance_but_not_collapse(caplog):
-    alarms = Alarms(total_steps=100_000, steps_to_fill=10, cures=MemoryBank.CURES)
+@pytest.mark.parametrize(
+    ("mechanism", "record"),
+    [
+        ("memory_bank", HEALTHY | {"step": 2000, "loss": 7.5, "acc1": 99.5}),
+        ("simsiam", {"step": 2000, "loss": -0.9, "feature_std": 0.9}),
+    ],
+)
+def test_what_has_no_keys_or_old_ones_is_warned_of_collapse_only(caplog, mechanism, record):
+    warnings = HealthWarnings(100_000, steps_to_fill=10, hints=MECHANISMS[mechanism].HINTS)
     with caplog.at_level(logging.WARNING):
-        alarms.look(HEALTHY | {"step": 2000, "loss": 7.5, "acc1": 99.5})
+        warnings.look(record)
         assert not caplog.records
-        alarms.look(HEALTHY | {"step": 2000, "feature_std": 0.01})
-    assert "collapses" in caplog.text
+        warnings.look(record | {"feature_std": 0.01})
+    assert "collapses; look at --lr" in caplog.text
