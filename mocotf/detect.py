@@ -18,7 +18,7 @@ import os
 from absl import flags
 
 from mocotf.cli import pretrained_flags
-from mocotf.cli import transfer
+from mocotf.cli import transfer_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.transfer import coco
@@ -27,7 +27,7 @@ from mocotf.transfer.detection_views import Canvas
 from mocotf.transfer.scenes import cutout_scenes
 
 FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(transfer)
+flags.adopt_module_key_flags(transfer_flags)
 
 DATASETS = (
     "voc or coco (of tensorflow-datasets), tfds (a prepared one with boxes), json (of COCO's format), "
@@ -83,7 +83,7 @@ def main():
         raise UserError("--saved_model and --compare contradict each other: give one of them")
     if FLAGS.saved_model and os.path.exists(FLAGS.saved_model):
         raise UserError(f"--saved_model={FLAGS.saved_model}: exists; expected the name of a new folder")
-    command.print_json(transfer.run(job, __name__))
+    command.print_json(transfer_flags.run(job, __name__))
 
 
 def job():

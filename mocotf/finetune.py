@@ -13,21 +13,15 @@ from absl import flags
 
 from mocotf.cli import layer_flags
 from mocotf.cli import pretrained_flags
-from mocotf.cli import supervised
-from mocotf.cli import task
-from mocotf.errors import UserError
+from mocotf.cli import supervised_flags
 
-FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(task)
+flags.adopt_module_key_flags(supervised_flags)
 flags.adopt_module_key_flags(layer_flags)
 
 
 def main():
-    if not FLAGS.model_dir:
-        raise UserError("--model_dir is missing; expected a folder, such as --model_dir=runs/v2_ft")
-    command.print_json(
-        supervised.train("finetune", __name__, tune=True, lr_scales=layer_flags.lr_scales())
-    )
+    lr_scales = layer_flags.lr_scales()
+    command.print_json(supervised_flags.train("finetune", __name__, tune=True, lr_scales=lr_scales))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 from absl import flags
 
 from mocotf.cli import pretrained_flags
-from mocotf.cli import transfer
+from mocotf.cli import transfer_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.transfer import mask_files
@@ -27,7 +27,7 @@ from mocotf.transfer.tfds_masked import FORMS
 from mocotf.transfer.tfds_masked import TFDSMasked
 
 FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(transfer)
+flags.adopt_module_key_flags(transfer_flags)
 
 DATASETS = (
     "voc (a VOCdevkit's folder), folder (images and masks), cutouts (embedded), or of "
@@ -64,7 +64,7 @@ flags.DEFINE_integer(
 
 
 def main():
-    command.print_json(transfer.run(job, __name__))
+    command.print_json(transfer_flags.run(job, __name__))
 
 
 def job():

@@ -39,6 +39,10 @@ def from_file(name):
     return f"--flagfile={os.path.join(FOLDER, name)}"
 
 
+def make_schedule():
+    return fit_flags.read().optimisation.make_schedule(STEPS)
+
+
 @pytest.mark.parametrize(
     ("name", "rate", "epochs"),
     [
@@ -52,7 +56,7 @@ def from_file(name):
 def test_rates_are_the_papers_all_through_an_epoch(parse, name, rate, epochs):
     parse(from_file(name))
     assert epochs == flags.FLAGS.epochs
-    schedule = fit_flags.make_schedule(STEPS, epochs * STEPS)
+    schedule = make_schedule()
     for epoch in (0, 1, epochs // 2, 119, 120, 159, 160, epochs - 1):
         for step in (epoch * STEPS, epoch * STEPS + STEPS - 1):
             np.testing.assert_allclose(schedule(step), rate(epoch), rtol=1e-9)
@@ -60,7 +64,7 @@ def test_rates_are_the_papers_all_through_an_epoch(parse, name, rate, epochs):
 
 def test_the_rate_of_ig1b_falls_in_steps(parse):
     parse(from_file("ig1b.cfg"))
-    schedule = fit_flags.make_schedule(STEPS, flags.FLAGS.steps)
+    schedule = make_schedule()
     for step in (0, 62_499, 62_500, 1_249_999):
         np.testing.assert_allclose(schedule(step), published.exponential(step, 0.12), rtol=1e-12)
 
@@ -68,7 +72,7 @@ def test_the_rate_of_ig1b_falls_in_steps(parse):
 @pytest.mark.parametrize(("scaling", "factor"), [("none", 1), ("linear", 4), ("sqrt", 2)])
 def test_lr_scaling_and_warm_up_act_when_asked(parse, scaling, factor):
     parse(from_file("v1.cfg"), f"--lr_scaling={scaling}", "--batch_size=1024", "--warmup_epochs=2")
-    schedule = fit_flags.make_schedule(STEPS, 200 * STEPS)
+    schedule = make_schedule()
     for step in (0, STEPS, 2 * STEPS - 1, 2 * STEPS):
         expected = published.linear_warmup(step, 0.03 * factor, 2 * STEPS)
         np.testing.assert_allclose(schedule(step), expected, rtol=1e-12)
@@ -84,8 +88,7 @@ def test_augmentations_are_the_papers(parse):
 
 
 def make_model():
-    schedule = fit_flags.make_schedule(STEPS, 200 * STEPS)
-    return mechanism_flags.read_config().build_model(schedule)
+    return mechanism_flags.read_config().build_model(make_schedule())
 
 
 @pytest.mark.parametrize(("name", "T", "layers"), [("v1.cfg", 0.07, 1), ("v2.cfg", 0.2, 3)])

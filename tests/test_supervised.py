@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 
 from mocotf import finetune
 from mocotf import linear
-from mocotf.cli import task
+from mocotf.cli import supervised_flags
 from mocotf.errors import UserError
 from tests import processes
 from tests.commands import results
@@ -175,4 +175,4 @@ def test_every_flag_has_help_of_its_own(module):
     own = flags.FLAGS.get_key_flags_for_module(module.__name__)
     texts = [flag.help for flag in own]
     assert len(set(texts)) == len(texts) > 30 and min(map(len, texts)) > 8
-    assert set(own) >= set(flags.FLAGS.get_key_flags_for_module(task.__name__))
+    assert set(own) >= set(flags.FLAGS.get_key_flags_for_module(supervised_flags.__name__))

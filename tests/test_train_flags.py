@@ -146,4 +146,4 @@ def test_recipes_parse_and_say_command_time_and_accuracy(name, tmp_path):
     set_flags(f"--flagfile={path}", f"--model_dir={tmp_path}", "--data_dir=photos")
     if flags.FLAGS.dataset == "patches":
         flags.FLAGS["data_dir"].unparse()
-    (train_flags if own is train else fit_flags).check()
+    (train_flags.check if own is train else fit_flags.read)()

@@ -15,7 +15,6 @@ from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's not
 import tensorflow as tf
 from absl import flags
 
-from mocotf import train
 from mocotf.cli import data_flags
 from mocotf.cli import from_flags
 from mocotf.cli import train_flags
@@ -44,7 +43,7 @@ def main():
         bad_images=bad_images,
         ops=FLAGS.host_ops,
     )
-    with train.guard(bad_images):
+    with bad_images.explained():
         x_q, x_k = next(iter(views))
     grid = tf.image.convert_image_dtype(view_grid((x_q, x_k), augmentation), tf.uint8)
     try:

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import tensorflow as tf
 
+from mocotf.data.batches import NOTHING_DECODES
 from mocotf.data.decode import FORMATS
 from mocotf.errors import UserError
 
@@ -49,9 +50,14 @@ class BadImages:
         try:
             yield
         except tf.errors.OpError as error:
-            if not self.too_many:
+            if self.too_many:
+                raise UserError(self.too_many) from error
+            if NOTHING_DECODES not in str(error):
                 raise
-            raise UserError(self.too_many) from error
+            raise UserError(
+                f"{NOTHING_DECODES}, such as {self.names[0]}; expected {FORMATS}; try "
+                "tools/check_data.py, which says what is wrong with each"
+            ) from error
 
     def report_in_graph(self, names):
         """Returns the tensor that, when computed, takes note of `names`, a string tensor."""

@@ -9,6 +9,7 @@ from mocotf.errors import UserError
 from mocotf.evaluation.album import Album
 from mocotf.evaluation.features import batches
 from mocotf.evaluation.features import extract
+from mocotf.evaluation.gallery import show
 from mocotf.evaluation.knn import search
 from mocotf.evaluation.parts import PARTS
 from mocotf.evaluation.parts import part_size
@@ -61,6 +62,19 @@ class KNNMonitor:
             return None
         self._check(nearest.classes, labels)
         return nearest.top1(labels, **self._vote)
+
+    def record(self, encode, run_dir, step):
+        """Keeps the gallery of an encoder at a step; returns what a record says of it: `knn_top1`, or
+        nothing where images have no labels."""
+        album = self.album()
+        top1 = self.measure(encode, album)
+        show(run_dir, step, album, self._source.class_names)
+        return {} if top1 is None else {"knn_top1": top1}
+
+    def record_baselines(self, encode, run_dir):
+        """Returns what `record` says before the first step, and `knn_top1_pixels`, of raw pixels."""
+        found = self.record(encode, run_dir, 0)
+        return found | {"knn_top1_pixels": self.measure_pixels()} if found else {}
 
     def _check(self, bank, queries):
         """Warns of classes that the bank has not, once: it is no reason to end a run."""

@@ -16,6 +16,8 @@ class Unlabelled:
         source: a `Source`; labels that it may have are not used.
     """
 
+    class_names = ()
+
     def __init__(self, source):
         self._source = source
         queries = min(QUERIES, -(-source.size // 10))

@@ -37,12 +37,13 @@ class Checkpoints:
         keep: how many of the newest to keep, beside the best.
 
     Attributes:
+        directory: as given.
         skipped: the `SkippedBatches` of the run.
         named: name → variable of all that a checkpoint holds.
     """
 
     def __init__(self, directory, model, keep=3):
-        self._directory = directory
+        self.directory = directory
         self._model = model
         self._keep = keep
         with model.distribute_strategy.scope():
@@ -66,7 +67,7 @@ class Checkpoints:
                 return
             self._saved = step
         self.wait()
-        folder, keep = (self._best, 1) if best else (self._directory, self._keep)
+        folder, keep = (self._best, 1) if best else (self.directory, self._keep)
         values = {name: tf.convert_to_tensor(v.numpy()) for name, v in self.named.items()}
         self._pending = step, self._writer.submit(_write, folder, step, values, keep)
 
@@ -80,7 +81,7 @@ class Checkpoints:
             self._complete = True
         except (OSError, tf.errors.OpError) as error:
             reason = str(error).strip().splitlines()[0]
-            last = max(steps_in(self._directory), default="none")
+            last = max(steps_in(self.directory), default="none")
             log.error(
                 "cannot save the checkpoint of step %d (%s); the run goes on; the last good one is of "
                 "step %s",
@@ -98,9 +99,9 @@ class Checkpoints:
             UserError: there are checkpoints, but none can be read, or they are of another model.
         """
         self.wait()
-        steps = steps_in(self._directory)[::-1]
+        steps = steps_in(self.directory)[::-1]
         for step in steps:
-            path = path_of(self._directory, step)
+            path = path_of(self.directory, step)
             try:
                 values = read(path)
             except (tf.errors.OpError, ValueError, IndexError) as error:
@@ -117,7 +118,7 @@ class Checkpoints:
             return step
         if steps:
             raise UserError(
-                f"{self._directory}: none of {len(steps)} checkpoints can be read; "
+                f"{self.directory}: none of {len(steps)} checkpoints can be read; "
                 "see the messages above; start again in another --model_dir"
             )
         return None

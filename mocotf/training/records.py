@@ -72,11 +72,11 @@ class Records:
                 "make room, and the same command resumes it from its last checkpoint"
             ) from error
 
-    def progress_line(self, record, plan, seconds_left):
+    def progress_line(self, record, course, seconds_left):
         """Returns the line a user watches."""
-        epochs = -(-plan.total_steps // plan.steps_per_epoch)
+        epochs = -(-course.total_steps // course.steps_per_epoch)
         chance = f" (chance {record['chance']:.3f})" if "chance" in record else ""
-        epoch = (record["step"] - 1) // plan.steps_per_epoch + 1
+        epoch = (record["step"] - 1) // course.steps_per_epoch + 1
         named = [m for m in self._metrics if m.short and record.get(m.name) is not None]
         reported, measured = (
             [f"{m.short} {record[m.name]:.1f}" for m in named if m.measured == held_out]
@@ -84,7 +84,7 @@ class Records:
         )
         parts = [
             f"epoch {epoch}/{epochs}",
-            f"step {record['step']}/{plan.total_steps}",
+            f"step {record['step']}/{course.total_steps}",
             f"loss {record['loss']:.3f}{chance}",
             *reported,
             f"lr {record['lr']:.4g}",

@@ -1,0 +1,204 @@
+"""The protocols by which the papers say what an encoder has learned: linear, and fine-tuning."""
+
+import dataclasses
+import functools
+import json
+import math
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mocotf.data.bad_images import BadImages
+from mocotf.data.labelled import Labelled
+from mocotf.data.labelled import labelled_views
+from mocotf.data.pipeline import centre_views
+from mocotf.data.source import Order
+from mocotf.evaluation import ledger
+from mocotf.evaluation.classifier import Classifier
+from mocotf.evaluation.features import extract
+from mocotf.evaluation.measures import MEASURES
+from mocotf.evaluation.scores import Scores
+from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.checkpoints import digest
+from mocotf.training.fitting import Fitting
+from mocotf.training.run import Run
+from mocotf.training.run_dir import RunDir
+from mocotf.training.run_dir import write_whole
+from mocotf.training.saved import SavedRun
+
+BATCH = 256  # images encoded at a time
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What is learned by supervision: images, their labels, and the encoder to begin with.
+
+    Attributes:
+        run: the `SavedRun` of the encoder.
+        labelled: the `Labelled`.
+        bad_images: a `BadImages`.
+        fitting: a `Fitting`.
+        trained: begin with the encoder as it is, else as it was before its run's first step.
+        min_area, ops: smallest share of a training image in a crop; and see `labelled_views`.
+        counts: accuracies tell of the encoder, and are entered into its run's evaluation.json.
+    """
+
+    run: SavedRun
+    labelled: Labelled
+    bad_images: BadImages
+    fitting: Fitting
+    trained: bool
+    min_area: float
+    ops: str
+    counts: bool
+
+    @property
+    def names(self):
+        """The names of the classes."""
+        return [self.labelled.source.class_name(label) for label in range(self.labelled.classes)]
+
+    def encoder(self):
+        """Returns the encoder to begin with."""
+        return self.run.encoder(trained=self.trained, precision=self.fitting.devices.precision)
+
+    def training_views(self, course, step):
+        """Returns the dataset of (x, label) from a step of a `Course` on: crops, mirrored or not."""
+        view = self.run.view
+        no_colours = {"jitter_prob": 0.0, "gray_prob": 0.0, "blur_prob": 0.0}
+        return labelled_views(
+            self.labelled,
+            dataclasses.replace(view, min_area=self.min_area, **no_colours),
+            Order(self.fitting.run.seed, course.batch_size, course.steps_per_epoch),
+            bad_images=self.bad_images,
+            first_step=step,
+            ops=self.ops,
+        )
+
+    @functools.cached_property
+    def query_views(self):
+        """The dataset of (x, label) of the images to ask about."""
+        return centre_views(self.labelled.source, "queries", self.run.view, BATCH, self.bad_images)
+
+    def facts(self):
+        """Returns what decides a run beside its settings."""
+        return {
+            "images": self.labelled.size,
+            "classes": self.labelled.classes,
+            "encoder": digest(self.run.checkpoint),
+        }
+
+    def announce(self, name, scores, table):
+        """Writes the table of a protocol's `Scores`, prints them, and enters the top-1."""
+        scores.write(table, self.names)
+        state = f" at step {self.run.step}" if self.trained else ", untrained"
+        print(f"\n{name}: top-1 {scores.top1:.2f} %, top-5 {scores.top5:.2f} %, of ", end="")
+        print(f"{self.run.path}{state}")
+        of_classes = scores.of_classes()
+        order = np.argsort(np.where(np.isnan(of_classes), np.inf, of_classes))[:5]
+        print("lowest: " + ", ".join(f"{self.names[c]} {of_classes[c]:.1f}" for c in order))
+        print(f"class by class: {table}")
+        if self.bad_images.names:
+            print(f"{len(self.bad_images.names)} images did not decode")
+        if self.counts:
+            ledger.enter(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
+
+
+def train(
+    name, task, strategy, model_dir, settings, neutral, *, heads, tune, lr_scales, measure_epochs
+):
+    """Trains a `Classifier`, resuming what was stopped; returns its results.
+
+    Args:
+        name: of the protocol: "linear" or "finetune".
+        task: a `Task`.
+        strategy: a `tf.distribute` strategy.
+        model_dir: of the run.
+        settings, neutral: name → text of its settings; names of those that may change.
+        heads: name → factor of the learning rate, of the linear layers.
+        tune: train the backbone, too.
+        lr_scales: see `SGD`.
+        measure_epochs: between measurements of accuracy.
+
+    Raises:
+        UserError: it cannot be trained.
+    """
+    classes, fitting = task.labelled.classes, task.fitting
+    course = fitting.course(
+        fitting.steps_of(task.labelled.size, "labelled images"),
+        measure_epochs=measure_epochs,
+        chance=math.log(classes),
+    )
+    facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
+    run_dir = RunDir(model_dir, settings, facts, neutral)
+
+    # ---- Model
+    seed = fitting.run.seed
+    keras.utils.set_random_seed(seed)
+    with strategy.scope():
+        backbone = task.encoder().backbone
+        model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
+        fitting.compile(model, course.schedule, heads | lr_scales)
+
+    # ---- Run
+    @tf.function(reduce_retracing=True, autograph=False)
+    def classify(images):
+        return model(images, training=False)
+
+    def score():
+        found, labels = extract(classify, task.query_views)
+        found = found.reshape(len(labels), len(heads), classes)
+        return {head: Scores.of(found[:, i], labels) for i, head in enumerate(heads)}
+
+    def measure(step):
+        del step
+        found = {head: scores.top1 for head, scores in score().items()}
+        return {"top1": max(found.values())} | (found if len(found) > 1 else {})
+
+    Run(
+        model,
+        course,
+        functools.partial(task.training_views, course),
+        task.bad_images,
+        Checkpoints(run_dir.file("checkpoints"), model, course.keep),
+        run_dir,
+        measure=measure,
+        measures=MEASURES,
+        accuracy="top1",
+        settings=settings,
+    ).train()
+
+    # ---- Results
+    scores = score()
+    head, last = max(scores.items(), key=lambda item: item[1].top1)
+    measured = [record["top1"] for record in run_dir.metrics() if "top1" in record]
+    results = {
+        f"{name}_top1": last.top1,
+        f"{name}_top5": last.top5,
+        f"{name}_best_top1": max([*measured, last.top1]),
+        "images": task.labelled.size,
+        "steps": model.step,
+    }
+    if len(scores) > 1:
+        results |= {"head": head} | {f"top1_{n}": s.top1 for n, s in scores.items()}
+    if not tune:
+        check_unchanged(backbone, task.encoder().backbone)
+        results["encoder_unchanged"] = True
+    task.announce(name, last, run_dir.file("confusion.csv"))
+    write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+    return results
+
+
+def check_unchanged(backbone, before):
+    """Holds a frozen backbone against what it was loaded from, bit for bit.
+
+    Raises:
+        RuntimeError: it has changed: a fault of ours.
+    """
+    changed = [
+        v.path
+        for v, w in zip(backbone.variables, before.variables, strict=True)
+        if not np.array_equal(v.numpy(), w.numpy())
+    ]
+    if changed:
+        raise RuntimeError(f"the frozen encoder has changed: {', '.join(changed[:3])}")

@@ -1,0 +1,100 @@
+"""What is done between the steps of a run, each by a callback of its own; `Run` puts them in order."""
+
+import time
+
+import keras
+
+from mocotf.errors import Preempted
+from mocotf.training.divergence import DivergenceError
+from mocotf.training.replicas import check_replicas
+from mocotf.training.state import shared_state
+
+
+class Timed(keras.callbacks.Callback):
+    """Does something after some of a run's steps: `act`, which is given what the step reported.
+
+    Args:
+        progress: a `Progress`, which is called before this one.
+        *when: `Every`s; it acts where one of them says that it is time.
+    """
+
+    def __init__(self, progress, *when):
+        super().__init__()
+        self.progress = progress
+        self.run = progress.run
+        self._when = when
+
+    def on_train_batch_end(self, batch, logs=None):
+        if any(every.due(self.progress) for every in self._when):
+            self.act(logs)
+
+
+class StopOnDivergence(Timed):
+    """Ends `fit` by a `DivergenceError` once loss or gradients of a step were not finite."""
+
+    def act(self, logs):
+        step = int(self.model.gauges.unhealthy_step.numpy())
+        if step >= 0:
+            raise DivergenceError(step)
+
+
+class CompareReplicas(Timed):
+    """Holds the replicas' copies of what must be equal against each other."""
+
+    def act(self, logs):
+        with self.progress.untimed():
+            check_replicas(self.model.distribute_strategy, shared_state(self.model))
+
+
+class MeasureAccuracy(Timed):
+    """Measures accuracies, and keeps the checkpoint that is best by the first of them."""
+
+    def act(self, logs):
+        with self.progress.untimed():
+            found = self.progress.accuracies = self.run.measure(self.progress.step)
+            for name, accuracy in list(found.items())[:1]:
+                if accuracy > self.progress.records.highest.get(name, -1.0):
+                    self.run.checkpoints.save(best=True)
+
+
+class RecordMetrics(Timed):
+    """Writes a record of the step, gives cause to warnings, and prints the line that a user watches."""
+
+    def act(self, logs):
+        progress, course = self.progress, self.run.course
+        steps, seconds, waited = progress.window()
+        record = {
+            "step": progress.step,
+            "epoch": progress.step // course.steps_per_epoch,
+            **({} if course.chance is None else {"chance": course.chance}),
+            **{name: float(value) for name, value in logs.items() if name != "stop"},
+            "lr": float(course.schedule(progress.step - 1)),
+            "images_per_second": round(steps * course.batch_size / seconds, 2),
+            "data_wait": round(min(1.0, waited / seconds), 4),
+        }
+        record |= self.model.watched(record, course.batch_size) | progress.accuracies
+        progress.records.write(record)
+        if self.run.warnings:
+            self.run.warnings.look(record)
+        seconds_left = (course.total_steps - progress.step) * seconds / steps
+        print(progress.records.progress_line(record, course, seconds_left), flush=True)
+        progress.start_window()
+
+
+class SaveCheckpoints(Timed):
+    """Begins to save a checkpoint, of which only the chief has one."""
+
+    def act(self, logs):
+        with self.progress.untimed():
+            self.progress.saved_at = time.monotonic()
+            if self.progress.records:
+                self.run.checkpoints.save()
+
+
+class StopWhenAsked(Timed):
+    """Ends `fit` by a `Preempted` once the checkpoint of the step is complete."""
+
+    def act(self, logs):
+        saved = not self.progress.records or self.run.checkpoints.wait()
+        kept = f"saved at step {self.progress.step}" if saved else "not saved"
+        raise Preempted(f"asked to end by SIGTERM; {kept}; the same command resumes the run")

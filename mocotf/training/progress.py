@@ -1,0 +1,127 @@
+"""How long a run is, how far it has come, and when something is to be done between its steps."""
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable
+
+import keras
+
+
+@dataclasses.dataclass(frozen=True)
+class Every:
+    """When something is done again and again; the last step is a time for it, too.
+
+    Attributes:
+        steps: between two times; 0 for no such times.
+        minutes: since the last checkpoint; likewise.
+        asked: when the run is asked to end.
+    """
+
+    steps: int = 0
+    minutes: float = 0.0
+    asked: bool = False
+
+    def due(self, progress):
+        """Returns whether it is time after the step that a `Progress` is at."""
+        last = progress.step == progress.run.course.total_steps
+        if self.steps and (last or progress.before // self.steps < progress.step // self.steps):
+            return True
+        minutes = (progress.now - progress.saved_at) / 60
+        return 0 < self.minutes <= minutes or (self.asked and progress.ending)
+
+
+@dataclasses.dataclass(frozen=True)
+class Course:
+    """The course of a run: how long it is, and when something is done between its steps.
+
+    Attributes:
+        total_steps, steps_per_epoch: of the run.
+        batch_size: images a step, over all replicas.
+        schedule: step → learning rate.
+        log, save: when metrics are recorded, and checkpoints saved.
+        keep: how many checkpoints, see `Checkpoints`.
+        measure: when accuracy is measured, and recorded.
+        compare: when the replicas are compared.
+        chance: loss of a model that has learned nothing; None where there is no such level.
+        most_skipped: batches left out, because a step on them diverged, before the run stops; None
+            where that is not offered.
+    """
+
+    total_steps: int
+    steps_per_epoch: int
+    batch_size: int
+    schedule: Callable
+    log: Every
+    save: Every
+    keep: int
+    measure: Every
+    compare: Every = Every()
+    chance: float | None = None
+    most_skipped: int | None = None
+
+
+class Progress(keras.callbacks.Callback):
+    """Counts a run's steps and times them: the first of its callbacks, which the others ask.
+
+    Args:
+        run: a `Run`.
+        records: its `Records`, open; None on workers other than the chief.
+        termination: a `Termination`.
+
+    Attributes:
+        run, records: as given.
+        step, before: steps taken so far, and before the last execution.
+        now, saved_at: seconds on a clock, after that and when a checkpoint was last saved.
+        ending: whether the run is to end now, as SIGTERM asks.
+        accuracies: name → percent, measured after this step.
+    """
+
+    def __init__(self, run, records, termination):
+        super().__init__()
+        self.run = run
+        self.records = records
+        self._termination = termination
+
+    def on_train_begin(self, logs=None):
+        self.step = self.model.step
+        self.saved_at = time.monotonic()
+        self.start_window()
+
+    def on_train_batch_end(self, batch, logs=None):
+        course, self.before = self.run.course, self.step
+        epoch_end = (self.before // course.steps_per_epoch + 1) * course.steps_per_epoch
+        executed = self.before + self.model.steps_per_execution
+        self.step = min(executed, epoch_end, course.total_steps)
+        self.now = time.monotonic()
+        self.ending = self._is_to_end(logs)
+        self.accuracies = {}
+
+    def _is_to_end(self, logs):
+        """Returns whether to end now; all workers agree on it, a step after one of them was asked."""
+        if self.run.workers == 1:
+            return self._termination.requested
+        if self._termination.requested:
+            with self.model.distribute_strategy.scope():
+                self.model.gauges.stop.assign(1.0)
+        return float(logs["stop"]) > 0
+
+    def start_window(self):
+        """Begins to time the steps that the next record is of."""
+        self._window = time.perf_counter(), self.step, self._waited()
+
+    def window(self):
+        """Returns (steps, seconds, seconds waited for data) since `start_window`."""
+        began, step, waited = self._window
+        return self.step - step, time.perf_counter() - began, self._waited() - waited
+
+    @contextlib.contextmanager
+    def untimed(self):
+        """Leaves what is done inside out of the window."""
+        paused = time.perf_counter()
+        yield
+        began, *rest = self._window
+        self._window = began + time.perf_counter() - paused, *rest
+
+    def _waited(self):
+        return float(self.model.gauges.data_wait.numpy())

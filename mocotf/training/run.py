@@ -1,0 +1,219 @@
+"""The driver of every run: it restores, fits, records, measures, saves, stops and closes.
+
+Pre-training, the supervised protocols and transfer differ in model, batches and what is measured, not
+in this.
+"""
+
+import contextlib
+import dataclasses
+import logging
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from mocotf.data.bad_images import BadImages
+from mocotf.errors import Preempted
+from mocotf.errors import UserError
+from mocotf.metrics import Metric
+from mocotf.training import callbacks
+from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.checkpoints import steps_in
+from mocotf.training.divergence import DivergenceError
+from mocotf.training.fit import fit
+from mocotf.training.progress import Course
+from mocotf.training.progress import Every
+from mocotf.training.progress import Progress
+from mocotf.training.records import Records
+from mocotf.training.replicas import broadcast
+from mocotf.training.replicas import meet
+from mocotf.training.run_dir import RunDir
+from mocotf.training.termination import Termination
+
+log = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run of a model: from its newest checkpoint, if there is one, to its last step.
+
+    Attributes:
+        model: a compiled `Trainer`.
+        course: a `Course`.
+        batches_from: step → endless dataset of this worker's batches, that step's first.
+        bad_images: a `BadImages`.
+        checkpoints: a `Checkpoints` of the model.
+        run_dir: a `RunDir`; None on workers other than the chief, which write nothing.
+        measure: step → (name → accuracy in percent), of the model as it is; the first decides which
+            checkpoint is the best. {} where nothing can be measured.
+        measures: `Metric`s of accuracies.
+        accuracy: name of the one that TensorBoard's table of runs shows.
+        settings: name → text of what it shows beside.
+        initialise: called where there is no checkpoint yet.
+        first_record: () → name → number, recorded before a new run's first step; None for no record.
+        warnings: has `look(record)`; None for none.
+        workers: processes that take part.
+    """
+
+    model: keras.Model
+    course: Course
+    batches_from: Callable
+    bad_images: BadImages
+    checkpoints: Checkpoints
+    run_dir: RunDir | None
+    measure: Callable
+    measures: tuple[Metric, ...]
+    accuracy: str
+    settings: dict[str, str]
+    initialise: Callable = lambda: None
+    first_record: Callable | None = None
+    warnings: object = None
+    workers: int = 1
+
+    def train(self):
+        """Trains to the last step.
+
+        Raises:
+            UserError: the run cannot go on, or its last checkpoint was not saved.
+            Preempted: it was asked to end, and can be resumed.
+        """
+        if self.run_dir:
+            self._restore()
+        termination = Termination()
+        while not self._fit(termination):
+            pass
+        if self.run_dir and not self.checkpoints.wait():
+            raise UserError(
+                "the last checkpoint was not saved, see above; make room, and run the same command"
+            )
+
+    def meet(self):
+        """Waits until all workers are here."""
+        if self.workers > 1:
+            with self._explained():
+                meet(self.model.distribute_strategy)
+
+    def _restore(self):
+        """Brings model and metrics to where the run is."""
+        step, total_steps = self.checkpoints.restore(), self.course.total_steps
+        self.run_dir.forget_after(step or 0)
+        if step is None:
+            self.initialise()
+            if self.course.most_skipped:
+                self.checkpoints.save()  # to have one to go back to
+        elif step >= total_steps and not self.run_dir.metrics():
+            raise UserError(
+                f"--model_dir={self.run_dir.path}: its checkpoint is of step {step}; expected a step "
+                f"before the last, {total_steps}; try a larger --epochs when converting"
+            )
+        if self.run_dir.resuming:
+            print(f"resuming {self.run_dir.path} at step {step or 0} of {total_steps}", flush=True)
+
+    def _fit(self, termination):
+        """Fits from the step that the model is at; returns False where it went back to a checkpoint."""
+        records = self._open_records() if self.run_dir else None
+        try:
+            with self._explained():
+                if self.workers > 1:
+                    broadcast(self.model.distribute_strategy, self.checkpoints.named.values())
+                fit(
+                    self.model,
+                    self.batches_from,
+                    steps_per_epoch=self.course.steps_per_epoch,
+                    total_steps=self.course.total_steps,
+                    callbacks=self._callbacks(Progress(self, records, termination)),
+                )
+            if records:
+                records.finish()
+            return True
+        except Preempted:
+            self.meet()  # the chief has saved
+            raise
+        except DivergenceError as divergence:
+            self.meet()  # this may end the run
+            self._go_back(divergence.step)
+            return False
+        finally:
+            if records:
+                records.close()
+                self.checkpoints.wait()  # whatever ends the run, what was begun is kept
+
+    def _open_records(self):
+        records = Records(
+            self.run_dir, (*self.model.METRICS, *self.measures), self.settings, self.accuracy
+        )
+        if self.first_record and not self.run_dir.metrics():
+            with self._explained():
+                records.write({"step": 0, "epoch": 0} | self.first_record())
+        return records
+
+    def _callbacks(self, progress):
+        """Returns the Keras callbacks in their order.
+
+        A step's record is complete before a checkpoint of the step exists, so a resumed run finds in
+        metrics.jsonl all that came before it.
+        """
+        course = self.course
+        of_chief = [
+            callbacks.MeasureAccuracy(progress, course.measure),
+            callbacks.RecordMetrics(progress, course.log, course.measure),
+        ]
+        return [
+            progress,
+            callbacks.StopOnDivergence(progress, course.log, course.measure, course.save),
+            callbacks.CompareReplicas(progress, course.compare),
+            *(of_chief if progress.records else ()),
+            callbacks.SaveCheckpoints(progress, course.save),
+            callbacks.StopWhenAsked(progress, Every(asked=True)),
+        ]
+
+    def _go_back(self, step):
+        """Returns to the last checkpoint, from where the batch of a step that diverged is left out.
+
+        Only the chief does: from it the others receive what it restores.
+
+        Args:
+            step: that diverged, counted from 1.
+
+        Raises:
+            UserError: that is not wanted, or no longer.
+        """
+        self.checkpoints.wait()  # for one of a healthy step, which may still be being written
+        skipped, most = self.checkpoints.skipped, self.course.most_skipped
+        batch, known = skipped.batch_of(step - 1), skipped.batches
+        what = f"step {step}: loss or gradients are not finite: the run has diverged"
+        if len(known) >= (most or 0):
+            last = max(steps_in(self.checkpoints.directory), default=0)
+            more = f" ({len(known)} batches were left out before)" if known else ""
+            raise UserError(
+                f"{what}{more}; the last healthy checkpoint is that of step {last}, nothing was saved "
+                "since; try a lower --lr or --warmup_epochs, in another --model_dir"
+                f"{'' if most is None else ', or --on_nan=restore'}"
+            )
+        with self.model.distribute_strategy.scope():
+            self.model.gauges.unhealthy_step.assign(-1)
+        if self.run_dir:
+            restored = self.checkpoints.restore()
+            self.run_dir.forget_after(restored)
+            with self.model.distribute_strategy.scope():
+                skipped.skip([*known, batch])
+            log.warning("%s; back at step %d, from where batch %d is left out", what, restored, batch)
+
+    @contextlib.contextmanager
+    def _explained(self):
+        """Puts what TensorFlow says of memory, images and lost workers in the user's language."""
+        try:
+            with self.bad_images.explained():
+                yield
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"--batch_size={self.course.batch_size}: does not fit the device's memory; try a "
+                "smaller one or --precision=mixed_bfloat16; docs/faq.md has more"
+            ) from error
+        except tf.errors.OpError as error:
+            if self.workers == 1:
+                raise
+            raise UserError(
+                f"a worker is lost ({type(error).__name__}); the others cannot go on without it; start "
+                "the same command on all of them, which resumes the run"
+            ) from error

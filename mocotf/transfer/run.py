@@ -1,0 +1,137 @@
+"""A transfer run, and several of them side by side: detection or segmentation from some start."""
+
+import dataclasses
+import json
+import os
+import re
+
+import keras
+
+from mocotf.data.source import Order
+from mocotf.evaluation import ledger
+from mocotf.evaluation.measures import MEASURES
+from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.checkpoints import digest
+from mocotf.training.fitting import Fitting
+from mocotf.training.pictures import keep_picture
+from mocotf.training.progress import Course
+from mocotf.training.run import Run
+from mocotf.training.run_dir import RunDir
+from mocotf.training.run_dir import write_whole
+from mocotf.transfer.compare import table
+from mocotf.transfer.job import Job
+
+
+@dataclasses.dataclass(frozen=True)
+class Transfer:
+    """What a run has, whatever it starts from.
+
+    Attributes:
+        job: a `Job`.
+        course: a `Course`.
+        fitting: a `Fitting`.
+        lr_scales: see `SGD`.
+        strategy: a `tf.distribute` strategy.
+        settings, neutral: name → text of a run's settings; names of those that may change.
+    """
+
+    job: Job
+    course: Course
+    fitting: Fitting
+    lr_scales: dict[str, float]
+    strategy: object
+    settings: dict[str, str]
+    neutral: set[str]
+
+    def train(self, start, model_dir, seed, *, compared=False):
+        """Trains one model, resuming what was stopped; returns its results.
+
+        Args:
+            start: a `Start`.
+            model_dir: of the run.
+            seed: of the run's random draws.
+            compared: it is one of several: a complete one stays, and no accuracy is entered into the
+                evaluation.json of the run that it starts from.
+        """
+        job, course = self.job, self.course
+        first = next(iter(job.accuracies))
+        settings = self.settings | {
+            "seed": str(seed),
+            "untrained": str(not start.trained).lower(),
+            "pretrained": start.name if start.trained else start.run.path,
+        }
+        decisive = job.facts() | {
+            "start": digest(start.checkpoint),
+            "replicas": self.strategy.num_replicas_in_sync,
+        }
+        run_dir = RunDir(model_dir, settings, decisive, self.neutral)
+        if compared and os.path.exists(run_dir.file("results.json")):
+            print("is complete")
+            with open(run_dir.file("results.json"), encoding="utf-8") as file:
+                return json.load(file)
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(seed)
+        keras.config.set_dtype_policy(job.precision)
+        with self.strategy.scope():
+            model = job.build(start, seed)
+            self.fitting.compile(model, course.schedule, self.lr_scales)
+
+        def measure(step):
+            measured = job.measure(model, start.view)
+            if (picture := job.picture(model, start.view)) is not None:
+                keep_picture(run_dir, job.name, step, picture)
+            return measured
+
+        order = Order(seed, course.batch_size, course.steps_per_epoch)
+        Run(
+            model,
+            course,
+            lambda step: job.batches(start.view, order, step),
+            job.bad_images,
+            Checkpoints(run_dir.file("checkpoints"), model, course.keep),
+            run_dir,
+            measure=measure,
+            measures=MEASURES,
+            accuracy=first,
+            settings=settings,
+        ).train()
+
+        last = [record for record in run_dir.metrics() if first in record][-1]
+        results = {f"{job.name}_{name}": last[name] for name in job.accuracies}
+        results |= {"images": job.images.size, "steps": model.step, "start": start.name}
+        results |= {"bad_images": len(job.bad_images.names)} | job.finish(model, start)
+        write_whole(run_dir.file("results.json"), json.dumps(results, indent=2) + "\n")
+        shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
+        print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
+        if not compared and not start.tuned:
+            ledger.enter(start.run, {f"{job.name}_{first}": last[first]}, trained=start.trained)
+        return results
+
+    def compare(self, starts, model_dir, seeds):
+        """Trains from every start with every seed, prints the table, and writes it to a folder.
+
+        Args:
+            starts: `Start`s; gains are over the first.
+            model_dir: the folder, in which each run has one of its own; what is complete stays.
+            seeds: ints.
+
+        Returns:
+            The accuracies of all runs.
+        """
+        job, rows = self.job, {start.name: [] for start in starts}
+        for seed in seeds:
+            for start in starts:
+                name = re.sub(r"[^\w.-]+", "_", start.name)
+                folder = os.path.join(model_dir, f"{name}-seed{seed}")
+                print(f"\n{start.name}, seed {seed}: {folder}", flush=True)
+                found = self.train(start, folder, seed, compared=True)
+                rows[start.name].append({name: found[f"{job.name}_{name}"] for name in job.accuracies})
+        text = table(job.accuracies, rows)
+        results = {"seeds": seeds, "images": job.images.size, "starts": rows}
+        write_whole(os.path.join(model_dir, "comparison.md"), text)
+        write_whole(os.path.join(model_dir, "comparison.json"), json.dumps(results, indent=2) + "\n")
+        print(
+            f"\n{text}\nmean ± standard deviation over seeds {', '.join(map(str, seeds))}; also in "
+            f"{model_dir}/comparison.md"
+        )
+        return results
