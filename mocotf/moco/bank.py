@@ -31,7 +31,8 @@ class BankSettings(NegativesSettings):
     )
     bank_dtype: str = setting(
         "float32",
-        "Entries of the bank take 4 bytes a number, or 2; what is computed with them is float32.",
+        "Type of the bank's entries, which take 4 bytes a number, or 2. What is computed with them is "
+        "float32.",
         choices=("float32", "bfloat16"),
     )
     shard_bank: bool = setting(

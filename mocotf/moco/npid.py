@@ -32,8 +32,8 @@ class NPIDSettings(BankSettings):
 
     npid_softmax: str = setting(
         "nce",
-        "nce: noise-contrastive estimation with --moco_k negatives for each image; full: over all "
-        "images.",
+        "What npid's softmax is over. nce: by noise-contrastive estimation --moco_k negatives for each "
+        "image; full: all images.",
         choices=("nce", "full"),
     )
     proximal: float = setting(

@@ -20,8 +20,8 @@ class TwoEncodersSettings(ContrastiveSettings):
 
     shuffle_bn: str = setting(
         "gather",
-        "Permute key images over replicas and BN groups: gather, every replica gathers all of them; "
-        "input, the input pipeline permutes them, and only keys travel; off.",
+        "Who permutes key images over replicas and BN groups. gather: the step, for which every replica "
+        "gathers all of them; input: the input pipeline, so that only keys travel; off: nobody.",
         choices=SHUFFLES,
         formerly={"true": "gather", "false": "off"},
     )

@@ -252,9 +252,22 @@ def test_keys_end_to_end_learn_on_their_own(replicas):
         assert not np.array_equal(k, before) and not np.array_equal(k, q), k.path
 
 
-def test_a_batch_of_one_has_no_negatives(replicas):
-    config = Config.of(CONFIG | {"mechanism": "end_to_end"}, given=())
-    with pytest.raises(
-        UserError, match="negatives are the other images of the batch; expected at least 2"
-    ):
-        config.build_model(Milestones(0.1, []), batch_size=1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mechanism": "byol"}, "--mechanism=byol: expected one of moco, end_to_end, memory_bank"),
+        ({"mechanism": "simsiam", "symmetric": True}, "is for moco and end_to_end only; drop it"),
+        ({"moco_t": 0}, "--moco_t=0: expected a finite number from 1e-06"),
+        ({"shuffle_bn": "input", "symmetric": True}, "try --shuffle_bn=gather"),
+        (
+            {"mechanism": "end_to_end", "batch_size": 1},
+            "other images of the batch; expected at least 2",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(options, message):
+    options = dict(options)
+    batch_size = options.pop("batch_size", BATCH)
+    with pytest.raises(UserError, match=message) as error:
+        Config.of(CONFIG | options, given=options).build_model(None, batch_size=batch_size)
+    assert "\n" not in str(error.value)
