@@ -156,14 +156,11 @@ def _results(runs):
 
 def _result(run, stage):
     value, beside = run.numbers.get(stage.name), run.numbers.get(stage.beside)
-    shown = NOTHING if value is None else (f"{value:.2f}" if stage.name == "loss" else f"{value:.1f}")
+    digits = 2 if stage.name == "loss" else 1
+    shown = NOTHING if value is None else f"{value:.{digits}f}"
     if value is None or beside is None:
         return element("td", shown)
-    small = (
-        f"{stage.beside_title} {beside:.2f}"
-        if stage.name == "loss"
-        else f"{stage.beside_title} {beside:.1f}"
-    )
+    small = f"{stage.beside_title} {beside:.{digits}f}"
     return element("td", shown, element("span", small, class_="beside"))
 
 

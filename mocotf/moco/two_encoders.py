@@ -20,7 +20,7 @@ class TwoEncodersSettings(ContrastiveSettings):
 
     shuffle_bn: str = setting(
         "gather",
-        "Who permutes key images over replicas and BN groups. gather: the step, for which every replica "
+        "Who permutes key images over replicas and BN groups. gather: the step, for which each replica "
         "gathers all of them; input: the input pipeline, so that only keys travel; off: nobody.",
         choices=SHUFFLES,
         formerly={"true": "gather", "false": "off"},
