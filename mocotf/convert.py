@@ -40,9 +40,9 @@ from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.checkpoints import load_state
 from mocotf.training.run_dir import RunDir
 from mocotf.training.saved import open_run
+from mocotf.training.weights import load_state
 
 FLAGS = flags.FLAGS
 EPOCH = 5004  # steps an epoch of ImageNet has at the original's batch of 256

@@ -12,12 +12,14 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 # isort: split
 from absl import flags
 
-from mocotf.cli import fit_flags
 from mocotf.cli import pretrained_flags
+from mocotf.cli import settings_flags
 from mocotf.cli import supervised_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.evaluation import cached
+from mocotf.training.host import configure_host
+from mocotf.training.settings import DeviceSettings
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(supervised_flags)
@@ -55,17 +57,10 @@ def solve():
     strengths = values.numbers("l2")
     if min(strengths) < 0:
         raise UserError(f"--l2={','.join(FLAGS.l2)}: expected numbers from 0")
-    fit_flags.read().configure_host()
+    configure_host(settings_flags.read(DeviceSettings))
     return cached.solve(supervised_flags.make_task(), strengths)
 
 
 if __name__ == "__main__":
-    pretrained_flags.run_command(
-        main,
-        {
-            "lr": 30.0,
-            "weight_decay": 0.0,
-            "epochs": 100,
-            "schedule": ["60", "80"],
-        },
-    )
+    protocol = {"lr": 30.0, "weight_decay": 0.0, "epochs": 100, "schedule": ["60", "80"]}
+    pretrained_flags.run_command(main, protocol)

@@ -31,16 +31,18 @@ from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.checkpoints import init_from
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
+from mocotf.training.host import configure_host
+from mocotf.training.pictures import show_views
+from mocotf.training.progress import Course
 from mocotf.training.progress import Every
-from mocotf.training.records import show_views
 from mocotf.training.replicas import check_agreement
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.strategy import make_strategy
 from mocotf.training.warnings import HealthWarnings
+from mocotf.training.weights import init_from
 
 FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(train_flags)  # so that --help shows them
@@ -50,8 +52,8 @@ log = logging.getLogger(__name__)
 def main():
     # ---- What was asked for, checked before anything is written
     train_flags.check()
-    fitting = fit_flags.read()
-    fitting.configure_host()
+    settings = fit_flags.read()
+    configure_host(settings.devices)
     cluster = find_cluster(FLAGS.workers, FLAGS.worker_index)
     strategy = make_strategy(
         FLAGS.strategy, FLAGS.num_logical_devices, cluster, FLAGS.tpu, FLAGS.worker_timeout
@@ -63,9 +65,11 @@ def main():
     from_flags.check_setup(replicas, workers)
     source = data_flags.make_source()
     from_flags.check_source(source, replicas, workers)
-    course = fitting.course(
-        source.steps_per_epoch(FLAGS.batch_size, workers),
-        measure_epochs=FLAGS.knn_every,
+    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
+    course = Course.of(
+        settings,
+        steps_per_epoch,
+        measure=Every(FLAGS.knn_every * steps_per_epoch),
         compare=Every(FLAGS.check_replicas_every),
         most_skipped=FLAGS.max_skipped_batches if FLAGS.on_nan == "restore" else 0,
     )
@@ -101,7 +105,7 @@ def main():
     checkpoints = Checkpoints(folder, model, course.keep)
 
     # ---- Data
-    order = Order(FLAGS.seed, FLAGS.batch_size, course.steps_per_epoch, worker, workers)
+    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch, worker, workers)
 
     def views_from(batch):
         return random_views(
@@ -154,6 +158,7 @@ def main():
             course.total_steps, model.steps_to_fill(course.batch_size), model.HINTS
         ),
         workers=workers,
+        saves_memory=(model.HINTS["memory"],),
     )
     run.train()
 

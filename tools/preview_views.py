@@ -22,7 +22,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.errors import UserError
-from mocotf.training.records import view_grid
+from mocotf.training.pictures import view_grid
 
 PAIRS = 32
 

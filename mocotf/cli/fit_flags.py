@@ -1,12 +1,10 @@
 """Flags of every command that trains: how long, how fast, where to."""
 
-import dataclasses
-
 from mocotf.cli import settings_flags
 from mocotf.optim.settings import OptimisationSettings
-from mocotf.training.fitting import Fitting
 from mocotf.training.settings import DeviceSettings
 from mocotf.training.settings import RunSettings
+from mocotf.training.settings import TrainingSettings
 
 SETTINGS = (OptimisationSettings, RunSettings, DeviceSettings)
 settings_flags.define(*SETTINGS)
@@ -17,14 +15,10 @@ NEUTRAL = settings_flags.neutral(*SETTINGS)
 PLACES = {"model_dir"}
 
 
-def read(**changes):
-    """Returns the `Fitting` that the flags describe.
-
-    Args:
-        changes: of its `OptimisationSettings`.
+def read():
+    """Returns the `TrainingSettings`.
 
     Raises:
         UserError: they contradict each other.
     """
-    optimisation, *others = map(settings_flags.read, SETTINGS)
-    return Fitting(dataclasses.replace(optimisation, **changes), *others)
+    return TrainingSettings(*map(settings_flags.read, SETTINGS))

@@ -1,11 +1,14 @@
 """The flags of `mocotf.linear` and `mocotf.finetune`, and the run that they describe."""
 
+import dataclasses
+
 from absl import flags
 
 from mocotf.cli import data_flags
 from mocotf.cli import encoder_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import pretrained_flags
+from mocotf.cli import settings_flags
 from mocotf.cli import values
 from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import LABELS
@@ -13,7 +16,9 @@ from mocotf.data.labelled import Labelled
 from mocotf.errors import UserError
 from mocotf.evaluation import protocol
 from mocotf.evaluation.protocol import Task
+from mocotf.training.host import configure_host
 from mocotf.training.saved import open_run
+from mocotf.training.settings import DeviceSettings
 from mocotf.training.strategy import make_strategy
 
 FLAGS = flags.FLAGS
@@ -47,14 +52,16 @@ NEUTRAL = fit_flags.NEUTRAL | {"measure_every", "max_bad_images", "pretrained"}
 
 def make_task(lr=None):
     """Returns the `Task` that the flags describe; `lr` takes the place of --lr."""
-    fitting = fit_flags.read(**({"lr": lr} if lr else {}))
+    settings = fit_flags.read()
+    if lr:
+        settings = settings._replace(optimisation=dataclasses.replace(settings.optimisation, lr=lr))
     run = open_run(FLAGS.pretrained)
     source = data_flags.source_of(run)
     return Task(
         run,
         Labelled(source, FLAGS.label_fraction, FLAGS.labels, FLAGS.label_seed),
         BadImages(None, source.size, FLAGS.max_bad_images),
-        fitting,
+        settings,
         trained=not FLAGS.untrained,
         min_area=FLAGS.train_crop_min,
         ops=FLAGS.host_ops,
@@ -79,14 +86,13 @@ def train(name, module, *, tune, rates=(), lr_scales=None):
         raise UserError(
             f"--model_dir is missing; expected a folder, such as --model_dir=runs/v2_{name}"
         )
-    fit_flags.read().configure_host()
+    configure_host(settings_flags.read(DeviceSettings))
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
     lr = rates[0] if rates else FLAGS.lr
     return protocol.train(
         name,
         make_task(lr),
         strategy,
-        FLAGS.model_dir,
         values.resolved(module, fit_flags.PLACES) | {"lr": str(lr)},
         NEUTRAL,
         heads={f"lr_{rate:g}": rate / lr for rate in rates} or {"fc": 1.0},

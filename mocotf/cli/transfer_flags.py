@@ -12,6 +12,8 @@ from mocotf.cli import pretrained_flags
 from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.optim import schedules
+from mocotf.training.host import configure_host
+from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.strategy import make_strategy
 from mocotf.transfer.run import Transfer
@@ -81,11 +83,11 @@ def run(job_of, module):
     """
     if not FLAGS.model_dir:
         raise UserError("--model_dir is missing; expected a folder, such as --model_dir=runs/transfer")
-    fitting = fit_flags.read()
+    settings = fit_flags.read()
     check_idle()
     check_schedule()
     check_comparison()
-    fitting.configure_host()
+    configure_host(settings.devices)
     strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
     if FLAGS.batch_size % strategy.num_replicas_in_sync:
         raise UserError(
@@ -94,16 +96,17 @@ def run(job_of, module):
         )
     starts = open_starts()
     job = job_of()
-    steps_per_epoch = fitting.steps_of(job.images.size)
-    course = fitting.course(
+    steps_per_epoch = settings.optimisation.steps_per_epoch(job.images.size)
+    course = Course.of(
+        settings,
         steps_per_epoch,
         make_schedule(steps_per_epoch, FLAGS.steps),
         measure=Every(FLAGS.evaluate_every or FLAGS.steps),
     )
-    settings = values.resolved(module, fit_flags.PLACES | BESIDE)
-    settings["drop_at"] = ",".join(FLAGS.drop_at if drops() else [])
+    texts = values.resolved(module, fit_flags.PLACES | BESIDE)
+    texts["drop_at"] = ",".join(FLAGS.drop_at if drops() else [])
     lr_scales = layer_flags.lr_scales()
-    transfer = Transfer(job, course, fitting, lr_scales, strategy, settings, NEUTRAL)
+    transfer = Transfer(job, course, settings, lr_scales, strategy, texts, NEUTRAL)
     if FLAGS.compare:
         return transfer.compare(starts, FLAGS.model_dir, [int(s) for s in values.numbers("seeds")])
     return transfer.train(*starts, FLAGS.model_dir, FLAGS.seed)

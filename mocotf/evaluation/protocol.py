@@ -21,11 +21,14 @@ from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.scores import Scores
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
-from mocotf.training.fitting import Fitting
+from mocotf.training.fit import compile_with_sgd
+from mocotf.training.progress import Course
+from mocotf.training.progress import Every
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
 from mocotf.training.saved import SavedRun
+from mocotf.training.settings import TrainingSettings
 
 BATCH = 256  # images encoded at a time
 
@@ -38,7 +41,7 @@ class Task:
         run: the `SavedRun` of the encoder.
         labelled: the `Labelled`.
         bad_images: a `BadImages`.
-        fitting: a `Fitting`.
+        settings: `TrainingSettings`.
         trained: begin with the encoder as it is, else as it was before its run's first step.
         min_area, ops: smallest share of a training image in a crop; and see `labelled_views`.
         counts: accuracies tell of the encoder, and are entered into its run's evaluation.json.
@@ -47,7 +50,7 @@ class Task:
     run: SavedRun
     labelled: Labelled
     bad_images: BadImages
-    fitting: Fitting
+    settings: TrainingSettings
     trained: bool
     min_area: float
     ops: str
@@ -60,7 +63,7 @@ class Task:
 
     def encoder(self):
         """Returns the encoder to begin with."""
-        return self.run.encoder(trained=self.trained, precision=self.fitting.devices.precision)
+        return self.run.encoder(trained=self.trained, precision=self.settings.devices.precision)
 
     def training_views(self, course, step):
         """Returns the dataset of (x, label) from a step of a `Course` on: crops, mirrored or not."""
@@ -69,7 +72,7 @@ class Task:
         return labelled_views(
             self.labelled,
             dataclasses.replace(view, min_area=self.min_area, **no_colours),
-            Order(self.fitting.run.seed, course.batch_size, course.steps_per_epoch),
+            Order(self.settings.run.seed, course.batch_size, course.steps_per_epoch),
             bad_images=self.bad_images,
             first_step=step,
             ops=self.ops,
@@ -91,9 +94,8 @@ class Task:
     def announce(self, name, scores, table):
         """Writes the table of a protocol's `Scores`, prints them, and enters the top-1."""
         scores.write(table, self.names)
-        state = f" at step {self.run.step}" if self.trained else ", untrained"
-        print(f"\n{name}: top-1 {scores.top1:.2f} %, top-5 {scores.top5:.2f} %, of ", end="")
-        print(f"{self.run.path}{state}")
+        encoder = self.run.path + (f" at step {self.run.step}" if self.trained else ", untrained")
+        print(f"\n{name}: top-1 {scores.top1:.2f} %, top-5 {scores.top5:.2f} %, of {encoder}")
         of_classes = scores.of_classes()
         order = np.argsort(np.where(np.isnan(of_classes), np.inf, of_classes))[:5]
         print("lowest: " + ", ".join(f"{self.names[c]} {of_classes[c]:.1f}" for c in order))
@@ -104,17 +106,14 @@ class Task:
             ledger.enter(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
 
 
-def train(
-    name, task, strategy, model_dir, settings, neutral, *, heads, tune, lr_scales, measure_epochs
-):
+def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measure_epochs):
     """Trains a `Classifier`, resuming what was stopped; returns its results.
 
     Args:
         name: of the protocol: "linear" or "finetune".
         task: a `Task`.
         strategy: a `tf.distribute` strategy.
-        model_dir: of the run.
-        settings, neutral: name → text of its settings; names of those that may change.
+        texts, neutral: name → text of its settings; names of those that may change.
         heads: name → factor of the learning rate, of the linear layers.
         tune: train the backbone, too.
         lr_scales: see `SGD`.
@@ -123,22 +122,24 @@ def train(
     Raises:
         UserError: it cannot be trained.
     """
-    classes, fitting = task.labelled.classes, task.fitting
-    course = fitting.course(
-        fitting.steps_of(task.labelled.size, "labelled images"),
-        measure_epochs=measure_epochs,
+    classes, settings = task.labelled.classes, task.settings
+    steps_per_epoch = settings.optimisation.steps_per_epoch(task.labelled.size, "labelled images")
+    course = Course.of(
+        settings,
+        steps_per_epoch,
+        measure=Every(measure_epochs * steps_per_epoch),
         chance=math.log(classes),
     )
     facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
-    run_dir = RunDir(model_dir, settings, facts, neutral)
+    run_dir = RunDir(settings.run.model_dir, texts, facts, neutral)
 
     # ---- Model
-    seed = fitting.run.seed
+    seed = settings.run.seed
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         backbone = task.encoder().backbone
         model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
-        fitting.compile(model, course.schedule, heads | lr_scales)
+        compile_with_sgd(model, settings, course.schedule, heads | lr_scales)
 
     # ---- Run
     @tf.function(reduce_retracing=True, autograph=False)
@@ -165,7 +166,7 @@ def train(
         measure=measure,
         measures=MEASURES,
         accuracy="top1",
-        settings=settings,
+        settings=texts,
     ).train()
 
     # ---- Results

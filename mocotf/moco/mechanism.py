@@ -61,7 +61,7 @@ class Mechanism(Trainer):
         SUMMARY: where targets come from, for --help.
         SETTINGS: class of its `Settings`.
         METRICS: `Metric`s of its records, the loss first.
-        HINTS: kind of a warning → what to look at, see `HealthWarnings`.
+        HINTS: kind of a warning → what to look at, see `HealthWarnings`; "memory" → what saves some.
         VIEWS: of an image, that a step takes.
         INDEXED: whether batches tell the images' indices in the data set.
         FIXED_LR: beginnings of the paths of variables whose learning rate follows no schedule.
@@ -77,7 +77,9 @@ class Mechanism(Trainer):
         Metric("embedding_std", "health/embedding_std", "Spread of the embedding", _STD, *_UNIFORM),
         *PROBE_METRICS,
     )
-    HINTS = types.MappingProxyType({"collapse": "at --lr and at the views in TensorBoard"})
+    HINTS = types.MappingProxyType(
+        {"collapse": "at --lr and at the views in TensorBoard", "memory": "--remat"}
+    )
     VIEWS = 2
     INDEXED = False
     FIXED_LR = ()

@@ -65,6 +65,7 @@ class MoCo(TwoEncoders):
     )
     HINTS = TwoEncoders.HINTS | {
         "chance": "at --lr, --moco_m (too small?) and at the views in TensorBoard",
+        "memory": "a larger --grad_accum_steps",
     }
 
     def __init__(self, query_encoder, key_encoder, *, K, m, grad_accum_steps=1, **more):

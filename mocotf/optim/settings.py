@@ -52,6 +52,19 @@ class OptimisationSettings(Settings):
         """Returns the steps of the whole run."""
         return self.steps or self.epochs * steps_per_epoch
 
+    def steps_per_epoch(self, size, what="images"):
+        """Returns the steps of an epoch of so many images.
+
+        Raises:
+            UserError: they make no batch; they are called `what`.
+        """
+        if size < self.batch_size:
+            raise UserError(
+                f"--batch_size={self.batch_size}: there are only {size} {what} to train on; expected "
+                f"at least one batch; try --batch_size={size}"
+            )
+        return size // self.batch_size
+
     def make_schedule(self, steps_per_epoch):
         """Returns the learning rate's schedule, step → rate."""
         scale = self.batch_size / 256

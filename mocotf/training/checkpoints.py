@@ -13,7 +13,6 @@ from mocotf.errors import UserError
 from mocotf.training.divergence import SkippedBatches
 from mocotf.training.state import assign
 from mocotf.training.state import differences
-from mocotf.training.state import named_variables
 from mocotf.training.state import shapes
 from mocotf.training.state import state_of
 
@@ -174,56 +173,3 @@ def _write(folder, step, values, keep):
     for old in steps_in(folder)[:-keep]:
         for ending in ENDINGS[::-1]:
             os.remove(path_of(folder, old) + ending)
-
-
-def load_encoder(encoder, path):
-    """Loads the query encoder of a run.
-
-    Args:
-        encoder: an `Encoder` of the same architecture, head and width.
-        path: of a run directory, whose newest checkpoint it is, or of a checkpoint, ckpt-STEP.
-
-    Raises:
-        UserError: there is none, it cannot be read, or its encoder is of another architecture.
-    """
-    folder = os.path.join(path, "checkpoints")
-    if os.path.isdir(folder):
-        steps = steps_in(folder)
-        if not steps:
-            raise UserError(f"{path}: this run has no checkpoint yet")
-        path = path_of(folder, steps[-1])
-    named = named_variables("query_encoder", encoder.variables)
-    _load(named, path, lambda n: n.startswith("query_encoder/"))
-
-
-def load_backbone(backbone, path):
-    """Loads the backbone of a run of `mocotf.finetune` or `mocotf.linear`; arguments as `load_encoder`,
-    a checkpoint only."""
-    named = named_variables("backbone", backbone.variables)
-    _load(named, path, lambda n: n.startswith("backbone/"))
-
-
-def load_state(model, path):
-    """Loads all that a compiled `MoCo` is made of; arguments as `load_encoder`, a checkpoint only."""
-    _load(state_of(model), path, lambda n: n != "skipped_batches")
-
-
-def _load(named, path, wanted):
-    """Assigns the values that a checkpoint has under `wanted` names, which must be those of `named`."""
-    try:
-        values = {n: v for n, v in read(path).items() if wanted(n)}
-    except (tf.errors.OpError, ValueError, IndexError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise UserError(
-            f"{path}: {reason}; expected a run directory, or a checkpoint in one, ckpt-STEP"
-        ) from error
-    if odd := differences(shapes(values), shapes(named)):
-        raise UserError(f"{path}: is of another architecture: {odd}")
-    assign(named, values)
-
-
-def init_from(model, path):
-    """Starts a new run from another's query encoder, f_k as its copy; arguments as `load_encoder`."""
-    with model.distribute_strategy.scope():
-        load_encoder(model.query_encoder, path)
-        model.start_keys()

@@ -1,4 +1,37 @@
-"""Keras `fit` over a whole run, from any step of it."""
+"""Keras `compile` and `fit` for a whole run, from any step of it."""
+
+from mocotf.errors import UserError
+from mocotf.optim.loss_scale import LossScaledSGD
+from mocotf.optim.sgd import SGD
+
+
+def compile_with_sgd(model, settings, schedule, lr_scales):
+    """Compiles a `Trainer`, in the scope of its strategy, with an `SGD` built for its `theta`.
+
+    Args:
+        model: the trainer.
+        settings: `TrainingSettings`.
+        schedule, lr_scales: see `SGD`.
+
+    Raises:
+        UserError: no layer that is trained has the name of one of `lr_scales`.
+    """
+    paths = [variable.path for variable in model.theta]
+    for prefix in lr_scales:
+        if not any(path.startswith(prefix) for path in paths):
+            known = dict.fromkeys(path.partition("/")[0].partition(".")[0] for path in paths)
+            raise UserError(
+                f"--lr_scale={prefix}:…: no layer's name begins so; expected one of {', '.join(known)}"
+            )
+    sgd = (LossScaledSGD if settings.devices.precision == "mixed_float16" else SGD)(
+        schedule,
+        momentum=settings.optimisation.momentum,
+        weight_decay=settings.optimisation.weight_decay,
+        lr_scales=lr_scales,
+    )
+    steps = settings.run.steps_per_execution
+    model.compile(optimizer=sgd, auto_scale_loss=False, steps_per_execution=steps)
+    sgd.build(model.theta)
 
 
 def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):

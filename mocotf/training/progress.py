@@ -60,6 +60,29 @@ class Course:
     chance: float | None = None
     most_skipped: int | None = None
 
+    @classmethod
+    def of(cls, settings, steps_per_epoch, schedule=None, **more):
+        """Returns the course that settings describe.
+
+        Args:
+            settings: `TrainingSettings`.
+            steps_per_epoch: of the run.
+            schedule: in place of that of the settings.
+            more: attributes that are not in the settings.
+        """
+        optimisation, run, _ = settings
+        between = run.checkpoint_epochs * steps_per_epoch or run.checkpoint_every
+        return cls(
+            optimisation.total_steps(steps_per_epoch),
+            steps_per_epoch,
+            optimisation.batch_size,
+            schedule or optimisation.make_schedule(steps_per_epoch),
+            log=Every(run.log_every),
+            save=Every(between, run.checkpoint_minutes, asked=True),
+            keep=run.keep_checkpoints,
+            **more,
+        )
+
 
 class Progress(keras.callbacks.Callback):
     """Counts a run's steps and times them: the first of its callbacks, which the others ask.

@@ -5,7 +5,6 @@ import json
 import os
 import time
 
-import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -130,34 +129,6 @@ def scalars(record, tags):
         for name, tag in tags.items()
         if record.get(name) is not None
     ]
-
-
-def show_views(run_dir, views, augmentation):
-    """Keeps the grid of views as the picture "views"; arguments as in `view_grid`."""
-    grid = view_grid(views, augmentation)
-    pictures.keep_picture(run_dir, "views", 0, tf.image.convert_image_dtype(grid, tf.uint8))
-
-
-def view_grid(views, augmentation, columns=8, rows=4):
-    """Returns a picture of views as the encoder sees them, those of an image one above the other.
-
-    Args:
-        views: such as (x_q, x_k), normalised, `[n, S, S, 3]` each.
-        augmentation: gives mean and std.
-        columns, rows: of images in the grid; fewer where the batch is smaller.
-
-    Returns:
-        float32 `[height, width, 3]` in [0, 1].
-    """
-    n, size = views[0].shape[:2]
-    columns = min(columns, n)
-    rows = min(rows, n // columns)
-    joined = tf.concat(views, axis=1)[: rows * columns]  # [n, views · S, S, 3]
-    grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(joined, rows)], axis=0)
-    grid = grid * augmentation.std + augmentation.mean
-    enlarge = max(1, 64 // size)  # small views would be stamps
-    grid = tf.repeat(tf.repeat(grid, enlarge, axis=0), enlarge, axis=1)
-    return tf.clip_by_value(grid, 0, 1)
 
 
 def duration(seconds):

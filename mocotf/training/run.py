@@ -53,6 +53,7 @@ class Run:
         first_record: () → name → number, recorded before a new run's first step; None for no record.
         warnings: has `look(record)`; None for none.
         workers: processes that take part.
+        saves_memory: flags that the user may try beside a smaller batch.
     """
 
     model: keras.Model
@@ -69,6 +70,7 @@ class Run:
     first_record: Callable | None = None
     warnings: object = None
     workers: int = 1
+    saves_memory: tuple[str, ...] = ()
 
     def train(self):
         """Trains to the last step.
@@ -206,9 +208,10 @@ class Run:
             with self.bad_images.explained():
                 yield
         except tf.errors.ResourceExhaustedError as error:
+            less = ", ".join(["a smaller one", *self.saves_memory])
             raise UserError(
-                f"--batch_size={self.course.batch_size}: does not fit the device's memory; try a "
-                "smaller one or --precision=mixed_bfloat16; docs/faq.md has more"
+                f"--batch_size={self.course.batch_size}: does not fit the device's memory; try {less} "
+                "or --precision=mixed_bfloat16"
             ) from error
         except tf.errors.OpError as error:
             if self.workers == 1:

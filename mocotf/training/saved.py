@@ -9,11 +9,11 @@ import keras
 from mocotf.data.recipe import Augmentation
 from mocotf.errors import UserError
 from mocotf.moco.config import Config
-from mocotf.training.checkpoints import load_encoder
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
+from mocotf.training.weights import load_encoder
 
 _NEEDED = ("arch", "width", "moco_dim", "image_size", "mean", "std", "momentum", "weight_decay", "seed")
 

@@ -1,8 +1,10 @@
 """How a run is kept, and on what it runs: what a user may choose, of every command that trains."""
 
 import dataclasses
+import typing
 
 from mocotf.errors import UserError
+from mocotf.optim.settings import OptimisationSettings
 from mocotf.settings import AUTO
 from mocotf.settings import Settings
 from mocotf.settings import Switch
@@ -179,3 +181,11 @@ class PretrainingDeviceSettings(DeviceSettings):
                 "--jit_compile and --deterministic contradict each other: Keras has XLA compile "
                 "nothing that is to be deterministic; drop one of them"
             )
+
+
+class TrainingSettings(typing.NamedTuple):
+    """The settings of every command that trains."""
+
+    optimisation: OptimisationSettings
+    run: RunSettings
+    devices: DeviceSettings

@@ -12,12 +12,13 @@ from mocotf.evaluation import ledger
 from mocotf.evaluation.measures import MEASURES
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
-from mocotf.training.fitting import Fitting
+from mocotf.training.fit import compile_with_sgd
 from mocotf.training.pictures import keep_picture
 from mocotf.training.progress import Course
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import write_whole
+from mocotf.training.settings import TrainingSettings
 from mocotf.transfer.compare import table
 from mocotf.transfer.job import Job
 
@@ -29,18 +30,18 @@ class Transfer:
     Attributes:
         job: a `Job`.
         course: a `Course`.
-        fitting: a `Fitting`.
+        settings: `TrainingSettings`.
         lr_scales: see `SGD`.
         strategy: a `tf.distribute` strategy.
-        settings, neutral: name → text of a run's settings; names of those that may change.
+        texts, neutral: name → text of a run's settings; names of those that may change.
     """
 
     job: Job
     course: Course
-    fitting: Fitting
+    settings: TrainingSettings
     lr_scales: dict[str, float]
     strategy: object
-    settings: dict[str, str]
+    texts: dict[str, str]
     neutral: set[str]
 
     def train(self, start, model_dir, seed, *, compared=False):
@@ -55,7 +56,7 @@ class Transfer:
         """
         job, course = self.job, self.course
         first = next(iter(job.accuracies))
-        settings = self.settings | {
+        texts = self.texts | {
             "seed": str(seed),
             "untrained": str(not start.trained).lower(),
             "pretrained": start.name if start.trained else start.run.path,
@@ -64,7 +65,7 @@ class Transfer:
             "start": digest(start.checkpoint),
             "replicas": self.strategy.num_replicas_in_sync,
         }
-        run_dir = RunDir(model_dir, settings, decisive, self.neutral)
+        run_dir = RunDir(model_dir, texts, decisive, self.neutral)
         if compared and os.path.exists(run_dir.file("results.json")):
             print("is complete")
             with open(run_dir.file("results.json"), encoding="utf-8") as file:
@@ -74,7 +75,7 @@ class Transfer:
         keras.config.set_dtype_policy(job.precision)
         with self.strategy.scope():
             model = job.build(start, seed)
-            self.fitting.compile(model, course.schedule, self.lr_scales)
+            compile_with_sgd(model, self.settings, course.schedule, self.lr_scales)
 
         def measure(step):
             measured = job.measure(model, start.view)
@@ -93,7 +94,7 @@ class Transfer:
             measure=measure,
             measures=MEASURES,
             accuracy=first,
-            settings=settings,
+            settings=texts,
         ).train()
 
         last = [record for record in run_dir.metrics() if first in record][-1]

@@ -14,8 +14,8 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.nn.encoder import build_encoder
 from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.checkpoints import init_from
 from mocotf.training.checkpoints import steps_in
+from mocotf.training.weights import init_from
 from tests.moco.test_model import make_model
 from tests.moco.test_model import train
 

@@ -16,9 +16,9 @@ from mocotf.errors import UserError
 from mocotf.evaluation.measures import MEASURES
 from mocotf.moco.config import MECHANISMS
 from mocotf.training.pictures import keep_picture
+from mocotf.training.pictures import show_views
 from mocotf.training.records import Records
 from mocotf.training.records import duration
-from mocotf.training.records import show_views
 from mocotf.training.run_dir import RunDir
 
 METRICS = (*MECHANISMS["moco"].METRICS, *MEASURES)

@@ -30,6 +30,7 @@ from mocotf.nn import xla
 from mocotf.optim.schedules import Cosine
 from mocotf.training.fit import distribute
 from mocotf.training.host import configure_host
+from mocotf.training.settings import DeviceSettings
 from mocotf.training.strategy import make_strategy
 from tools.gpu import trace
 from tools.peers import limit
@@ -180,7 +181,7 @@ def prepare(memory_mb=None, deterministic=False, tf32=True, **options):
     for gpu in tf.config.list_physical_devices("GPU") if memory_mb else ():
         part = tf.config.LogicalDeviceConfiguration(memory_limit=memory_mb)
         tf.config.set_logical_device_configuration(gpu, [part])
-    configure_host(deterministic=deterministic, tf32=tf32)
+    configure_host(DeviceSettings(deterministic=deterministic, tf32="on" if tf32 else "off"))
     return options
 
 
