@@ -49,7 +49,7 @@ class SimSiam(Mechanism):
         dataclasses.replace(LOSS, meaning="negative cosine; -1 where views are predicted"),
         *Mechanism.METRICS[1:],
     )
-    FIXED_LR = ("predictor.",)
+    FIXED_LR = ("predictor/",)
 
     def __init__(self, query_encoder, *, predictor_dim=512, **more):
         super().__init__(query_encoder, **more)
@@ -131,9 +131,9 @@ def predictor(dim, hidden):
     """Returns h, `dim` → `hidden` → `dim`, without batch norm or ReLU at its end (§3)."""
     layers = [
         vectors(dim),
-        linear(dim, hidden, "predictor.0", bias=False),
-        BatchNorm(relu=True, name="predictor.1"),
-        linear(hidden, dim, "predictor.3"),
+        linear(dim, hidden, "fc.0", bias=False),
+        BatchNorm(relu=True, name="fc.1"),
+        linear(hidden, dim, "fc.3"),
     ]
     h = keras.Sequential(layers, name="predictor")
     synchronize(h)

@@ -75,8 +75,10 @@ class SGD(keras.optimizers.Optimizer):
         for g, variable in gradients:
             w, v = variable.value, self.velocity_of(variable).value
             g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w
-            rate = _of_path(self.fixed_lr, variable, learning_rate)
-            rate = tf.cast(rate, w.dtype) * _of_path(self.lr_scales, variable, 1.0)
+            fixed = _of_path(self.fixed_lr, variable, None)
+            # Not cast: a number would be a float32 first.
+            rate = tf.cast(learning_rate, w.dtype) if fixed is None else tf.constant(fixed, w.dtype)
+            rate *= _of_path(self.lr_scales, variable, 1.0)
             velocity = self.momentum * v + g
             new += [(v, velocity), (w, w - rate * velocity)]
         return new
