@@ -45,7 +45,7 @@ def check():
     Raises:
         UserError: flags contradict each other.
     """
-    for cls in (OptimisationSettings, *RUN, ViewSettings):
+    for cls in (OptimisationSettings, *RUN, ViewSettings, EncoderSettings):
         settings_flags.read(cls)
     mechanism_flags.read_config()
     if FLAGS.data_service and FLAGS.host_ops == "numba":
