@@ -58,14 +58,14 @@ class Target(NamedTuple):
 
 def to_torch(saved, path):
     """Writes a PyTorch checkpoint of a run's whole state."""
-    config = saved.config
-    check_resnet(config.arch, "the original MoCo's checkpoint")
-    _check_mechanism(config.mechanism, saved.path)
+    config, encoder = saved.config, saved.config.encoder
+    check_resnet(encoder.arch, "the original MoCo's checkpoint")
+    _check_mechanism(config.mechanism.NAME, saved.path)
     keras.config.set_dtype_policy(saved.flags["precision"])
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))
     load_state(model, saved.checkpoint)
     epoch = saved.step // _steps_per_epoch(saved)
-    content = torch.dump(model, config.arch, epoch, stem=config.stem, width=config.width)
+    content = torch.dump(model, encoder.arch, epoch, stem=encoder.stem, width=encoder.width)
     torch.write_file(content, path)
     return {"training_state": True}
 
@@ -133,7 +133,7 @@ def from_torch(source, target):
     for name, value in decided.items():
         FLAGS[name].value = value
     keras.config.set_dtype_policy(FLAGS.precision)  # on which depends what the optimizer holds
-    model = Config.from_flags(FLAGS.flag_values_dict()).build_model(Milestones(FLAGS.lr, []))
+    model = Config.of(FLAGS.flag_values_dict()).build_model(Milestones(FLAGS.lr, []))
     whole = torch.load(model, content, source)
     if whole:
         step = content.get("step", content["epoch"] * FLAGS.steps_per_epoch)

@@ -163,6 +163,27 @@ class Settings:
                 shown = ",".join(map(str, value)) if isinstance(value, tuple | list) else value
                 raise UserError(f"--{name}={shown}: {error}") from error
 
+    @classmethod
+    def of(cls, values):
+        """Returns the settings in a name → value mapping, which may have more; values may be texts.
+
+        One that it lacks is as it was before there was such a setting, see `Setting.saved`.
+
+        Raises:
+            UserError: a text stands for no value, or a value is out of bounds.
+        """
+        found = {}
+        for name, one in settings_of(cls).items():
+            value = values.get(name)
+            try:
+                if value is None or isinstance(value, str):
+                    text = one.saved(value)
+                    value = None if text is None else one.parse(text)
+            except ValueError as error:
+                raise UserError(f"--{name}={value}: {error}") from error
+            found[name] = value
+        return cls(**found)
+
     def check(self, given=None):
         """Holds the settings against each other.
 

@@ -21,16 +21,15 @@ from absl import flags
 from mocotf.cli import data_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import from_flags
+from mocotf.cli import mechanism_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import augment_crops
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.evaluation import pretraining
+from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
-from mocotf.moco.config import Config
-from mocotf.moco.shuffle import shuffle_keys
-from mocotf.training.alarms import Alarms
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
@@ -42,6 +41,7 @@ from mocotf.training.replicas import check_agreement
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.strategy import make_strategy
+from mocotf.training.warnings import HealthWarnings
 from mocotf.training.weights import init_from
 
 FLAGS = flags.FLAGS
@@ -62,10 +62,9 @@ def main():
     worker, workers = place_in(cluster)
     chief = worker == 0
     augmentation = from_flags.make_augmentation()
-    from_flags.check_devices(replicas, workers)
-    from_flags.check_batch(replicas)
+    from_flags.check_setup(replicas, workers)
     source = data_flags.make_source()
-    from_flags.check_source(source, replicas)
+    from_flags.check_source(source, replicas, workers)
     steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
     course = Course.of(
         settings,
@@ -93,7 +92,7 @@ def main():
     keras.config.set_dtype_policy(FLAGS.precision)
     on_device = FLAGS.augment_on == "device"
     with strategy.scope():
-        model = Config.from_flags(FLAGS.flag_values_dict()).build_model(
+        model = mechanism_flags.read_config().build_model(
             course.schedule,
             augment_crops(augmentation) if on_device else None,
             from_flags.jit_compile(strategy, run_dir),
@@ -124,10 +123,7 @@ def main():
         )
 
     def batches_from(step):
-        batches = checkpoints.skipped.dataset_from(step, views_from)
-        if FLAGS.shuffle_bn != "input":
-            return batches
-        return shuffle_keys(batches, FLAGS.seed, step, replicas, FLAGS.grad_accum_steps)
+        return model.arrange(checkpoints.skipped.dataset_from(step, views_from), step)
 
     if FLAGS.data_service:
         log.warning(
@@ -145,7 +141,6 @@ def main():
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 
     # ---- Run
-    parts = f"--grad_accum_steps={2 * FLAGS.grad_accum_steps}"
     run = Run(
         model,
         dataclasses.replace(course, chance=model.chance),
@@ -154,13 +149,16 @@ def main():
         checkpoints,
         run_dir,
         measure=functools.partial(monitor.record, encode, run_dir) if monitor else None,
+        measures=MEASURES,
         accuracy="knn_top1",
         settings=train_flags.decisive(),
         initialise=lambda: FLAGS.init_from and init_from(model, FLAGS.init_from),
         first_record=first_record,
-        warnings=Alarms(course.total_steps, model.steps_to_fill(FLAGS.batch_size), model.CURES),
+        warnings=HealthWarnings(
+            course.total_steps, model.steps_to_fill(course.batch_size), model.HINTS
+        ),
         workers=workers,
-        saves_memory=[parts if FLAGS.mechanism == "moco" else "--remat"],
+        saves_memory=(model.HINTS["memory"],),
     )
     run.train()
 

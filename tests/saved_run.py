@@ -29,7 +29,7 @@ def write_run(folder, step=2, **changes):
     folder.mkdir(exist_ok=True, parents=True)
     (folder / "flags.cfg").write_text("".join(f"--{name}={text}\n" for name, text in flags.items()))
     keras.utils.set_random_seed(int(flags["seed"]))
-    model = Config.from_flags(flags).build_model(Milestones(0.1, []))
+    model = Config.of(flags).build_model(Milestones(0.1, []))
     checkpoints = Checkpoints(str(folder / "checkpoints"), model)
     checkpoints.save()
     rng = np.random.default_rng(0)

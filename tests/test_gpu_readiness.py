@@ -29,9 +29,6 @@ TINY = {
     "moco_k": 16,
     "moco_m": 0.9,
     "moco_t": 0.2,
-    "bn_splits": 1,
-    "shuffle_bn": "gather",
-    "symmetric": False,
     "momentum": 0.9,
     "weight_decay": 1e-3,
     "seed": 0,
@@ -51,9 +48,9 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 def make(precision="float32", jit_compile=True, **options):
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(0)
-    config = Config(**TINY | options)
+    config = Config.of(TINY | options, given=options)
     return config.build_model(
-        Cosine(0.1, 10), None, jit_compile, batch_size=N, images=N, probe_classes=2
+        Cosine(0.1, 10), None, jit_compile, batch_size=N, images=2 * N, probe_classes=2
     )
 
 

@@ -10,8 +10,8 @@ from absl.testing import flagsaver
 
 from mocotf.cli import fit_flags
 from mocotf.cli import from_flags
+from mocotf.cli import mechanism_flags
 from mocotf.data import recipe
-from mocotf.moco.config import Config
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 from tests.commands import set_flags
@@ -50,13 +50,14 @@ def make_schedule():
         ("v2.cfg", lambda epoch: published.cosine_per_epoch(epoch, 0.03, 200), 200),
         ("v2_800ep.cfg", lambda epoch: published.cosine_per_epoch(epoch, 0.03, 800), 800),
         ("cifar10.cfg", lambda epoch: published.cosine_per_epoch(epoch, 0.06, 200), 200),
+        ("simsiam.cfg", lambda epoch: published.cosine_per_epoch(epoch, 0.1, 100), 100),
     ],
 )
 def test_rates_are_the_papers_all_through_an_epoch(parse, name, rate, epochs):
     parse(from_file(name))
     assert epochs == flags.FLAGS.epochs
     schedule = make_schedule()
-    for epoch in (0, 1, 119, 120, 159, 160, epochs - 1):
+    for epoch in (0, 1, epochs // 2, 119, 120, 159, 160, epochs - 1):
         for step in (epoch * STEPS, epoch * STEPS + STEPS - 1):
             np.testing.assert_allclose(schedule(step), rate(epoch), rtol=1e-9)
 
@@ -87,7 +88,7 @@ def test_augmentations_are_the_papers(parse):
 
 
 def make_model():
-    return Config.from_flags(flags.FLAGS.flag_values_dict()).build_model(make_schedule())
+    return mechanism_flags.read_config().build_model(make_schedule())
 
 
 @pytest.mark.parametrize(("name", "T", "layers"), [("v1.cfg", 0.07, 1), ("v2.cfg", 0.2, 3)])

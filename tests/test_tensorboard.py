@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mocotf.training.records import REFERENCES
-from mocotf.training.records import TAGS
+from mocotf.evaluation.measures import MEASURES
+from mocotf.moco.model import MoCo
 from tests import processes
 from tests.commands import metrics
 from tests.commands import results
@@ -20,10 +20,8 @@ from tests.trained import OPTIONS
 
 SMALL = ["--flagfile=flags/demo.cfg", "--width=0.125", "--batch_size=64", "--moco_k=256"]
 SMALL += ["--log_every=2", "--steps=6"]
-# Those of runs of other kinds: supervised, npid, detection, segmentation.
-ELSEWHERE = {"top1", "proximal", "box_loss", "class_loss", "ap", "ap50", "ap75", "miou"}
-ELSEWHERE |= {"pixel_accuracy"}
-CHARTS = {name: tag for name, tag in TAGS.items() if name not in ELSEWHERE}
+METRICS = (*MoCo.METRICS, next(m for m in MEASURES if m.name == "knn_top1"))
+CHARTS = {m.name: m.tag for m in METRICS if m.tag}
 
 
 @pytest.fixture(scope="module")
@@ -108,10 +106,10 @@ def test_each_number_has_a_chart_in_its_group(browser, url):
     browser.wait(
         lambda: all_open(browser) and expected == shown(browser, "tb-truncated-path"), "charts"
     )
-    for tag in REFERENCES.values():
+    for tag in (m.tag for m in METRICS if m.level):
         browser.wait(lambda tag=tag: "demo/reference" in card(browser, tag), f"line in {tag}")
-    browser.wait(lambda: "demo" in card(browser, TAGS["acc1"]), "curve")
-    assert "reference" not in card(browser, TAGS["acc1"])
+    browser.wait(lambda: "demo" in card(browser, CHARTS["acc1"]), "curve")
+    assert "reference" not in card(browser, CHARTS["acc1"])
     browser.screenshot("tensorboard_scalars")
     assert browser.errors() == []
 

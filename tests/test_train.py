@@ -51,6 +51,7 @@ MECHANISMS = [
     ["--mechanism=moco", "--grad_accum_steps=2"],
     ["--mechanism=end_to_end", "--symmetric", "--augment_on=device"],
     ["--mechanism=npid", "--bank_dtype=bfloat16", "--augment_on=device"],
+    ["--mechanism=simsiam", "--predictor_dim=16"],
 ]
 
 
@@ -60,9 +61,9 @@ def train_and_hand_on(folder, *options):
     done = processes.run("train", *options, f"--model_dir={folder}")
     assert done.code == 0 and "encoder at the end" in done.out, done.err
     saved = open_run(str(folder))
-    assert f"--mechanism={saved.config.mechanism}" in options
+    assert f"--mechanism={saved.config.mechanism.NAME}" in options
     features = saved.encoder()(np.zeros([1, 32, 32, 3], np.float32)).shape
-    assert features == (1, saved.config.moco_dim)
+    assert features == (1, saved.config.encoder.moco_dim)
     last, found = metrics(folder)[-1], results(folder)
     assert {"knn_top1", "knn_top1_untrained", "knn_top1_pixels"} <= found.keys()
     assert last["knn_top1"] == found["knn_top1"] and 0 < last["probe_loss"] < 3

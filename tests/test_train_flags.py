@@ -96,6 +96,7 @@ MISTAKES = [
     ),
     (["--proximal=1"], "--proximal=1.0 with --mechanism=moco: is for npid only; drop it"),
     (["--mechanism=memory_bank", "--symmetric"], "is for moco and end_to_end only; drop it"),
+    (["--predictor_dim=9"], "--predictor_dim=9 with --mechanism=moco: is for simsiam only; drop it"),
     (["--mechanism=end_to_end", "--grad_accum_steps=2"], "is for moco only; drop it"),
     (["--mechanism=npid", "--shard_bank"], "--shard_bank with one replica: there is nobody to share"),
     (

@@ -50,54 +50,26 @@ def jit_compile(strategy, run_dir):
     return xla.pays(strategy) if asked == AUTO else asked
 
 
-def check_devices(replicas, workers):
-    """Holds the flags against the devices."""
-    mechanism_flags.check_devices(replicas, workers)
+def check_setup(replicas, workers):
+    """Holds the flags against the devices.
+
+    Raises:
+        UserError: they do not go together.
+    """
     if FLAGS.jit_compile is True and replicas > 1:
         raise UserError(
             f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; expected "
             "one replica; drop --jit_compile, or try --strategy=one_device"
         )
-    if FLAGS.shuffle_bn == "input" and workers > 1:
-        raise UserError(
-            f"--shuffle_bn=input with {workers} workers: no input pipeline has the key images of all; "
-            "try --shuffle_bn=gather"
-        )
+    mechanism_flags.read_config().check(batch_size=FLAGS.batch_size, replicas=replicas, workers=workers)
 
 
-def check_batch(replicas):
-    """Holds the batch against the devices and the queue."""
-    groups = replicas * FLAGS.bn_splits
-    unit = groups * FLAGS.grad_accum_steps
-    if FLAGS.batch_size % unit:
-        raise UserError(
-            f"--batch_size={FLAGS.batch_size}: expected a multiple of {unit} ({replicas} replicas x "
-            f"--bn_splits={FLAGS.bn_splits} x --grad_accum_steps={FLAGS.grad_accum_steps}); "
-            f"try {FLAGS.batch_size // unit * unit or unit}"
-        )
-    mechanism_flags.check_batch()
-    enqueued = FLAGS.batch_size * (1 + FLAGS.symmetric)
-    if FLAGS.mechanism == "moco" and FLAGS.moco_k < enqueued:
-        raise UserError(
-            f"--moco_k={FLAGS.moco_k}: smaller than the {enqueued} keys enqueued a step; "
-            f"expected at least that; try --moco_k={4 * enqueued}"
-        )
-    if groups == 1 and not mechanism_flags.has_bank():
-        log.warning(
-            "one BN group: keys share their batch statistics with their queries, which "
-            "shuffled BN is to prevent; try --bn_splits=8; see docs/faq.md"
-        )
+def check_source(source, replicas, workers):
+    """Holds the flags against the data, and says what a user should know of them.
 
-
-def check_source(source, replicas):
-    """Holds the batch, the queue and the bank against the data."""
-    if source.size < FLAGS.batch_size:
-        unit = FLAGS.bn_splits * FLAGS.grad_accum_steps
-        fitting = source.size // unit * unit
-        raise UserError(
-            f"--batch_size={FLAGS.batch_size}: the data set has only {source.size} images; expected "
-            f"at least one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
-        )
+    Raises:
+        UserError: they do not go together.
+    """
     if FLAGS.data_service and not source.portable:
         raise UserError(
             f"--data_service={FLAGS.data_service} with --dataset={FLAGS.dataset}, which is kept as "
@@ -109,14 +81,12 @@ def check_source(source, replicas):
             "expected a folder with one sub-folder a class, or a data set of tensorflow-datasets with "
             "labels; drop --probe"
         )
-    mechanism_flags.check_source(source, replicas)
-    if FLAGS.mechanism == "moco" and FLAGS.moco_k > source.size:
-        log.warning(
-            "--moco_k=%d is larger than the data set (%d images): the queue holds older keys of the "
-            "very images it is compared with; see docs/faq.md",
-            FLAGS.moco_k,
-            source.size,
-        )
+    config = mechanism_flags.read_config()
+    setup = {"batch_size": FLAGS.batch_size, "replicas": replicas, "workers": workers}
+    setup |= {"images": source.size, "indexed": source.indexed}
+    config.check(**setup)
+    for text in config.advice(**setup):
+        log.warning("%s", text)
 
 
 def make_monitor(source, augmentation, bad_images):

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from mocotf.metrics import Metric
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
 
@@ -22,6 +23,12 @@ class Classifier(Trainer):
         tune: train the backbone as well, its batch norm in training mode; else nothing in it changes.
         seed: of the new weights.
     """
+
+    METRICS = (
+        *Trainer.METRICS,
+        Metric("acc1", "pretext/acc1", "Top-1 in training, %", "of a batch", short="acc1"),
+        Metric("acc5", "pretext/acc5", short="acc5"),
+    )
 
     def __init__(self, backbone, classes, *, heads=("fc",), tune=False, seed=0):
         super().__init__(name="classifier")

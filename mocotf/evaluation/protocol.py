@@ -16,6 +16,7 @@ from mocotf.data.source import Order
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.features import extract
+from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.scores import Scores
 from mocotf.files import write_json
 from mocotf.training.checkpoints import Checkpoints
@@ -163,6 +164,7 @@ def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measu
         Checkpoints(run_dir.file("checkpoints"), model, course.keep),
         run_dir,
         measure=measure,
+        measures=MEASURES,
         accuracy="top1",
         settings=texts,
     ).train()

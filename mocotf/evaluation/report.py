@@ -2,7 +2,9 @@
 
 import dataclasses
 
+from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.gallery import draw_gallery
+from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.report_charts import COLOURS
 from mocotf.evaluation.report_charts import line_chart
 from mocotf.evaluation.report_charts import scatter
@@ -17,50 +19,10 @@ from mocotf.evaluation.report_runs import STAGES
 from mocotf.evaluation.report_runs import differing_flags
 from mocotf.evaluation.report_table import NOTHING
 from mocotf.evaluation.report_table import text
+from mocotf.moco.config import MECHANISMS
+from mocotf.moco.config import others_settings
 from mocotf.training.pictures import encode
 
-
-@dataclasses.dataclass(frozen=True)
-class Curve:
-    """A chart of the report.
-
-    Attributes:
-        name: in the records of metrics.jsonl.
-        title, meaning: for people.
-        level, level_title: name of a level to compare with, in the records too, and what that is.
-        percent: the values are percentages.
-    """
-
-    name: str
-    title: str
-    meaning: str
-    level: str | None = None
-    level_title: str = ""
-    percent: bool = False
-
-
-_STD = "standard deviation of a coordinate; 0 is collapse"
-CURVES = (
-    Curve("loss", "Loss", "InfoNCE; who tells nothing apart has log(K+1)", "chance", "chance"),
-    Curve(
-        "knn_top1",
-        "kNN top-1, %",
-        "weighted vote of the nearest training images",
-        "knn_top1_pixels",
-        "raw pixels",
-        percent=True,
-    ),
-    Curve("acc1", "Key found, %", "queries nearer to their own key than to all K others", percent=True),
-    Curve("top1", "Top-1, %", "of the classifier that is trained", percent=True),
-    Curve("ap", "AP, %", "of detections, mean over IoU .5 to .95 and classes", percent=True),
-    Curve("miou", "mIoU, %", "of the segmentation, mean over classes", percent=True),
-    Curve("positive_similarity", "Similarity to the own key", "q·k⁺, mean of a batch"),
-    Curve("negative_similarity", "Similarity to the queue", "q·k⁻, mean of a batch"),
-    Curve("embedding_std", "Spread of the embedding", _STD, "uniform_std", "1/√d"),
-    Curve("gradient_norm", "Gradient norm", "of all parameters"),
-    Curve("lr", "Learning rate", "of the step"),
-    Curve("images_per_second", "Images a second", "training, over all devices"),
-)
 RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
 VIEWS = "Pairs of views of one image, as training began: each query above its key."
 ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
@@ -156,10 +118,10 @@ def _answers(runs):
 
 
 def _subtitle(runs):
-    flags = differing_flags(runs)
-    shared = [
-        f"{name} {runs[0].flags[name]}" for name in SHOWN if name in runs[0].flags and name not in flags
-    ]
+    told = runs[0].flags.keys() - differing_flags(runs).keys()
+    if mechanism := _mechanism(runs[0]):
+        told -= others_settings(mechanism.NAME).keys()
+    shared = [f"{name} {runs[0].flags[name]}" for name in SHOWN if name in told]
     steps = sorted({run.step for run in runs})
     span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     return " · ".join([f"{span} steps", *shared])
@@ -194,32 +156,47 @@ def _results(runs):
 
 def _result(run, stage):
     value, beside = run.numbers.get(stage.name), run.numbers.get(stage.beside)
-    shown = NOTHING if value is None else (f"{value:.2f}" if stage.name == "loss" else f"{value:.1f}")
+    digits = 2 if stage.name == "loss" else 1
+    shown = NOTHING if value is None else f"{value:.{digits}f}"
     if value is None or beside is None:
         return element("td", shown)
-    small = (
-        f"{stage.beside_title} {beside:.2f}"
-        if stage.name == "loss"
-        else f"{stage.beside_title} {beside:.1f}"
-    )
+    small = f"{stage.beside_title} {beside:.{digits}f}"
     return element("td", shown, element("span", small, class_="beside"))
 
 
+def charts(runs):
+    """Returns the `Metric`s that have a chart; of one that mechanisms mean otherwise, all meanings."""
+    found = {}
+    for run in runs:
+        loss, *others = (_mechanism(run) or Classifier).METRICS
+        for metric in (loss, *MEASURES, *others):
+            if metric.title:
+                found.setdefault(metric.name, []).append(metric)
+    meanings = {name: "; ".join(dict.fromkeys(m.meaning for m in same)) for name, same in found.items()}
+    return [dataclasses.replace(same[0], meaning=meanings[name]) for name, same in found.items()]
+
+
+def _mechanism(run):
+    """Returns the mechanism of a run of `mocotf.train`; None of other commands."""
+    return MECHANISMS.get(run.flags.get("mechanism", "moco")) if "moco_dim" in run.flags else None
+
+
 def _curves(runs):
-    for curve in CURVES:
+    for metric in charts(runs):
         series = [
-            (run.name, COLOURS[i % len(COLOURS)], *run.curve(curve.name))
+            (run.name, COLOURS[i % len(COLOURS)], *run.curve(metric.name))
             for i, run in enumerate(runs)
-            if run.curve(curve.name)[0]
+            if run.curve(metric.name)[0]
         ]
         if series:
-            yield line_chart(curve.title, curve.meaning, series, _levels(runs, curve), curve.percent)
+            levels = _levels(runs, metric)
+            yield line_chart(metric.title, metric.meaning, series, levels, metric.percent)
 
 
-def _levels(runs, curve):
+def _levels(runs, metric):
     """Returns the level that a curve is compared with, where the runs agree on it, as a list."""
-    found = {round(level, 6) for run in runs for level in run.curve(curve.level)[1]}
-    return [(curve.level_title, found.pop())] if len(found) == 1 else []
+    found = {round(level, 6) for run in runs for level in run.curve(metric.level)[1]}
+    return [(metric.level_title, found.pop())] if len(found) == 1 else []
 
 
 def _differences(runs):

@@ -21,7 +21,7 @@ KNOWN = {("numpy", "ndarray"): np.ndarray, ("builtins", "bytearray"): bytearray}
 
 def write(saved, path):
     """Writes the pickle that `MODEL.WEIGHTS` of a detectron2 config names."""
-    check_stem(saved.config, "detectron2")
+    check_stem(saved.config.encoder, "detectron2")
     state = backbone_state(saved.encoder(precision="float32"))
     model = {name_of(name): value for name, value in state.items()}
     content = {"model": model, "__author__": "mocotf", "matching_heuristics": True}

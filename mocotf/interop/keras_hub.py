@@ -31,7 +31,7 @@ def write(saved, path):
 
 def build(saved):
     """Returns the `ResNetBackbone` with the weights of a `SavedRun`'s backbone."""
-    config = saved.config
+    config = saved.config.encoder
     check_stem(config, "KerasHub's ResNetBackbone")
     if config.width != 1:
         raise UserError(

@@ -18,7 +18,7 @@ from mocotf.training.checkpoints import ENDINGS
 
 def write(saved, path):
     """Writes the two files of a checkpoint, `path`.index and `path`.data-00000-of-00001."""
-    config = saved.config
+    config = saved.config.encoder
     check_stem(config, "Model Garden's ResNet")
     if 64 * config.width % 1:
         raise UserError(

@@ -38,15 +38,17 @@ def entries(encoder):
     found = {}
     for layer in encoder.backbone.layers + encoder.head.layers:
         if isinstance(layer, BatchNorm):
-            found[f"{layer.name}.weight"] = Entry(layer.gamma)
-            found[f"{layer.name}.bias"] = Entry(layer.beta)
+            if layer.affine:
+                found[f"{layer.name}.weight"] = Entry(layer.gamma)
+                found[f"{layer.name}.bias"] = Entry(layer.beta)
             found[f"{layer.name}.running_mean"] = Entry(layer.moving_mean)
             found[f"{layer.name}.running_var"] = Entry(layer.moving_variance)
         elif isinstance(layer, keras.layers.Conv2D):
             found[f"{layer.name}.weight"] = Entry(layer.kernel, HWIO_TO_OIHW, OIHW_TO_HWIO)
         elif isinstance(layer, keras.layers.Dense):
             found[f"{layer.name}.weight"] = Entry(layer.kernel, IN_OUT, IN_OUT)
-            found[f"{layer.name}.bias"] = Entry(layer.bias)
+            if layer.use_bias:
+                found[f"{layer.name}.bias"] = Entry(layer.bias)
     return {name: found[name] for name in sorted(found, key=_definition_order)}
 
 

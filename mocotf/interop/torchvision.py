@@ -17,7 +17,7 @@ def write(saved, path):
     model.load_state_dict(torch.load(path, weights_only=True), strict=False)
     """
     torch = import_torch()
-    config = saved.config
+    config = saved.config.encoder
     check_resnet(config.arch, "torchvision")
     if config.stem != "imagenet" or config.width != 1 or config.arch == "resnet10":
         log.warning(

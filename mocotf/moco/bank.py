@@ -1,13 +1,45 @@
 """The memory bank (arXiv 1805.01978, §3.1): one entry for each image of the data set."""
 
+import dataclasses
+import os
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
+from mocotf.moco.contrastive import NegativesSettings
 from mocotf.moco.per_replica import per_replica_variable
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
+from mocotf.settings import setting
 
+CONTAINER = "/sys/fs/cgroup/memory.max"
 NEGATIVES = 2  # folded into the keys of draws, in which permutations have 0 and 1
+
+
+@dataclasses.dataclass(frozen=True)
+class BankSettings(NegativesSettings):
+    """A bank, and negatives drawn from it."""
+
+    GROUP = "memory_bank, npid"
+
+    bank_m: float = setting(
+        0.5,
+        "Momentum of an entry v of the bank of memory_bank and npid: v <- normalised(m v + (1 - m) f).",
+        low=0,
+        high=1,
+    )
+    bank_dtype: str = setting(
+        "float32",
+        "Type of the bank's entries, which take 4 bytes a number, or 2. What is computed with them is "
+        "float32.",
+        choices=("float32", "bfloat16"),
+    )
+    shard_bank: bool = setting(
+        False,
+        "Each replica holds its part of the bank only, and asks others for what it needs of theirs.",
+        neutral=True,
+    )
 
 
 class Bank(tf.Module):
@@ -93,6 +125,8 @@ class Bank(tf.Module):
 class Shards:
     """The shards of a bank as if they were one variable `[N, C]`."""
 
+    sharded = True  # no replica holds what the others do
+
     def __init__(self, entries, N):
         self._parts = entries.values
         self.shape = tf.TensorShape([N, entries.shape[1]])
@@ -110,10 +144,31 @@ class Shards:
             part.scatter_nd_update(tf.range(len(own))[:, None], own)
 
 
-def memory_needed(N, C, dtype, copies):
-    """Returns the bytes of a `Bank`, and those of so many copies while one is made or saved."""
-    whole = N * C * tf.as_dtype(dtype).size
-    return whole, copies * whole + 2 * N * C * tf.float32.size
+class Memory(NamedTuple):
+    """What a bank takes.
+
+    Attributes:
+        what: it is, for people.
+        whole: bytes of it.
+        needed: bytes of all that the host holds while it is made or saved.
+        there: bytes that the host has.
+    """
+
+    what: str
+    whole: int
+    needed: int
+    there: int
+
+
+def memory_of(settings, setup):
+    """Returns the `Memory` of the bank of `BankSettings` in a `Setup`."""
+    on_host = not tf.config.list_logical_devices("GPU") + tf.config.list_logical_devices("TPU")
+    copies = (1 if settings.shard_bank else setup.replicas) if on_host else 0
+    numbers = setup.images * setup.encoder.moco_dim
+    whole = numbers * tf.as_dtype(settings.bank_dtype).size
+    needed = copies * whole + 2 * numbers * tf.float32.size
+    what = f"a bank of {setup.images} x {setup.encoder.moco_dim} numbers ({settings.bank_dtype})"
+    return Memory(what, whole, needed, _host_memory())
 
 
 def draw_rows(seed, step, shape, N):
@@ -126,3 +181,12 @@ def draw_rows(seed, step, shape, N):
 
 def _widened(x):
     return tf.cast(x, tf.float32) if x.dtype == tf.bfloat16 else x
+
+
+def _host_memory():
+    """Returns the bytes of memory that this host has, or its container may use."""
+    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    if os.path.exists(CONTAINER):
+        with open(CONTAINER, encoding="utf-8") as file:
+            limits += [int(text) for text in [file.read().strip()] if text.isdigit()]
+    return min(limits)

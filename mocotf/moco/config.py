@@ -1,76 +1,113 @@
-"""What a model is made of, as flags and a saved run name it."""
+"""The mechanisms, and what a model is made of, as flags and a saved run name it."""
 
 import dataclasses
 
 import tensorflow as tf
 
 from mocotf.errors import UserError
-from mocotf.moco.bank import Bank
 from mocotf.moco.end_to_end import EndToEnd
+from mocotf.moco.mechanism import Setup
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.model import MoCo
 from mocotf.moco.npid import NPID
 from mocotf.moco.probe import Probe
-from mocotf.nn.encoder import build_encoder
+from mocotf.moco.simsiam import SimSiam
+from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
+from mocotf.settings import Settings
+from mocotf.settings import setting
+from mocotf.settings import settings_of
 
-MECHANISMS = {"moco": MoCo, "end_to_end": EndToEnd, "memory_bank": MemoryBank, "npid": NPID}
+MECHANISMS = {
+    mechanism.NAME: mechanism
+    for mechanism in (
+        MoCo,
+        EndToEnd,
+        MemoryBank,
+        NPID,
+        SimSiam,
+    )
+}
+# Recipes have them, and may be taken to another mechanism by one flag.
+CARRIED = {"moco_k", "moco_m", "moco_t"}
+
+
+@dataclasses.dataclass(frozen=True)
+class MechanismSettings(Settings):
+    """Which mechanism."""
+
+    GROUP = "Method"
+
+    mechanism: str = setting(
+        "moco",
+        "Where the targets come from that queries are compared with. "
+        + "; ".join(f"{name}: {mechanism.SUMMARY}" for name, mechanism in MECHANISMS.items())
+        + ".",
+        choices=tuple(MECHANISMS),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """The flags of `python -m mocotf.train` that decide the model; meanings are in its help."""
+    """The settings that decide the model.
 
-    arch: str
-    width: float
-    stem: str
-    mlp: bool
-    moco_dim: int
-    moco_k: int
-    moco_m: float
-    moco_t: float
-    bn_splits: int
-    shuffle_bn: str
-    symmetric: bool
+    Attributes:
+        mechanism: its class.
+        own: its settings.
+        encoder: `EncoderSettings`.
+        momentum, weight_decay: of SGD.
+        seed: of the run.
+    """
+
+    mechanism: type
+    own: Settings
+    encoder: EncoderSettings
     momentum: float
     weight_decay: float
     seed: int
-    grad_accum_steps: int = 1
-    remat: bool = False
-    mechanism: str = "moco"
-    bank_m: float = 0.5
-    bank_dtype: str = "float32"
-    shard_bank: bool = False
-    npid_softmax: str = "nce"
-    proximal: float = 30.0
 
     @classmethod
-    def from_flags(cls, values):
-        """Returns the config of a name → value mapping; texts, as in flags.cfg, are converted."""
+    def of(cls, values, given=None):
+        """Returns the config of a name → value mapping, as `Settings.of` takes it, which may have more.
 
-        def convert(field):
-            value = values[field.name]
-            if field.type is bool and isinstance(value, str):
-                return value == "true"
-            return field.type(value)
+        Args:
+            values: of all flags of `mocotf.train`.
+            given: names of the values that a user gave; None: all of them.
 
-        # A run may have been saved before a field with a default was there.
-        known = [field for field in dataclasses.fields(cls) if field.name in values]
-        return cls(**{field.name: convert(field) for field in known})
+        Raises:
+            UserError: settings contradict each other, or one is of another mechanism.
+        """
+        name = MechanismSettings.of(values).mechanism
+        mechanism = MECHANISMS[name]
+        for other, having in others_settings(name).items():
+            default = settings_of(having[0].SETTINGS)[other].default
+            changed = getattr(having[0].SETTINGS.of(values), other) != default
+            if changed and (given is None or other in given) and other not in CARRIED:
+                raise UserError(
+                    f"--{other}={values[other]} with --mechanism={name}: is for "
+                    f"{' and '.join(one.NAME for one in having)} only; drop it"
+                )
+        own = mechanism.SETTINGS.of(values)
+        own.check(given)
+        rule = float(values["momentum"]), float(values["weight_decay"])
+        return cls(mechanism, own, EncoderSettings.of(values), *rule, int(values["seed"]))
+
+    def check(self, **setup):
+        """Holds the settings against what a run has; arguments as of `Setup`.
+
+        Raises:
+            UserError: they do not go together.
+        """
+        self.mechanism.check(self.own, Setup(self.encoder, **setup))
+
+    def advice(self, **setup):
+        """Returns what a user should know of the settings, texts; arguments as of `Setup`."""
+        return self.mechanism.advice(self.own, Setup(self.encoder, **setup))
 
     def build_encoder(self, name=None, *, remat=False):
         """Returns a new encoder."""
-        return build_encoder(
-            self.arch,
-            dim=self.moco_dim,
-            mlp=self.mlp,
-            width=self.width,
-            stem=self.stem,
-            bn_splits=self.bn_splits,
-            remat=remat,
-            name=name,
-        )
+        return self.mechanism.make_encoder(self.encoder, name, remat)
 
     def build_model(
         self,
@@ -92,64 +129,45 @@ class Config:
             augment: see `Mechanism`.
             jit_compile: XLA compiles the step; on one replica.
             probe_classes: of an online `Probe`; 0 for none.
-            batch_size: over all replicas, for the mechanism end_to_end.
+            batch_size: over all replicas; None: not checked, for mechanisms that need not know it.
             images: of the data set, for mechanisms with a bank.
             compile_options: more of `keras.Model.compile`.
+
+        Raises:
+            UserError: the batch or the images do not fit the mechanism.
         """
-        query_encoder = self.build_encoder("query_encoder", remat=self.remat)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        setup = Setup(self.encoder, batch_size, replicas, images=images)
+        if batch_size:
+            self.mechanism.check(self.own, setup)
+        query_encoder = self.build_encoder("query_encoder", remat=self.encoder.remat)
         width = query_encoder.backbone.output_shape[-1]
-        model = self._mechanism(
+        model = self.mechanism.build(
             query_encoder,
-            batch_size,
-            images,
-            T=self.moco_t,
+            self.own,
+            setup,
             seed=self.seed,
             augment=augment,
             probe=Probe(width, probe_classes) if probe_classes else None,
         )
         rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
-        sgd = rule(schedule, momentum=self.momentum, weight_decay=self.weight_decay)
+        sgd = rule(
+            schedule,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            fixed_lr=dict.fromkeys(model.FIXED_LR, getattr(schedule, "lr", schedule)),
+        )
         # Keras would wrap it in a loss scaling of its own.
         compile_options |= {"jit_compile": jit_compile, "auto_scale_loss": False}
         model.compile(optimizer=sgd, **compile_options)
         model.optimizer.build(model.learned)
         return model
 
-    def _mechanism(self, query_encoder, batch_size, images, **common):
-        if self.mechanism in ("memory_bank", "npid"):
-            common |= {"bank": self._bank(images), "K": self.moco_k}
-            if self.mechanism == "memory_bank":
-                return MemoryBank(query_encoder, **common)
-            if self.npid_softmax == "full":
-                common["K"] = None
-            return NPID(query_encoder, proximal=self.proximal, **common)
-        common |= {"symmetric": self.symmetric, "shuffle": self.shuffle_bn}
-        if self.mechanism == "end_to_end":
-            # Its keys have a backward pass too.
-            key_encoder = self.build_encoder("key_encoder", remat=self.remat)
-            return EndToEnd(query_encoder, key_encoder, N=batch_size, **common)
-        return MoCo(
-            query_encoder,
-            self.build_encoder("key_encoder"),
-            K=self.moco_k,
-            m=self.moco_m,
-            grad_accum_steps=self.grad_accum_steps,
-            **common,
-        )
 
-    def _bank(self, images):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        try:
-            return Bank(
-                images,
-                self.moco_dim,
-                m=self.bank_m,
-                seed=self.seed,
-                dtype=tf.as_dtype(self.bank_dtype),
-                replicas=replicas if self.shard_bank else 1,
-            )
-        except tf.errors.ResourceExhaustedError as error:
-            raise UserError(
-                f"a bank of {images} x {self.moco_dim} numbers ({self.bank_dtype}) does not fit the "
-                "device's memory; try --bank_dtype=bfloat16, --shard_bank or a smaller --moco_dim"
-            ) from error
+def others_settings(name):
+    """Returns name → mechanisms that have it, of the settings that mechanism `name` has not."""
+    own, found = settings_of(MECHANISMS[name].SETTINGS), {}
+    for mechanism in MECHANISMS.values():
+        for setting_name in settings_of(mechanism.SETTINGS).keys() - own.keys():
+            found.setdefault(setting_name, []).append(mechanism)
+    return found

@@ -1,49 +1,58 @@
 """The end-to-end mechanism (arXiv 1911.05722, Figure 2a): keys are back-propagated through."""
 
-import functools
-
 import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
-from mocotf.moco.mechanism import Mechanism
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
-from mocotf.moco.shuffle import check_shuffle
-from mocotf.moco.shuffle import encode_shuffled
 from mocotf.moco.shuffle import own_rows
+from mocotf.moco.two_encoders import TwoEncoders
+from mocotf.moco.two_encoders import TwoEncodersSettings
 
 
-class EndToEnd(Mechanism):
+class EndToEnd(TwoEncoders):
     """Two encoders, both trained; a query's negatives are the keys of the other images of its batch.
 
     With the MLP head, MoCo v2's augmentation, a cosine schedule and `symmetric` it stands for SimCLR,
-    as in arXiv 2003.04297, Figure 1a.
+    as in arXiv 2003.04297, Figure 1a. Keys are shuffled with the gradient going back through it.
 
     Args:
-        query_encoder, key_encoder: see `Mechanism`; f_k starts equal to f_q and goes its own way.
+        query_encoder, key_encoder: see `TwoEncoders`; f_k starts equal to f_q and goes its own way.
         N: images of a batch, over all replicas, at least 2.
-        symmetric, shuffle: as of `MoCo`; keys are shuffled with the gradient going back through it.
-        more: T, seed, augment and probe, see `Mechanism`.
-
-    Raises:
-        UserError: there are no negatives; or as `check_shuffle` has it.
+        more: symmetric, shuffle, T, seed, augment and probe, see `TwoEncoders`.
     """
 
-    CURES = Mechanism.CURES | {"chance": "--lr and at the views in TensorBoard"}
+    NAME = "end_to_end"
+    SUMMARY = "the batch, and a key encoder that is trained too"
+    SETTINGS = TwoEncodersSettings
 
-    def __init__(self, query_encoder, key_encoder, *, N, symmetric=False, shuffle="gather", **more):
-        super().__init__(query_encoder, key_encoder, name="end_to_end", **more)
-        check_shuffle(shuffle, symmetric)
-        if N < 2:
-            raise UserError(
-                f"a batch of {N} with mechanism end_to_end, whose negatives are its other images; "
-                "expected at least 2"
-            )
+    def __init__(self, query_encoder, key_encoder, *, N, **more):
+        super().__init__(query_encoder, key_encoder, **more)
         self.N = N
-        self.symmetric = symmetric
-        self.shuffle = shuffle
+
+    @classmethod
+    def check(cls, settings, setup):
+        super().check(settings, setup)
+        if setup.batch_size < 2:
+            raise UserError(
+                f"--batch_size={setup.batch_size} with --mechanism=end_to_end, whose negatives are the "
+                "other images of the batch; expected at least 2; try 256"
+            )
+
+    @classmethod
+    def build(cls, query_encoder, settings, setup, **common):
+        return cls(
+            query_encoder,
+            # Its keys have a backward pass too.
+            cls.make_encoder(setup.encoder, "key_encoder", remat=setup.encoder.remat),
+            N=setup.batch_size,
+            T=settings.moco_t,
+            symmetric=settings.symmetric,
+            shuffle=settings.shuffle_bn,
+            **common,
+        )
 
     @property
     def chance(self):
@@ -55,11 +64,10 @@ class EndToEnd(Mechanism):
 
     def train_step(self, batch):
         """One step on this replica's share of the global batch; see `MoCo.train_step`."""
-        (x_q, x_k), labels, _ = self.unpack(batch)
-        directions = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
+        views, labels, _ = self.unpack(batch)
         with tf.GradientTape() as tape:
             loss, ranks, looks = 0.0, [], []
-            for d, (x_q, x_k) in enumerate(directions):
+            for d, (x_q, x_k) in enumerate(self.directions(*views)):
                 _, all_k = self.encode_keys(x_k, d)  # [N, C]
                 q, features = self.query_encoder(x_q, training=True, with_features=True)  # [n, C]
                 loss_d, rank, similarities = info_nce_among(q, all_k, own_rows(q), self.T)
@@ -69,14 +77,3 @@ class EndToEnd(Mechanism):
         metrics = summary(loss, tf.concat(ranks, axis=0), looks)
         metrics |= self.descend(self.gradients(tape, loss))
         return metrics | self.probe_features(features, labels)
-
-    def encode_keys(self, x_k, direction):
-        """Encodes key images under shuffled BN, with gradient; returns (k, all_k) as `MoCo` does."""
-        return encode_shuffled(
-            functools.partial(self.key_encoder, training=True),
-            x_k,
-            shuffle=self.shuffle,
-            seed=self.seed,
-            step=self.optimizer.iterations.value,
-            direction=direction,
-        )

@@ -1,64 +1,153 @@
-"""What all mechanisms share that learn to tell an image's key from those of others."""
+"""What a mechanism says of itself, and what all of them share."""
 
+import dataclasses
 import math
 import types
 
 import tensorflow as tf
 
-from mocotf.moco.key_encoder import copy_weights
-from mocotf.moco.metrics import METRICS
+from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco.probe import METRICS as PROBE_METRICS
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
+from mocotf.nn.encoder import build_encoder
+from mocotf.nn.settings import EncoderSettings
+from mocotf.settings import Settings
+
+_STD = "standard deviation of a coordinate; 0 is collapse"
+_UNIFORM = "uniform_std", "1/√d"
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """What a mechanism is checked against and built for.
+
+    Attributes:
+        encoder: of the query encoder, `EncoderSettings`.
+        batch_size: images a step, over all replicas.
+        replicas: of all workers.
+        workers: processes.
+        images: of the data set; None where that is not known yet.
+        indexed: whether images are known by their index in the data set.
+    """
+
+    encoder: EncoderSettings
+    batch_size: int | None = None
+    replicas: int = 1
+    workers: int = 1
+    images: int | None = None
+    indexed: bool = True
 
 
 class Mechanism(Trainer):
-    """A query encoder, and a way to the keys that its queries are compared with.
+    """An encoder, and a way to learn it from the views of images.
+
+    A subclass in a file of its own, and its line in `mocotf.moco.config`, are all that a mechanism
+    needs: flags, checks, records, charts and warnings are made of what it says here.
 
     Create it, compile it with an `mocotf.optim.sgd.SGD` built for `learned`, and `fit` it inside a
     strategy's scope on a dataset of batches: VIEWS views `[N, H, W, 3]`, or what `augment` makes views
     of; then with a probe labels `[N]`; then with INDEXED the images' indices, int64 `[N]`.
 
     Args:
-        query_encoder: f_q, a built `Encoder`; trained by back-propagation.
-        key_encoder: f_k, of the same structure, or None; starts as a copy of f_q.
-        T: temperature.
+        query_encoder: a built `Encoder`; trained by back-propagation, and what is kept.
         seed: of all that the step draws.
         augment: makes the views of a batch, on the device; None where batches are views already.
         probe: a `Probe` that learns beside the encoder. None for none.
 
     Attributes:
+        NAME: of the mechanism, as --mechanism takes it.
+        SUMMARY: where targets come from, for --help.
+        SETTINGS: class of its `Settings`.
+        METRICS: `Metric`s of its records, the loss first.
+        HINTS: kind of a warning → what to look at, see `HealthWarnings`; "memory" → what saves some.
         VIEWS: of an image, that a step takes.
         INDEXED: whether batches tell the images' indices in the data set.
-        CURES: see `Alarms`.
+        FIXED_LR: beginnings of the paths of variables whose learning rate follows no schedule.
+        chance: the loss of a model that has learned nothing; None where there is no such level.
     """
 
+    NAME: str
+    SUMMARY: str
+    SETTINGS: type[Settings]
+    METRICS = (
+        *Trainer.METRICS,
+        Metric("feature_std"),
+        Metric("embedding_std", "health/embedding_std", "Spread of the embedding", _STD, *_UNIFORM),
+        *PROBE_METRICS,
+    )
+    HINTS = types.MappingProxyType(
+        {"collapse": "at --lr and at the views in TensorBoard", "memory": "--remat"}
+    )
     VIEWS = 2
     INDEXED = False
-    CURES = types.MappingProxyType(
-        {
-            "leak": "for a leak through batch norm (--shuffle_bn, --bn_splits) and whether the two "
-            "views differ at all",
-            "chance": "--lr, --moco_m (too small?) and at the views in TensorBoard",
-        }
-    )
+    FIXED_LR = ()
+    chance = None
 
-    def __init__(
-        self, query_encoder, key_encoder=None, *, T, seed=0, augment=None, probe=None, name=None
-    ):
-        super().__init__(name=name)
+    def __init__(self, query_encoder, *, seed=0, augment=None, probe=None):
+        super().__init__(name=self.NAME)
         self.query_encoder = query_encoder
-        self.key_encoder = key_encoder
-        self.T = T
         self.seed = seed
         self.augment = augment
         self.probe = probe
-        self.start_keys()
         self.built = True
 
-    @property
-    def chance(self):
-        """The loss of a model that has learned nothing."""
+    @classmethod
+    def check(cls, settings, setup):
+        """Holds settings against what a run has; at the start, and again once the data are known.
+
+        Args:
+            settings: an instance of `SETTINGS`.
+            setup: a `Setup`.
+
+        Raises:
+            UserError: they do not go together.
+        """
+        factors = cls.batch_factors(settings, setup)
+        unit, batch = setup.replicas * math.prod(factors.values()), setup.batch_size
+        if batch % unit:
+            named = [f"{setup.replicas} replicas", *(f"--{name}={n}" for name, n in factors.items())]
+            raise UserError(
+                f"--batch_size={batch}: expected a multiple of {unit} ({' x '.join(named)}); "
+                f"try {batch // unit * unit or unit}"
+            )
+        if setup.images is not None and setup.images < batch:
+            fitting = setup.images // unit * unit
+            raise UserError(
+                f"--batch_size={batch}: the data set has only {setup.images} images; expected at least "
+                f"one batch; try {f'--batch_size={fitting}' if fitting else 'more images'}"
+            )
+
+    @classmethod
+    def batch_factors(cls, settings, setup):
+        """Returns name → value of the settings that a replica's share of a batch is divided by."""
+        del settings
+        return {"bn_splits": setup.encoder.bn_splits}
+
+    @classmethod
+    def advice(cls, settings, setup):
+        """Returns what `check` lets pass, but a user should know: texts; arguments as `check`."""
+        del settings, setup
+        return []
+
+    @classmethod
+    def make_encoder(cls, settings, name=None, remat=False):
+        """Returns a new encoder of `EncoderSettings`, but `remat` as said."""
+        return build_encoder(
+            settings.arch,
+            dim=settings.moco_dim,
+            mlp=settings.mlp,
+            width=settings.width,
+            stem=settings.stem,
+            bn_splits=settings.bn_splits,
+            remat=remat,
+            name=name,
+        )
+
+    @classmethod
+    def build(cls, query_encoder, settings, setup, **common):
+        """Returns a new model; arguments as `check`; `common`: seed, augment and probe."""
         raise NotImplementedError
 
     @property
@@ -68,7 +157,7 @@ class Mechanism(Trainer):
 
     @property
     def C(self):  # noqa: N802  (the papers' letter)
-        """Dimension of queries and keys."""
+        """Dimension of an embedding."""
         return self.query_encoder.head.output_shape[-1]
 
     @property
@@ -76,25 +165,21 @@ class Mechanism(Trainer):
         """The type that losses are computed in, and what they need is kept in: at least float32."""
         return tf.float64 if self.query_encoder.compute_dtype == "float64" else tf.float32
 
-    @property
-    def metric_names(self):
-        """Names of what `summary` and the probe report."""
-        return METRICS + (PROBE_METRICS if self.probe else ())
-
     def steps_to_fill(self, batch_size):
         """Returns the steps until all negatives are encoded images: until then they are noise."""
         del batch_size
         return 0
 
     def start_keys(self):
-        """Makes f_k the copy of f_q that it starts as: θk ← θq, BN statistics too."""
-        if self.key_encoder:
-            copy_weights(self.query_encoder, self.key_encoder)
+        """Makes what else encodes images the copy of the query encoder that it starts as."""
+
+    def arrange(self, batches, first_step):
+        """Returns a dataset of batches as the step takes them; its first is that of `first_step`."""
+        del first_step
+        return batches
 
     def parts(self):
         parts = {"query_encoder": self.query_encoder.variables}
-        if self.key_encoder:
-            parts["key_encoder"] = self.key_encoder.variables
         return parts | ({"probe": self.probe.named} if self.probe else {})
 
     def watched(self, record, batch_size):

@@ -1,12 +1,26 @@
 """What a step of contrastive learning reports."""
 
+import dataclasses
+
 import tensorflow as tf
 
-METRICS = ("loss", "acc1", "acc5", "feature_std", "positive_similarity", "negative_similarity")
+from mocotf.metrics import LOSS
+from mocotf.metrics import Metric
+
+_FOUND = "queries nearer to their own key than to all K others"
+_POSITIVE, _NEGATIVE = "pretext/positive_similarity", "pretext/negative_similarity"
+CONTRAST = (
+    dataclasses.replace(LOSS, meaning="InfoNCE; who tells nothing apart has log(K+1)"),
+    Metric("acc1", "pretext/acc1", "Key found, %", _FOUND, short="acc1"),
+    Metric("acc5", "pretext/acc5", short="acc5"),
+    Metric("positive_similarity", _POSITIVE, "Similarity to the own key", "q·k⁺, mean of a batch"),
+    Metric("negative_similarity", _NEGATIVE, "Similarity to the queue", "q·k⁻, mean of a batch"),
+)
+REPORTED = ("loss", "acc1", "acc5", "feature_std", "positive_similarity", "negative_similarity")
 
 
 def summary(loss, rank, looks):
-    """Returns `METRICS` by name, float32 scalars.
+    """Returns what is `REPORTED` by name, float32 scalars.
 
     Args:
         loss: scalar.
@@ -14,7 +28,7 @@ def summary(loss, rank, looks):
         looks: of each direction, (`spread`, mean similarity of positives, of negatives).
     """
     values = loss, top(1, rank), top(5, rank), *tf.unstack(tf.reduce_mean(looks, axis=0))
-    return {name: tf.cast(x, tf.float32) for name, x in zip(METRICS, values, strict=True)}
+    return {name: tf.cast(x, tf.float32) for name, x in zip(REPORTED, values, strict=True)}
 
 
 def top(j, rank):

@@ -1,60 +1,117 @@
 """MoCo: Algorithm 1 of arXiv 1911.05722 as a Keras model."""
 
-import functools
+import dataclasses
 
 import tensorflow as tf
 
+from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco import micro_batches
+from mocotf.moco.contrastive import NegativesSettings
 from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce
-from mocotf.moco.mechanism import Mechanism
+from mocotf.moco.metrics import REPORTED
 from mocotf.moco.metrics import similarities
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
+from mocotf.moco.probe import METRICS as PROBE_METRICS
 from mocotf.moco.queue import Queue
 from mocotf.moco.queue import mean_age
-from mocotf.moco.shuffle import check_shuffle
-from mocotf.moco.shuffle import encode_shuffled
+from mocotf.moco.two_encoders import TwoEncoders
+from mocotf.moco.two_encoders import TwoEncodersSettings
+from mocotf.settings import setting
 
 
-class MoCo(Mechanism):
+@dataclasses.dataclass(frozen=True)
+class MoCoSettings(TwoEncodersSettings, NegativesSettings):
+    """Queue, momentum, and how a batch is taken."""
+
+    GROUP = "moco"
+
+    moco_m: float = setting(
+        0.999,
+        "Momentum m of the key encoder: theta_k <- m theta_k + (1 - m) theta_q each step of moco.",
+        low=0,
+        high=1,
+    )
+    grad_accum_steps: int = setting(
+        1,
+        "Parts a replica takes its share of a batch in, one after another, to need less memory; batch "
+        "norm and its shuffling act within a part.",
+        low=1,
+    )
+
+
+class MoCo(TwoEncoders):
     """Momentum Contrast v1 and v2; which of them is a matter of head, augmentation and T.
 
     Args:
-        query_encoder, key_encoder: see `Mechanism`; f_k follows f_q.
+        query_encoder, key_encoder: see `TwoEncoders`; f_k follows f_q.
         K: keys in the queue, at least those enqueued a step.
         m: momentum of θk, in [0, 1): θk ← m·θk + (1 - m)·θq.
-        symmetric: sum the loss of both directions, each view once query and once key.
-        shuffle: who permutes key images over replicas and BN groups: "gather" the step, which gathers
-            them; "input" the input pipeline, see `shuffle_keys`; "off" nobody.
         grad_accum_steps: A, the micro-batches a step's batch is taken in, one after another, each a
             contiguous part of a replica's share.
-        more: T, seed, augment and probe, see `Mechanism`.
-
-    Raises:
-        UserError: `shuffle` is none of these, or "input" with `symmetric`.
+        more: symmetric, shuffle, T, seed, augment and probe, see `TwoEncoders`.
     """
 
-    def __init__(
-        self,
-        query_encoder,
-        key_encoder,
-        *,
-        K,
-        m,
-        symmetric=False,
-        shuffle="gather",
-        grad_accum_steps=1,
-        **more,
-    ):
-        super().__init__(query_encoder, key_encoder, name="moco", **more)
-        check_shuffle(shuffle, symmetric)
+    NAME = "moco"
+    SUMMARY = "a queue, and a key encoder that follows"
+    SETTINGS = MoCoSettings
+    METRICS = (
+        *TwoEncoders.METRICS,
+        Metric("m", "schedule/m"),
+        Metric("queue_age", "health/queue_age"),
+    )
+    HINTS = TwoEncoders.HINTS | {
+        "chance": "at --lr, --moco_m (too small?) and at the views in TensorBoard",
+        "memory": "a larger --grad_accum_steps",
+    }
+
+    def __init__(self, query_encoder, key_encoder, *, K, m, grad_accum_steps=1, **more):
+        super().__init__(query_encoder, key_encoder, **more)
         self.queue = Queue(K, self.C, seed=self.seed, dtype=self.loss_dtype)
         self.m = m
-        self.symmetric = symmetric
-        self.shuffle = shuffle
         self.A = grad_accum_steps
+
+    @classmethod
+    def check(cls, settings, setup):
+        super().check(settings, setup)
+        enqueued = setup.batch_size * (1 + settings.symmetric)
+        if settings.moco_k < enqueued:
+            raise UserError(
+                f"--moco_k={settings.moco_k}: smaller than the {enqueued} keys enqueued a step; "
+                f"expected at least that; try --moco_k={4 * enqueued}"
+            )
+
+    @classmethod
+    def batch_factors(cls, settings, setup):
+        own = {"grad_accum_steps": settings.grad_accum_steps}
+        return super().batch_factors(settings, setup) | own
+
+    @classmethod
+    def advice(cls, settings, setup):
+        found = super().advice(settings, setup)
+        if settings.moco_k > setup.images:
+            found.append(
+                f"--moco_k={settings.moco_k} is larger than the data set ({setup.images} images): the "
+                "queue holds older keys of the very images it is compared with; see docs/faq.md"
+            )
+        return found
+
+    @classmethod
+    def build(cls, query_encoder, settings, setup, **common):
+        return cls(
+            query_encoder,
+            cls.make_encoder(setup.encoder, "key_encoder"),
+            K=settings.moco_k,
+            m=settings.moco_m,
+            T=settings.moco_t,
+            symmetric=settings.symmetric,
+            shuffle=settings.shuffle_bn,
+            grad_accum_steps=settings.grad_accum_steps,
+            **common,
+        )
 
     @property
     def chance(self):
@@ -84,17 +141,15 @@ class MoCo(Mechanism):
         the sphere; `positive_similarity` and `negative_similarity`, the mean cosines of queries with
         their keys and with the queue; `gradient_norm`, over all replicas; and what the probe learns.
         """
-        (x_q, x_k), labels, _ = self.unpack(batch)
-        directions = [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
+        views, labels, _ = self.unpack(batch)
+        directions = self.directions(*views)
 
         momentum_update(self.key_encoder, self.query_encoder, self.m)
         keys = [self.encode_keys(x_k, d) for d, (_, x_k) in enumerate(directions)]
         pairs = [(x_q, k) for (x_q, _), (k, _) in zip(directions, keys, strict=True)]
 
-        zeros = (
-            [tf.zeros(v.shape, v.dtype) for v in self.learned],
-            dict.fromkeys(self.metric_names, 0.0),
-        )
+        names = REPORTED + (tuple(m.name for m in PROBE_METRICS) if self.probe else ())
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self.learned], dict.fromkeys(names, 0.0)
         gradients, metrics = micro_batches.mean(self.contrast, (pairs, labels), self.A, zeros)
         metrics |= self.descend(gradients)
 
@@ -123,28 +178,7 @@ class MoCo(Mechanism):
         metrics = summary(loss, tf.concat(ranks, axis=0), looks)
         return self.gradients(tape, loss), metrics | self.probe_features(features, labels)
 
-    def encode_keys(self, x_k, direction=0):
-        """Encodes this replica's key images under shuffled BN, without gradient.
-
-        Args:
-            x_k: `[n, H, W, 3]`; with shuffle "input" the share of the permuted batch.
-            direction: 0, or 1 for the second half of the symmetric loss; each permutes anew.
-
-        Returns:
-            (k, all_k): the keys of this replica's queries `[n, C]`, and of all queries `[N, C]`.
-        """
-        return encode_shuffled(
-            self.f_k,
-            x_k,
-            shuffle=self.shuffle,
-            seed=self.seed,
-            step=self.optimizer.iterations.value,
-            direction=direction,
-            A=self.A,
-        )
-
     def f_k(self, x_k):
         """Returns the keys `[n, C]` of images, in the order given, each micro-batch for itself."""
         spec = tf.TensorSpec([None, self.C], self.queue.keys.dtype)
-        encode = functools.partial(self.key_encoder, training=True)
-        return micro_batches.join(encode, x_k, self.A, spec)
+        return micro_batches.join(super().f_k, x_k, self.A, spec)

@@ -1,9 +1,13 @@
 """Non-Parametric Instance Discrimination, NPID (arXiv 1805.01978)."""
 
+import dataclasses
 import math
 
 import tensorflow as tf
 
+from mocotf.errors import UserError
+from mocotf.metrics import Metric
+from mocotf.moco.bank import BankSettings
 from mocotf.moco.bank import draw_rows
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
@@ -17,6 +21,34 @@ from mocotf.moco.per_replica import per_replica_variable
 from mocotf.moco.shuffle import all_gather
 from mocotf.moco.shuffle import own_share
 from mocotf.nn.products import products_with
+from mocotf.settings import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class NPIDSettings(BankSettings):
+    """The softmax over images, and the proximal term."""
+
+    GROUP = "npid"
+
+    npid_softmax: str = setting(
+        "nce",
+        "What npid's softmax is over. nce: by noise-contrastive estimation --moco_k negatives for each "
+        "image; full: all images.",
+        choices=("nce", "full"),
+    )
+    proximal: float = setting(
+        30.0,
+        "Weight of npid's proximal term, which holds an image's vector to what it was; 0 for none.",
+        low=0,
+    )
+
+    def check(self, given=None):
+        super().check(given)
+        if self.shard_bank and self.npid_softmax == "full":
+            raise UserError(
+                "--shard_bank with --npid_softmax=full, which needs all entries at once; try "
+                "--npid_softmax=nce"
+            )
 
 
 class NPID(MemoryBank):
@@ -29,13 +61,26 @@ class NPID(MemoryBank):
         query_encoder, bank: as of `MemoryBank`.
         K: m of the paper, negatives of a query; None for the softmax in full.
         proximal: λ of Eq. 9, which holds an image's vector to what it was before.
-        more: T, seed, augment and probe, see `Mechanism`.
+        more: T, seed, augment and probe, see `Contrastive`.
     """
+
+    NAME = "npid"
+    SUMMARY = "the same, as weights of a softmax over all images"
+    SETTINGS = NPIDSettings
+    METRICS = (*MemoryBank.METRICS, Metric("proximal", "pretext/proximal"))
 
     def __init__(self, query_encoder, *, bank, K, proximal, **more):
         super().__init__(query_encoder, bank=bank, K=K, **more)
         self.proximal = proximal
         self.log_Z = per_replica_variable(tf.zeros([], self.loss_dtype), "log_Z")
+
+    @classmethod
+    def build(cls, query_encoder, settings, setup, **common):
+        return super().build(query_encoder, settings, setup, proximal=settings.proximal, **common)
+
+    @classmethod
+    def negatives(cls, settings):
+        return settings.moco_k if settings.npid_softmax == "nce" else None
 
     @property
     def chance(self):

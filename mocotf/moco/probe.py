@@ -2,9 +2,10 @@
 
 import tensorflow as tf
 
+from mocotf.metrics import Metric
 from mocotf.moco.per_replica import per_replica_variable
 
-METRICS = ("probe_loss", "probe_acc1")
+METRICS = (Metric("probe_loss", "probe/loss"), Metric("probe_acc1", "probe/acc1"))
 LR = 1.0  # for features of unit length: stable, and quick enough to follow the encoder
 MOMENTUM = 0.9
 
@@ -61,7 +62,7 @@ class Probe(tf.Module):
         results = tf.reduce_sum(share * loss), 100 * tf.reduce_sum(share * right)
         self._update(self.W, self._vW, tf.matmul(f, slope, transpose_a=True))
         self._update(self.b, self._vb, tf.reduce_sum(slope, axis=0))
-        return dict(zip(METRICS, results, strict=True))
+        return {metric.name: value for metric, value in zip(METRICS, results, strict=True)}
 
     def _update(self, variable, velocity, gradient):
         new = MOMENTUM * velocity + gradient

@@ -6,21 +6,7 @@ the batch statistics a key sees come from another subset than its query's. Queri
 
 import tensorflow as tf
 
-from mocotf.errors import UserError
-
 SHUFFLES = ("gather", "input", "off")  # who permutes: the step, the input pipeline, nobody
-
-
-def check_shuffle(shuffle, symmetric):
-    """Holds the arguments of a model against each other.
-
-    Raises:
-        UserError: `shuffle` is none of `SHUFFLES`, or "input" with `symmetric`.
-    """
-    if shuffle not in SHUFFLES:
-        raise UserError(f"shuffle={shuffle!r}: expected one of {', '.join(SHUFFLES)}")
-    if shuffle == "input" and symmetric:
-        raise UserError("shuffle='input' with symmetric: key images are queries too; try 'gather'")
 
 
 def encode_shuffled(f_k, x_k, *, shuffle, seed, step, direction=0, A=1):

@@ -5,6 +5,8 @@ import time
 import keras
 import tensorflow as tf
 
+from mocotf.metrics import LOSS
+from mocotf.metrics import OF_EVERY_RUN
 from mocotf.nn import xla
 
 
@@ -39,9 +41,12 @@ class Trainer(keras.Model):
     execution of several steps at the epoch's end, and keeps the `gauges`.
 
     Attributes:
+        METRICS: `Metric`s of what steps report and records say of them.
         steps_per_epoch, total_steps: of the run, set before `fit`.
         gauges: a `Gauges`.
     """
+
+    METRICS = (LOSS, *OF_EVERY_RUN)
 
     def __init__(self, name=None):
         super().__init__(name=name)

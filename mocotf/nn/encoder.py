@@ -33,16 +33,22 @@ class Encoder(keras.Model):
 
     def call(self, images, training=False, with_features=False):
         """Returns embeddings `[n, dim]`; `with_features` as (embeddings, the backbone's `[n, C]`)."""
-        if training and self.remat:
-            features = self._recomputed_features(images)
-        else:
-            features = self.backbone(images, training=training)
+        features = self.features(images, training=training)
         z = self.embed(features, training=training)
         return (z, features) if with_features else z
 
+    def features(self, images, training=False):
+        """Returns the backbone's features `[n, C]` of images."""
+        if training and self.remat:
+            return self._recomputed_features(images)
+        return self.backbone(images, training=training)
+
     def embed(self, features, training=False):
         """Returns the embeddings `[n, dim]` of the backbone's features `[n, C]`."""
-        z = self.head(features, training=training)
+        return self.normalize(self.head(features, training=training))
+
+    def normalize(self, z):
+        """Returns `z` `[n, dim]` scaled to unit length."""
         # Under a bfloat16 or float16 policy everything from here on is float32.
         z = tf.cast(z, tf.float64 if z.dtype == tf.float64 else tf.float32)
         return tf.math.l2_normalize(z, axis=-1)

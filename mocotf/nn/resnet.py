@@ -59,13 +59,15 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
 
 def parts(backbone):
     """Returns a backbone's stem, each residual block, and pooling: models in a row, of its layers."""
-    ends = [layer.output for layer in backbone.layers if _ends_a_block(layer)]
+    ends = [layer.output for layer in last_norms(backbone)]
     bounds = [backbone.input, backbone.get_layer("layer1.0.conv1").input, *ends, backbone.output]
     return [keras.Model(begin, end) for begin, end in itertools.pairwise(bounds)]
 
 
-def _ends_a_block(layer):
-    return isinstance(layer, BatchNorm) and isinstance(layer.input, list)  # and takes the shortcut
+def last_norms(backbone):
+    """Returns the batch norm that each residual block of a backbone ends in."""
+    norms = [layer for layer in backbone.layers if isinstance(layer, BatchNorm)]
+    return [norm for norm in norms if isinstance(norm.input, list)]  # of what it takes, the shortcut
 
 
 def _basic_block(build, x, planes, stride, name):

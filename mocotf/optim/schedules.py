@@ -70,6 +70,7 @@ class WarmUp(Schedule):
 
     def __init__(self, schedule, steps):
         self.schedule = schedule
+        self.lr = schedule.lr
         self.steps = steps
 
     def __call__(self, step):

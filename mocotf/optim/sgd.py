@@ -21,19 +21,28 @@ class SGD(keras.optimizers.Optimizer):
         weight_decay: applied to every variable, batch-norm parameters and biases too.
         lr_scales: beginning of a variable's path → factor of its learning rate; the longest that fits
             decides, 1 where none does.
+        fixed_lr: beginning of a variable's path → learning rate, constant, instead of `learning_rate`.
 
     Attributes:
         gradient_norm: of the last step, all variables and replicas together, float32 variable.
     """
 
     def __init__(
-        self, learning_rate, momentum=0.9, weight_decay=0.0, lr_scales=None, name="sgd", **kwargs
+        self,
+        learning_rate,
+        momentum=0.9,
+        weight_decay=0.0,
+        lr_scales=None,
+        fixed_lr=None,
+        name="sgd",
+        **kwargs,
     ):
         # The base class would apply its own, decoupled decay if it were told of it.
         super().__init__(learning_rate=learning_rate, name=name, **kwargs)
         self.momentum = momentum
         self.coupled_weight_decay = weight_decay
         self.lr_scales = lr_scales or {}
+        self.fixed_lr = fixed_lr or {}
 
     def build(self, variables):
         if not self.built:
@@ -66,16 +75,21 @@ class SGD(keras.optimizers.Optimizer):
         for g, variable in gradients:
             w, v = variable.value, self.velocity_of(variable).value
             g = tf.cast(g, w.dtype) + self.coupled_weight_decay * w
-            rate = tf.cast(learning_rate, w.dtype) * self._lr_scale(variable)
+            fixed = _of_path(self.fixed_lr, variable, None)
+            # Not cast: a number would be a float32 first.
+            rate = tf.cast(learning_rate, w.dtype) if fixed is None else tf.constant(fixed, w.dtype)
+            rate *= _of_path(self.lr_scales, variable, 1.0)
             velocity = self.momentum * v + g
             new += [(v, velocity), (w, w - rate * velocity)]
         return new
 
-    def _lr_scale(self, variable):
-        fitting = [prefix for prefix in self.lr_scales if variable.path.startswith(prefix)]
-        return self.lr_scales[max(fitting, key=len)] if fitting else 1.0
-
     def get_config(self):
         config = super().get_config()
         own = {"momentum": self.momentum, "weight_decay": self.coupled_weight_decay}
-        return config | own | {"lr_scales": self.lr_scales}
+        return config | own | {"lr_scales": self.lr_scales, "fixed_lr": self.fixed_lr}
+
+
+def _of_path(values, variable, default):
+    """Returns the value of the longest beginning of a variable's path; the default where none fits."""
+    fitting = [prefix for prefix in values if variable.path.startswith(prefix)]
+    return values[max(fitting, key=len)] if fitting else default

@@ -6,7 +6,6 @@ import keras
 
 from mocotf.errors import Preempted
 from mocotf.training.divergence import DivergenceError
-from mocotf.training.records import progress_line
 from mocotf.training.replicas import check_replicas
 from mocotf.training.state import shared_state
 
@@ -78,7 +77,7 @@ class RecordMetrics(Timed):
         if self.run.warnings:
             self.run.warnings.look(record)
         seconds_left = (course.total_steps - progress.step) * seconds / steps
-        print(progress_line(record, course, seconds_left), flush=True)
+        print(progress.records.progress_line(record, course, seconds_left), flush=True)
         progress.start_window()
 
 

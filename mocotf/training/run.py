@@ -15,6 +15,7 @@ import tensorflow as tf
 from mocotf.data.bad_images import BadImages
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.training import callbacks
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
@@ -45,6 +46,7 @@ class Run:
         run_dir: a `RunDir`; None on workers other than the chief, which write nothing.
         measure: step → (name → accuracy in percent), of the model as it is; the first decides which
             checkpoint is the best. {} where nothing can be measured.
+        measures: `Metric`s of accuracies.
         accuracy: name of the one that TensorBoard's table of runs shows.
         settings: name → text of what it shows beside.
         initialise: called where there is no checkpoint yet.
@@ -61,6 +63,7 @@ class Run:
     checkpoints: Checkpoints
     run_dir: RunDir | None
     measure: Callable
+    measures: tuple[Metric, ...]
     accuracy: str
     settings: dict[str, str]
     initialise: Callable = lambda: None
@@ -138,7 +141,9 @@ class Run:
                 self.checkpoints.wait()  # whatever ends the run, what was begun is kept
 
     def _open_records(self):
-        records = Records(self.run_dir, self.settings, self.accuracy)
+        records = Records(
+            self.run_dir, (*self.model.METRICS, *self.measures), self.settings, self.accuracy
+        )
         if self.first_record and not self.run_dir.metrics():
             with self._explained():
                 records.write({"step": 0, "epoch": 0} | self.first_record())

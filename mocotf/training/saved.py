@@ -15,8 +15,7 @@ from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
 from mocotf.training.weights import load_encoder
 
-_NEEDED = [f.name for f in dataclasses.fields(Config) if f.default is dataclasses.MISSING]
-_NEEDED += ["image_size", "mean", "std"]
+_NEEDED = ("arch", "width", "moco_dim", "image_size", "mean", "std", "momentum", "weight_decay", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +40,7 @@ class SavedRun:
     @property
     def config(self):
         """The model's `Config`."""
-        return Config.from_flags(self.flags)
+        return Config.of(self.flags, given=())
 
     @property
     def view(self):
@@ -59,7 +58,8 @@ class SavedRun:
         Raises:
             UserError: the checkpoint cannot be read, or is of another architecture.
         """
-        config = dataclasses.replace(self.config, bn_splits=1)
+        config = self.config
+        config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, bn_splits=1))
         with _policy(precision or self.flags["precision"]):
             if not trained:
                 keras.utils.set_random_seed(config.seed)

@@ -2,8 +2,6 @@
 
 import tensorflow as tf
 
-from mocotf.moco.bank import Shards
-
 STATISTICS = ("moving_mean", "moving_variance")  # of each replica its own
 
 
@@ -36,7 +34,7 @@ def shared_state(model):
     return {
         name: v
         for name, v in state_of(model).items()
-        if not name.endswith(STATISTICS) and not isinstance(v, Shards)
+        if not name.endswith(STATISTICS) and not getattr(v, "sharded", False)
     }
 
 

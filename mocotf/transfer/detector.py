@@ -5,6 +5,7 @@ import keras_hub
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.metrics import Metric
 from mocotf.moco.trainer import Trainer
 from mocotf.moco.trainer import norm
 from mocotf.transfer.backbone import levels_of
@@ -37,6 +38,12 @@ class Detector(Trainer):
     Raises:
         UserError: the backbone has not the levels, or the canvas does not fit them.
     """
+
+    METRICS = (
+        *Trainer.METRICS,
+        Metric("box_loss", "transfer/box_loss"),
+        Metric("class_loss", "transfer/class_loss"),
+    )
 
     def __init__(self, backbone, classes, *, canvas, levels=(None, None), anchor=4.0, depth=4):
         super().__init__(name="detector")

@@ -8,6 +8,7 @@ import keras
 
 from mocotf.data.source import Order
 from mocotf.evaluation.evaluation_json import add_to_evaluation
+from mocotf.evaluation.measures import MEASURES
 from mocotf.files import atomic_write
 from mocotf.files import read_json
 from mocotf.files import write_json
@@ -91,6 +92,7 @@ class Transfer:
             Checkpoints(run_dir.file("checkpoints"), model, course.keep),
             run_dir,
             measure=measure,
+            measures=MEASURES,
             accuracy=first,
             settings=texts,
         ).train()

@@ -54,7 +54,7 @@ class Start:
             UserError: the checkpoint cannot be read, or is of another architecture.
         """
         run = self.run
-        check_resnet(run.config.arch, "transfer")
+        check_resnet(run.config.encoder.arch, "transfer")
         if not self.trained:
             run = dataclasses.replace(run, flags=run.flags | {"seed": str(seed)})
         backbone = run.encoder(trained=self.trained and not self.tuned, precision=precision).backbone
@@ -98,7 +98,7 @@ def check_alike(starts):
     first, *others = starts
     for other in others:
         for name in ("arch", "width", "stem"):
-            expected, found = (getattr(s.run.config, name) for s in (first, other))
+            expected, found = (getattr(s.run.config.encoder, name) for s in (first, other))
             if found != expected:
                 raise UserError(
                     f"{other.name}: --{name}={found}, the first start has {expected}; expected "

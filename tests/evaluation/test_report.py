@@ -11,7 +11,7 @@ from absl import flags
 
 from mocotf import report
 from mocotf.errors import UserError
-from mocotf.evaluation.report import CURVES
+from mocotf.evaluation.report import charts
 from mocotf.evaluation.report_charts import line_chart
 from mocotf.evaluation.report_charts import number
 from mocotf.evaluation.report_charts import ticks
@@ -293,7 +293,7 @@ def test_pictures_without_labels_are_looked_at_too(runs, asked, tmp_path):
 
 def drawn_points(runs):
     """Returns how many points the curves of runs have."""
-    return sum(len(run.curve(curve.name)[0]) for run in runs for curve in CURVES)
+    return sum(len(run.curve(metric.name)[0]) for run in runs for metric in charts(runs))
 
 
 def test_a_browser_shows_the_page(browser, written):  # noqa: F811

@@ -46,10 +46,9 @@ def oracle_of(mlp):
 
 def model_for(content):
     flags = {
-        "moco_k": K, "moco_m": 0.9, "moco_t": 0.2, "bn_splits": 1, "shuffle_bn": "gather",
-        "symmetric": False, "momentum": 0.9, "weight_decay": 1e-4, "seed": 0,
+        "moco_k": K, "moco_m": 0.9, "moco_t": 0.2, "momentum": 0.9, "weight_decay": 1e-4, "seed": 0,
     }  # fmt: skip
-    return Config.from_flags(flags | interop.describe(content)).build_model(0.01)
+    return Config.of(flags | interop.describe(content)).build_model(0.01)
 
 
 def saved(content, tmp_path):

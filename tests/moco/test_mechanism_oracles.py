@@ -1,5 +1,7 @@
 """Steps of the other mechanisms and of their PyTorch oracles agree."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
@@ -14,7 +16,9 @@ from mocotf.moco.end_to_end import EndToEnd
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.npid import NPID
 from mocotf.moco.shuffle import permutation
+from mocotf.moco.simsiam import SimSiam
 from mocotf.nn.encoder import build_encoder
+from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.sgd import SGD
 from tests.measured import agree
 from tests.moco.both import DIM
@@ -53,7 +57,9 @@ class Sides:
             self.model = make()
             write_state(self.model.query_encoder, to_numpy(self.network.state_dict()))
             self.model.start_keys()
-            self.model.compile(SGD(self.schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
+            fixed = dict.fromkeys(self.model.FIXED_LR, self.schedule.lr)
+            sgd = SGD(self.schedule, weight_decay=WEIGHT_DECAY, fixed_lr=fixed)
+            self.model.compile(sgd, jit_compile=False)
             self.model.optimizer.build(self.model.learned)
         run = self.strategy.run
         self._run = tf.function(lambda x: run(self.model.train_step, args=(x,)), autograph=False)
@@ -204,3 +210,29 @@ def test_mechanisms_with_a_bank_agree_with_the_oracle(replicas, case, scale, dty
         losses.append((mine["loss"] + mine.get("proximal", 0), float(theirs)))
     bank = sides.model.bank.variable.numpy(), oracle.bank.numpy()
     assert_agree(case, scale, dtype, losses, [("θ", sides.model.query_encoder, oracle.encoder)], bank)
+
+
+@runs({"simsiam": 1, "simsiam, 2 replicas": 2}, float32=[])
+def test_simsiam_agrees_with_the_oracle(replicas, case, scale, dtype):
+    keras.config.set_dtype_policy(dtype)
+    sides = Sides(replicas(2 if "2 replicas" in case else 1), scale, dtype, 1)
+    sides.network = make_network(scale, dtype, 1, 1, mlp=False)
+    oracle = torch_mechanisms.SimSiamOracle(
+        sides.network, hidden=5, lr=sides.schedule.lr, weight_decay=WEIGHT_DECAY
+    )
+    settings = EncoderSettings(**{k: v for k, v in scale.encoder.items() if k != "dim"}, moco_dim=DIM)
+    sides.compile(lambda: SimSiam(SimSiam.make_encoder(settings), predictor_dim=5))
+    # What `read_state` takes for an encoder.
+    h = types.SimpleNamespace(backbone=sides.model.predictor, head=types.SimpleNamespace(layers=[]))
+    theirs = torch.nn.ModuleDict({"fc": oracle.predictor})
+    write_state(h, to_numpy(theirs.state_dict()))
+    losses = []
+    for step in range(scale.steps):
+        views = sides.images(np.random.default_rng(step), 2, scale.batch)
+        loss = oracle.step(*map(torch_images, views), float(sides.schedule(step)))
+        losses.append((sides.step(*views)["loss"], float(loss)))
+    encoders = [("θ", sides.model.query_encoder, oracle.encoder)]
+    assert_agree(case, scale, dtype, losses, encoders)
+    theirs = to_numpy(theirs.state_dict())
+    for name, value in read_state(h).items():  # of which one is all but 0: the mean of what is centred
+        np.testing.assert_allclose(value, theirs[name], rtol=1e-9, atol=1e-9, err_msg=name)

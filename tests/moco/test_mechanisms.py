@@ -9,14 +9,17 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.moco.bank import Bank
+from mocotf.moco.bank import BankSettings
 from mocotf.moco.bank import draw_rows
-from mocotf.moco.bank import memory_needed
+from mocotf.moco.bank import memory_of
 from mocotf.moco.config import Config
 from mocotf.moco.loss import info_nce
 from mocotf.moco.loss import info_nce_among
 from mocotf.moco.loss import nce
 from mocotf.moco.loss import nce_chance
+from mocotf.moco.mechanism import Setup
 from mocotf.moco.shuffle import all_gather
+from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import read
@@ -29,8 +32,7 @@ from tests.tiny import ONE_BLOCK
 IMAGES, BATCH, DIM = 41, 8, 8
 CONFIG = {
     "arch": ARCH, "width": 1 / 16, "stem": "cifar", "mlp": False, "moco_dim": DIM, "moco_k": 16,
-    "moco_m": 0.9, "moco_t": 0.2, "bn_splits": 1, "shuffle_bn": "gather", "symmetric": False,
-    "momentum": 0.9, "weight_decay": 1e-3, "seed": 1,
+    "moco_t": 0.2, "predictor_dim": 4, "momentum": 0.9, "weight_decay": 1e-3, "seed": 1,
 }  # fmt: skip
 KINDS = {
     "moco": {},
@@ -39,13 +41,15 @@ KINDS = {
     "memory_bank": {"mechanism": "memory_bank", "bank_dtype": "bfloat16"},
     "npid": {"mechanism": "npid"},
     "npid, full softmax": {"mechanism": "npid", "npid_softmax": "full"},
+    "simsiam": {"mechanism": "simsiam"},
+    "simsiam, remat": {"mechanism": "simsiam", "arch": ONE_BLOCK, "remat": True},
 }
 
 
 def make_model(strategy, **options):
     keras.utils.set_random_seed(0)
     with strategy.scope():
-        config = Config(**CONFIG | options)
+        config = Config.of(CONFIG | options, given=options)
         return config.build_model(Milestones(0.02, []), batch_size=BATCH, images=IMAGES)
 
 
@@ -71,7 +75,7 @@ def train(model, first, last):
     ("kind", "count"),
     [
         ("end_to_end", 2), ("end_to_end, remat", 1), ("memory_bank", 1), ("npid", 2),
-        ("npid, full softmax", 1),
+        ("npid, full softmax", 1), ("simsiam", 2), ("simsiam, remat", 2),
     ],
 )  # fmt: skip
 def test_every_mechanism_resumes_bit_equal_and_its_replicas_agree(replicas, tmp_path, kind, count):
@@ -153,8 +157,10 @@ def test_a_bank_keeps_what_is_written_and_moves_by_its_momentum(replicas, dtype,
 
 
 def test_the_memory_of_a_bank_is_stated():
-    whole, needed = memory_needed(1_281_167, 128, "bfloat16", copies=2)
-    assert whole == 327_978_752 and needed == 2 * whole + 2 * 655_957_504
+    memory = memory_of(
+        BankSettings(bank_dtype="bfloat16"), Setup(EncoderSettings(), 256, 2, images=1_281_167)
+    )
+    assert memory.whole == 327_978_752 and memory.needed == 2 * memory.whole + 2 * 655_957_504
 
 
 def test_draws_are_uniform_and_new_each_step():
@@ -212,7 +218,7 @@ def test_chance_is_the_loss_of_an_encoder_to_which_all_is_the_same(replicas):
         "npid, full softmax": math.log(IMAGES),
     }
     for kind, options in KINDS.items():
-        np.testing.assert_allclose(make_model(replicas(1), **options).chance, expected[kind])
+        assert make_model(replicas(1), **options).chance == pytest.approx(expected.get(kind))
 
 
 def test_the_proximal_term_holds_vectors_to_what_they_were(replicas):
@@ -246,6 +252,22 @@ def test_keys_end_to_end_learn_on_their_own(replicas):
         assert not np.array_equal(k, before) and not np.array_equal(k, q), k.path
 
 
-def test_a_batch_of_one_has_no_negatives(replicas):
-    with pytest.raises(UserError, match="whose negatives are its other images; expected at least 2"):
-        Config(**CONFIG | {"mechanism": "end_to_end"}).build_model(Milestones(0.1, []), batch_size=1)
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mechanism": "byol"}, "--mechanism=byol: expected one of moco, end_to_end, memory_bank"),
+        ({"mechanism": "simsiam", "symmetric": True}, "is for moco and end_to_end only; drop it"),
+        ({"moco_t": 0}, "--moco_t=0: expected a finite number from 1e-06"),
+        ({"shuffle_bn": "input", "symmetric": True}, "try --shuffle_bn=gather"),
+        (
+            {"mechanism": "end_to_end", "batch_size": 1},
+            "other images of the batch; expected at least 2",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(options, message):
+    options = dict(options)
+    batch_size = options.pop("batch_size", BATCH)
+    with pytest.raises(UserError, match=message) as error:
+        Config.of(CONFIG | options, given=options).build_model(None, batch_size=batch_size)
+    assert "\n" not in str(error.value)

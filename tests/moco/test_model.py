@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from mocotf.data import recipe
 from mocotf.data.pipeline import augment_crops
-from mocotf.errors import UserError
 from mocotf.moco.model import MoCo
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.nn import xla
@@ -158,18 +157,6 @@ def test_input_and_step_may_permute_the_key_images_alike(replicas):
     for name in ("query_encoder", "key_encoder"):
         for a, b in zip(*(weights(getattr(m, name)) for m in (gather, input_)), strict=True):
             np.testing.assert_array_equal(a, b)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"shuffle": True}, "expected one of gather"),
-        ({"shuffle": "input", "symmetric": True}, "gather"),
-    ],
-)
-def test_a_shuffle_that_cannot_be_is_refused(replicas, options, message):
-    with pytest.raises(UserError, match=message):
-        make_model(replicas(1), **options)
 
 
 def test_micro_batches_compute_what_bn_groups_do(replicas):

@@ -1,4 +1,4 @@
-"""Oracles: what MoCo's paper compares it with, and NPID (arXiv 1911.05722, 1805.01978), in PyTorch.
+"""Oracles in PyTorch: end-to-end, memory bank, NPID (arXiv 1805.01978), SimSiam (arXiv 2011.10566).
 
 All are for one process; replicas and BN splits are groups of the encoder's batch norm, as in
 `torch_moco`. With equal shares the mean over replicas is the mean over the batch.
@@ -159,6 +159,43 @@ class NPIDOracle(BankOracle):
                 self.Z = estimate_z(f, v, self.T, len(self.bank))
             loss, logits = nce(f, positive, v, self.Z, self.T, len(self.bank))
         return loss + self.proximal * proximal_term(f, positive), logits
+
+
+class SimSiamOracle:
+    """One encoder and a predictor, of which each view's is to be the other view's projection.
+
+    Args:
+      encoder: a `ResNet`, whose `fc` is replaced by the projector.
+      hidden: width of the predictor between its layers.
+      lr: the predictor's learning rate, whatever the step's is.
+      weight_decay: of SGD; every parameter decays.
+    """
+
+    def __init__(self, encoder, *, hidden, lr, weight_decay):
+        C, dim, dtype = encoder.channels, encoder.fc.out_features, encoder.fc.weight.dtype
+        encoder.fc = torch.nn.Sequential(
+            torch.nn.Linear(C, C, bias=False), torch.nn.BatchNorm1d(C), torch.nn.ReLU(),
+            torch.nn.Linear(C, C, bias=False), torch.nn.BatchNorm1d(C), torch.nn.ReLU(),
+            torch.nn.Linear(C, dim, bias=False), torch.nn.BatchNorm1d(dim, affine=False),
+        ).to(dtype)  # fmt: skip
+        self.encoder = encoder
+        self.predictor = torch.nn.Sequential(
+            torch.nn.Linear(dim, hidden, bias=False), torch.nn.BatchNorm1d(hidden), torch.nn.ReLU(),
+            torch.nn.Linear(hidden, dim),
+        ).to(dtype)  # fmt: skip
+        self.optimizer = sgd([encoder], 0.9, weight_decay)
+        self.lr, self.optimizer_h = lr, sgd([self.predictor], 0.9, weight_decay)
+
+    def step(self, x_1, x_2, lr):
+        """Takes one training step on two views, [N, 3, H, W] each; returns the loss."""
+        z_1, z_2 = self.encoder(x_1), self.encoder(x_2)
+        p_1, p_2 = self.predictor(z_1), self.predictor(z_2)
+        cosines = F.cosine_similarity(p_1, z_2.detach()) + F.cosine_similarity(p_2, z_1.detach())
+        self.optimizer_h.zero_grad()
+        loss = descend(self.optimizer, -cosines.mean() / 2, lr)
+        self.optimizer_h.param_groups[0]["lr"] = self.lr
+        self.optimizer_h.step()
+        return loss
 
 
 def sgd(encoders, momentum, weight_decay):

@@ -5,8 +5,12 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from mocotf.evaluation.measures import MEASURES
+from mocotf.metrics import LOSS
 from mocotf.training.records import Records
 from mocotf.training.run_dir import RunDir
+
+METRICS = (LOSS, *MEASURES)
 
 
 def told(path):
@@ -19,7 +23,7 @@ def told(path):
 def test_a_run_is_a_line_of_its_flags_typed_and_its_metrics_named(tmp_path):
     run_dir = RunDir(str(tmp_path), {})
     flags = {"lr": "0.12", "mlp": "true", "arch": "resnet10", "mean": "0.5,0.4,0.3", "seed": "0"}
-    records = Records(run_dir, flags)
+    records = Records(run_dir, METRICS, flags)
     records.write({"step": 1, "epoch": 0, "loss": 5.0, "chance": 6.9})
     records.close()
     found = told(tmp_path)
@@ -35,7 +39,7 @@ def test_a_run_is_a_line_of_its_flags_typed_and_its_metrics_named(tmp_path):
     assert metrics == {"knn_top1": "evaluation/knn_top1", "loss": "pretext/loss"}
     assert metadata.SESSION_END_INFO_TAG not in found, "the run goes on"
 
-    records = Records(run_dir, flags)  # resumed
+    records = Records(run_dir, METRICS, flags)  # resumed
     records.finish()
     records.close()
     found = told(tmp_path)

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import types
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mocotf.data.recipe import v2
 from mocotf.errors import UserError
+from mocotf.evaluation.measures import MEASURES
+from mocotf.moco.config import MECHANISMS
 from mocotf.training.pictures import keep_picture
 from mocotf.training.pictures import show_views
-from mocotf.training.records import REFERENCES
-from mocotf.training.records import TAGS
 from mocotf.training.records import Records
 from mocotf.training.records import duration
 from mocotf.training.run_dir import RunDir
+
+METRICS = (*MECHANISMS["moco"].METRICS, *MEASURES)
 
 
 def record(step):
@@ -36,13 +39,13 @@ def scalars(path, tag):
 
 def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
     run_dir = RunDir(str(tmp_path), {})
-    records = Records(run_dir)
+    records = Records(run_dir, METRICS)
     for step in (1, 2, 3):
         records.write(record(step))
     records.close()
 
     run_dir.forget_after(2)  # the newest checkpoint was of step 2
-    records = Records(run_dir)
+    records = Records(run_dir, METRICS)
     for step in (3, 4):
         records.write(record(step))
     records.close()
@@ -54,7 +57,7 @@ def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
-    records = Records(run_dir := RunDir(str(tmp_path), {}))
+    records = Records(run_dir := RunDir(str(tmp_path), {}), METRICS)
     records.write(record(1))
     old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -75,7 +78,7 @@ def test_views_are_shown_as_pairs(tmp_path):
     run_dir = RunDir(str(tmp_path), {})
     views = np.zeros((20, 32, 32, 3), np.float32)
     show_views(run_dir, (views, views + 1), v2(size=32))
-    records = Records(run_dir)
+    records = Records(run_dir, METRICS)
     records.write({"step": 0, "epoch": 0})
     records.close()
     (image,) = events_in(tmp_path).Images("pictures/views")
@@ -84,13 +87,13 @@ def test_views_are_shown_as_pairs(tmp_path):
 
 def test_pictures_of_steps_that_are_forgotten_are_not_shown_and_the_others_once(tmp_path):
     run_dir = RunDir(str(tmp_path), {})
-    records = Records(run_dir)
+    records = Records(run_dir, METRICS)
     for step in (5, 15, 25):
         keep_picture(run_dir, "neighbours", step, np.full((16, 24, 3), step, np.uint8))
         records.write(record(step))
     records.close()
     run_dir.forget_after(15)
-    records = Records(run_dir)
+    records = Records(run_dir, METRICS)
     keep_picture(run_dir, "neighbours", 25, np.full((16, 24, 3), 200, np.uint8))
     records.write(record(25))
     records.close()
@@ -101,7 +104,7 @@ def test_pictures_of_steps_that_are_forgotten_are_not_shown_and_the_others_once(
 
 
 def test_what_is_measured_once_is_a_line_through_all_measurements(tmp_path):
-    records = Records(RunDir(str(tmp_path), {}))
+    records = Records(RunDir(str(tmp_path), {}), METRICS)
     records.write({"step": 0, "epoch": 0, "knn_top1": 40.0, "knn_top1_pixels": 35.0})
     records.write(record(10))
     records.write(record(20) | {"knn_top1": 70.0})
@@ -110,8 +113,17 @@ def test_what_is_measured_once_is_a_line_through_all_measurements(tmp_path):
     assert scalars(tmp_path / "reference", "evaluation/knn_top1") == [(0, 35), (20, 35)]
 
 
-def test_every_reference_has_a_curve_that_it_is_held_against():
-    assert set(REFERENCES.values()) < set(TAGS.values())
+def test_the_line_on_the_terminal_has_what_there_is(tmp_path):
+    plan = types.SimpleNamespace(total_steps=40, steps_per_epoch=10)
+    records = Records(RunDir(str(tmp_path), {}), METRICS)
+    last = record(11) | {"images_per_second": 1234.5, "data_wait": 0.1, "knn_top1": 70.0}
+    assert records.progress_line(last, plan, 60) == (
+        "epoch 2/4  step 11/40  loss -2.000 (chance 6.900)  acc1 1.0  lr 0.1  1234 images/s  "
+        "data wait 10%  ETA 00:01:00  kNN 70.0"
+    )
+    for name in ("acc1", "chance", "knn_top1"):  # as of a mechanism without keys
+        del last[name]
+    assert "loss -2.000  lr 0.1" in records.progress_line(last, plan, 60)
 
 
 def test_durations_are_readable():

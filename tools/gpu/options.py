@@ -43,6 +43,7 @@ OPTIONS = {
     "end_to_end": [BF16, "--mechanism=end_to_end"],
     "memory_bank": [BF16, "--mechanism=memory_bank"],
     "npid": [BF16, "--mechanism=npid"],
+    "simsiam": [BF16, "--mechanism=simsiam"],
     "npid_softmax=full": [BF16, "--mechanism=npid", "--npid_softmax=full"],
     "deterministic": [BF16, "--deterministic"],
     "tf32=off": ["--tf32=off"],

@@ -39,7 +39,6 @@ from tools.peers.serve import seconds
 from tools.peers.serve import serve
 
 V2 = {"width": 1.0, "stem": "imagenet", "mlp": True, "moco_dim": 128, "moco_m": 0.999, "moco_t": 0.2}
-V2 |= {"shuffle_bn": "gather", "symmetric": False}
 V2 |= {"momentum": 0.9, "weight_decay": 1e-4}
 IMAGES = 1_281_167  # ImageNet's: as many entries has a bank
 UNTIMED = 2  # steps before those that are timed, where others have had the device meanwhile
@@ -86,15 +85,8 @@ class Bench:
         self.strategy = make_strategy("mirrored" if replicas > 1 else "one_device", replicas)
         self.jit_compile = xla.pays(self.strategy) if jit_compile is None else jit_compile
         with self.strategy.scope():
-            config = Config(
-                arch=arch,
-                moco_k=moco_k,
-                seed=0,
-                remat=remat,
-                bn_splits=bn_splits,
-                mechanism=mechanism,
-                **V2,
-            )
+            own = {"arch": arch, "moco_k": moco_k, "remat": remat, "bn_splits": bn_splits}
+            config = Config.of(V2 | own | {"mechanism": mechanism, "seed": 0})
             self.model = config.build_model(
                 Cosine(0.03, total=1_000_000),
                 jit_compile=self.jit_compile,

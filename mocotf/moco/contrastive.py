@@ -1,0 +1,46 @@
+"""What mechanisms share that learn to tell an image's key from those of others."""
+
+import dataclasses
+
+from mocotf.moco.mechanism import Mechanism
+from mocotf.moco.metrics import CONTRAST
+from mocotf.settings import Settings
+from mocotf.settings import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class ContrastiveSettings(Settings):
+    """The loss of all of them."""
+
+    GROUP = "Method"
+
+    moco_t: float = setting(0.07, "Softmax temperature T.", low=1e-6)
+
+
+@dataclasses.dataclass(frozen=True)
+class NegativesSettings(ContrastiveSettings):
+    """Of those that choose how many negatives there are."""
+
+    moco_k: int = setting(
+        65536,
+        "How many negatives: keys in the queue of moco; entries drawn from the bank, by memory_bank "
+        "for all images of a step, by npid for each. end_to_end has those of the batch.",
+        low=1,
+    )
+
+
+class Contrastive(Mechanism):
+    """Queries are compared with keys, of which one is their own.
+
+    Args:
+        query_encoder: f_q, see `Mechanism`.
+        T: temperature.
+        more: seed, augment and probe, see `Mechanism`.
+    """
+
+    METRICS = (*CONTRAST, *Mechanism.METRICS[1:])
+    HINTS = Mechanism.HINTS | {"collapse": "at --lr, --moco_t and at the views in TensorBoard"}
+
+    def __init__(self, query_encoder, *, T, **more):
+        super().__init__(query_encoder, **more)
+        self.T = T

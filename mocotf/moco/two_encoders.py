@@ -1,0 +1,122 @@
+"""What mechanisms share whose keys come from an encoder of their own."""
+
+import dataclasses
+
+from mocotf.errors import UserError
+from mocotf.moco.contrastive import Contrastive
+from mocotf.moco.contrastive import ContrastiveSettings
+from mocotf.moco.key_encoder import copy_weights
+from mocotf.moco.shuffle import SHUFFLES
+from mocotf.moco.shuffle import encode_shuffled
+from mocotf.moco.shuffle import shuffle_keys
+from mocotf.settings import setting
+
+
+@dataclasses.dataclass(frozen=True)
+class TwoEncodersSettings(ContrastiveSettings):
+    """How pairs of views become queries and keys."""
+
+    GROUP = "moco, end_to_end"
+
+    shuffle_bn: str = setting(
+        "gather",
+        "Who permutes key images over replicas and BN groups. gather: the step, for which each replica "
+        "gathers all of them; input: the input pipeline, so that only keys travel; off: nobody.",
+        choices=SHUFFLES,
+        formerly={"true": "gather", "false": "off"},
+    )
+    symmetric: bool = setting(False, "Sum the loss of both directions; enqueues 2 keys an image.")
+
+    def check(self, given=None):
+        super().check(given)
+        if self.shuffle_bn == "input" and self.symmetric:
+            raise UserError(
+                "--shuffle_bn=input with --symmetric: key images are queries too, and to place them "
+                "twice saves nothing; try --shuffle_bn=gather"
+            )
+
+
+class TwoEncoders(Contrastive):
+    """A query encoder f_q, and a key encoder f_k that starts as its copy.
+
+    Args:
+        query_encoder, key_encoder: `Encoder`s of one structure.
+        symmetric: sum the loss of both directions, each view once query and once key.
+        shuffle: who permutes key images over replicas and BN groups: "gather" the step, which gathers
+            them; "input" the input pipeline, see `shuffle_keys`; "off" nobody.
+        more: T, seed, augment and probe, see `Contrastive`.
+    """
+
+    HINTS = Contrastive.HINTS | {
+        "leak": "for a leak through batch norm (--shuffle_bn, --bn_splits) and whether the two views "
+        "differ at all",
+        "chance": "at --lr and at the views in TensorBoard",
+    }
+    A = 1  # micro-batches that a replica's images are taken in
+
+    def __init__(self, query_encoder, key_encoder, *, symmetric=False, shuffle="gather", **more):
+        super().__init__(query_encoder, **more)
+        self.key_encoder = key_encoder
+        self.symmetric = symmetric
+        self.shuffle = shuffle
+        self.start_keys()
+
+    @classmethod
+    def check(cls, settings, setup):
+        super().check(settings, setup)
+        if settings.shuffle_bn == "input" and setup.workers > 1:
+            raise UserError(
+                f"--shuffle_bn=input with {setup.workers} workers: no input pipeline has the key "
+                "images of all; try --shuffle_bn=gather"
+            )
+
+    @classmethod
+    def advice(cls, settings, setup):
+        if setup.replicas * setup.encoder.bn_splits > 1:
+            return []
+        return [
+            "one BN group: keys share their batch statistics with their queries, which shuffled BN is "
+            "to prevent; try --bn_splits=8; see docs/faq.md"
+        ]
+
+    def start_keys(self):
+        """Makes f_k the copy of f_q that it starts as: θk ← θq, BN statistics too."""
+        copy_weights(self.query_encoder, self.key_encoder)
+
+    def arrange(self, batches, first_step):
+        if self.shuffle != "input":
+            return batches
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        return shuffle_keys(batches, self.seed, first_step, replicas, self.A)
+
+    def parts(self):
+        query, *rest = super().parts().items()
+        return dict([query, ("key_encoder", self.key_encoder.variables), *rest])
+
+    def directions(self, x_q, x_k):
+        """Returns the pairs of views that are compared, queries first."""
+        return [(x_q, x_k), (x_k, x_q)] if self.symmetric else [(x_q, x_k)]
+
+    def f_k(self, x_k):
+        """Returns the keys `[n, C]` of images, in the order given."""
+        return self.key_encoder(x_k, training=True)
+
+    def encode_keys(self, x_k, direction=0):
+        """Encodes this replica's key images under shuffled BN.
+
+        Args:
+            x_k: `[n, H, W, 3]`; with shuffle "input" the share of the permuted batch.
+            direction: 0, or 1 for the second half of the symmetric loss; each permutes anew.
+
+        Returns:
+            (k, all_k): the keys of this replica's queries `[n, C]`, and of all queries `[N, C]`.
+        """
+        return encode_shuffled(
+            self.f_k,
+            x_k,
+            shuffle=self.shuffle,
+            seed=self.seed,
+            step=self.optimizer.iterations.value,
+            direction=direction,
+            A=self.A,
+        )
