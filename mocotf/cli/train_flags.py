@@ -52,12 +52,13 @@ def read(values=None):
     """Returns the `Pretraining` that the flags give.
 
     Args:
-        values: name → value or text, in place of those of some flags.
+        values: name → value or text, as if they were given.
 
     Raises:
         UserError: they contradict each other, or one that was given is of another mechanism.
     """
-    values, given = flags.FLAGS.flag_values_dict() | (values or {}), arguments.given()
+    given = arguments.given() | (values or {}).keys()
+    values = flags.FLAGS.flag_values_dict() | (values or {})
     data, views, monitor, *training = (
         cls.of(values) for cls in (DataSettings, ViewSettings, MonitorSettings, *TRAINING)
     )

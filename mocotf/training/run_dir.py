@@ -109,14 +109,18 @@ def read_metrics(path):
 
 def _decisive(path, settings):
     """Returns name → text of what a flags.cfg says that decides what is computed, in today's words."""
-    saved = read_flags(path)
+    saved, found = read_flags(path), {}
+    # Some settings are of several of these.
     declared = {name: one for part in settings for name, one in settings_of(type(part)).items()}
-    try:
-        known = {name: one.saved(saved.pop(name, None)) for name, one in declared.items()}
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; mend the line, or start again in another folder") from error
-    decisive = {name for name, one in declared.items() if not one.neutral and not one.place}
-    return saved | {name: known[name] for name in decisive if known[name] is not None}
+    for name, one in declared.items():
+        text = saved.pop(name, None)
+        try:
+            known = one.saved(text)
+        except ValueError as error:
+            raise UserError(f"{path}: --{name}={text}: {error}") from error
+        if known is not None and not one.neutral and not one.place:
+            found[name] = known
+    return saved | found
 
 
 def _check_same(path, old, new, prefix):
