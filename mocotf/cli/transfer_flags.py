@@ -100,7 +100,7 @@ def run(job_of, module):
     course = Course.of(
         settings,
         steps_per_epoch,
-        make_schedule(steps_per_epoch, FLAGS.steps),
+        make_schedule(steps_per_epoch),
         measure=Every(FLAGS.evaluate_every or FLAGS.steps),
     )
     texts = values.resolved(module, fit_flags.PLACES | BESIDE)
@@ -180,10 +180,10 @@ def check_comparison():
         )
 
 
-def make_schedule(steps_per_epoch, total_steps):
+def make_schedule(steps_per_epoch):
     """Returns the learning rate's schedule, step → rate."""
     if drops():
-        steps = [round(d * total_steps if d < 1 else d) for d in drops()]
+        steps = [round(d * FLAGS.steps if d < 1 else d) for d in drops()]
         schedule = schedules.Milestones(FLAGS.lr, steps)
     else:
         schedule = fit_flags.read().optimisation.make_schedule(steps_per_epoch)
