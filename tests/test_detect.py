@@ -92,7 +92,7 @@ def test_a_comparison_has_a_table(call, pretrained, tmp_path, capsys):
 def test_the_recipe_for_voc_is_the_papers():
     saved = flagsaver.save_flag_values()
     set_flags(f"--flagfile={FLAGFILE}")
-    schedule = transfer_flags.make_schedule(1034, flags.FLAGS.steps)
+    schedule = transfer_flags.make_schedule(1034)
     rates = {0: 1e-4, 99: 1e-2, 17999: 1e-2, 18000: 1e-3, 21999: 1e-3, 22000: 1e-4, 23999: 1e-4}
     for step, rate in rates.items():
         assert float(schedule(step)) == pytest.approx(rate)
