@@ -6,10 +6,10 @@ import time
 
 import pytest
 
-SCREENSHOTS = os.path.join(
-    os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "out/screenshots"
-)
-NAMES = {"browser": ("chromium", "chromium-browser", "google-chrome"), "driver": ("chromedriver",)}
+from tests import processes
+
+SCREENSHOTS = os.path.join(processes.ROOT, "out/screenshots")
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # What pages are made of may lie in shadow roots and in frames of the same origin.
 WALK = """
@@ -46,8 +46,9 @@ class Browser:
     def __init__(self, driver):
         self.driver = driver
 
-    def open(self, page):
-        """Opens a page anew: a URL, or the path of an HTML file."""
+    def open(self, page, height=1200):
+        """Opens a page anew, a URL or the path of an HTML file; some draw only what `height` shows."""
+        self.driver.set_window_size(1500, height)
         self.driver.get("about:blank")  # else another #fragment of the same URL is no new page
         self.driver.get(page if "://" in page else f"file://{os.path.abspath(page)}")
 
@@ -57,9 +58,8 @@ class Browser:
 
     def properties(self, selector, name):
         """Returns the property `name` of each element that a CSS selector finds, in page order."""
-        return self.driver.execute_script(
-            WALK + MATCHING + "return found.map(e => e[arguments[1]]);", selector, name
-        )
+        script = "return found.map(e => e[arguments[1]]);"
+        return self.driver.execute_script(WALK + MATCHING + script, selector, name)
 
     def click(self, selector, text=""):
         """Clicks the first element that a CSS selector finds and whose text holds `text`."""
@@ -79,10 +79,6 @@ class Browser:
             time.sleep(0.2)
         raise AssertionError(f"no {what} in {seconds} s; the page says: {self.text()[:2000]}")
 
-    def resize(self, height, width=1500):
-        """Makes the window so many pixels high: some pages draw only what would be seen."""
-        self.driver.set_window_size(width, height)
-
     def errors(self):
         """Returns what the page has complained of since the last call: scripts that fail, files that
         do not load."""
@@ -99,17 +95,14 @@ class Browser:
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory):
     """A `Browser` with a window of 1500 × 1200; the test is skipped where there is none."""
-    programs = {
-        kind: next(filter(None, map(shutil.which, names)), None) for kind, names in NAMES.items()
-    }
-    if not all(programs.values()):
-        pytest.skip(
-            "no browser; expected Debian's chromium and chromium-driver; try, as root: make browser"
-        )
+    program, driver = next(filter(None, map(shutil.which, NAMES)), None), shutil.which("chromedriver")
+    if not (program and driver):
+        missing = "no browser; expected Debian's chromium and chromium-driver"
+        pytest.skip(f"{missing}; try, as root: make browser")
     from selenium import webdriver
 
     options = webdriver.ChromeOptions()
-    options.binary_location = programs["browser"]
+    options.binary_location = program
     for argument in (
         "headless=new",
         "no-sandbox",  # which root cannot have
@@ -121,6 +114,6 @@ def browser(tmp_path_factory):
     ):
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(programs["driver"]))
+    driver = webdriver.Chrome(options, webdriver.ChromeService(driver))
     yield Browser(driver)
     driver.quit()

@@ -9,6 +9,7 @@ from mocotf.cli import command
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
+from tests import processes
 from tests.tiny import ARCH
 
 # The smallest run of `train`: on patches, kNN not measured; its queue wraps in the third step.
@@ -25,6 +26,11 @@ def set_flags(*arguments, resumes=False):
     for name in flags.FLAGS:
         flags.FLAGS[name].unparse()
     command.parse(["command", *arguments], resumes)
+
+
+def train(folder, *options):
+    """Has `mocotf.train` make a run of SMALL and further options in a folder; returns its `Result`."""
+    return processes.succeed("train", *SMALL, *options, f"--model_dir={folder}")
 
 
 def metrics(folder):
@@ -47,6 +53,13 @@ def variables(folder, step=None):
     """Returns name → array of a run's checkpoint, the newest if no step is given."""
     checkpoints = str(folder / "checkpoints")
     return read(path_of(checkpoints, step or steps_in(checkpoints)[-1]))
+
+
+def forget(folder, step):
+    """Removes a run's checkpoint, as if killed before it was written; returns the run."""
+    for path in folder.glob(f"checkpoints/ckpt-{step}.*"):
+        path.unlink()
+    return folder
 
 
 def assert_same(a, b, **tolerance):

@@ -20,11 +20,11 @@ import tensorflow as tf
 from tests.browser import browser  # noqa: F401  (a fixture for all)
 from tests.endings import *  # noqa: F403  (of all tests)
 from tests.measured import *  # noqa: F403  (--fidelity)
+from tests.starts import *  # noqa: F403  (of commands)
 from tests.trained import train_small
 
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
-)
+(CPU,) = tf.config.list_physical_devices("CPU")
+tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -10,6 +10,7 @@ import ctypes
 import json
 import multiprocessing
 import os
+import pathlib
 import runpy
 import signal
 import subprocess
@@ -58,14 +59,12 @@ class Process:
     @property
     def out(self):
         """What it has printed so far."""
-        self._out.seek(0)
-        return self._out.read()
+        return pathlib.Path(self._out.name).read_text()
 
     @property
     def err(self):
         """What it has printed as errors so far."""
-        self._err.seek(0)
-        return self._err.read()
+        return pathlib.Path(self._err.name).read_text()
 
     def send_signal(self, number):
         os.kill(self._process.pid, number)
@@ -124,21 +123,37 @@ def run(module, *arguments, **options):
     return start(module, *arguments, **options).wait()
 
 
+def succeed(module, *arguments, **options):
+    """Returns the `Result` of a command, whose exit code has to be 0."""
+    done = run(module, *arguments, **options)
+    assert done.code == 0, done
+    return done
+
+
+def refuse(module, arguments, message, code=1):
+    """Holds a command to an exit code, no output, and one line of errors, which has a message in it."""
+    done = run(module, *arguments)
+    assert (done.code, done.out, len(done.err.splitlines())) == (code, "", 1), done
+    assert done.err.startswith("error: ") and message in done.err, done
+
+
+def wait_until(condition, seconds=LIMIT):
+    """Waits for a condition, which no process of this one may be able to tell of."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not within {seconds} s"
+        time.sleep(0.005)
+
+
 def python(*arguments, env=None, cwd=ROOT):
     """Returns a `Process` of an interpreter that starts anew: `python("-m", "mocotf.knn")`."""
+    command = [sys.executable, *map(str, arguments)]
 
     def launch(out, err):
+        options = {"cwd": cwd, "env": os.environ | (env or {}), "stdin": subprocess.DEVNULL}
+        options |= {"start_new_session": True, "preexec_fn": _die_with_parent}
         with open(out, "w") as out, open(err, "w") as err:
-            return subprocess.Popen(
-                [sys.executable, *map(str, arguments)],
-                cwd=cwd,
-                env=os.environ | (env or {}),
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                start_new_session=True,
-                preexec_fn=_die_with_parent,
-            )
+            return subprocess.Popen(command, stdout=out, stderr=err, **options)
 
     return Process(launch, subprocess.Popen.poll)
 

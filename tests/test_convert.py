@@ -7,17 +7,13 @@ from tests.interop.support import make_run
 from tests.interop.test_torch import trained_oracle
 from tests.oracles.torch_checkpoint import cleaned_file
 from tests.oracles.torch_checkpoint import training_file
-from tests.processes import run
+from tests.processes import refuse
+from tests.processes import succeed
 
 # What the file does not decide, so that the run can be resumed on the embedded data.
-RUN = [
-    "--image_size=32",
-    "--batch_size=16",
-    "--bn_splits=2",
-    "--knn_every=0",
-    "--steps=11",
-    "--lr=0.01",
-]
+RUN = ["--image_size=32", "--batch_size=16", "--bn_splits=2", "--knn_every=0"]
+RUN += ["--steps=11", "--lr=0.01"]
+PRECISIONS = ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -25,23 +21,15 @@ def oracle():
     return trained_oracle(mlp=True)
 
 
-@pytest.mark.parametrize(
-    "precision", ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
-)
-def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(
-    tmp_path, oracle, precision
-):
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_training_file_becomes_a_run_that_resumes_and_comes_back(tmp_path, oracle, precision):
     there, back = tmp_path / "fair.pth.tar", tmp_path / "back.pth.tar"
     torch.save(content := training_file(oracle, "resnet18", 2), there)
     to = ["--from=torch", "--to=mocotf", "--steps_per_epoch=5", *RUN, "--json"]
-    to.append(f"--precision={precision}")
-    done = run("convert", *to, there, tmp_path / "run")
-    assert done.code == 0, done.err
+    done = succeed("convert", *to, f"--precision={precision}", there, tmp_path / "run")
     assert done.json == {"step": 10, "training_state": True}
 
-    to = ["--from=mocotf", "--to=torch", "--steps_per_epoch=5"]
-    done = run("convert", *to, tmp_path / "run", back)
-    assert done.code == 0, done.err
+    succeed("convert", "--from=mocotf", "--to=torch", "--steps_per_epoch=5", tmp_path / "run", back)
     returned = torch.load(back, weights_only=True)
     assert (returned["epoch"], returned["arch"], returned["step"]) == (2, "resnet18", 10)
     for name, value in content["state_dict"].items():
@@ -52,23 +40,20 @@ def test_a_training_file_becomes_a_run_that_resumes_and_comes_back_bit_equal(
         assert torch.equal(found, state["momentum_buffer"]), i
 
     flags = f"--flagfile={tmp_path / 'run' / 'flags.cfg'}", f"--model_dir={tmp_path / 'run'}"
-    code, out, err = run("train", *flags)
-    assert code == 0, err
+    out = succeed("train", *flags).out
     assert "at step 10 of 11" in out and "step 11/11" in out
 
 
 def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
     torch.save(cleaned_file(oracle.encoder_q, "resnet18", 200), tmp_path / "released.pth.tar")
-    code, out, err = run("convert", *RUN, tmp_path / "released.pth.tar", tmp_path / "run")
-    assert code == 0, err
-    assert "'step': 0, 'training_state': False" in out
+    done = succeed("convert", *RUN, tmp_path / "released.pth.tar", tmp_path / "run")
+    assert "'step': 0, 'training_state': False" in done.out
 
 
 def test_an_encoder_is_handed_on_in_other_formats(tmp_path):
     source = make_run(tmp_path / "run", width="1.0", step=9)
     for target, name in (("onnx", "e.onnx"), ("keras_hub", "preset"), ("model_garden", "backbone")):
-        done = run("convert", f"--to={target}", "--json", source, tmp_path / name)
-        assert done.code == 0, done.err
+        done = succeed("convert", f"--to={target}", "--json", source, tmp_path / name)
         assert done.json["step"] == 9 and len(done.json) == 2, done.json
         assert "Traceback" not in done.err and "deprecated" not in done.err, done.err
     made = {path.name for path in tmp_path.iterdir()} - {"run"}
@@ -76,8 +61,8 @@ def test_an_encoder_is_handed_on_in_other_formats(tmp_path):
 
 
 def test_mistakes_are_one_line(tmp_path, oracle):
-    (tmp_path / "text.pth.tar").write_text("hello")
     text = tmp_path / "text.pth.tar"
+    text.write_text("hello")
     for arguments, code, message in (
         ([text, tmp_path / "run"], 1, "cannot be read as a PyTorch"),
         (["--from=mocotf", "--to=torch", tmp_path, "x"], 1, "no flags.cfg; expected the --model_dir"),
@@ -86,6 +71,5 @@ def test_mistakes_are_one_line(tmp_path, oracle):
         (["--from=torch", "--to=onnx", "a", "b.onnx"], 1, "expected --from=mocotf"),
         (["one"], 2, "1 arguments ['one']: expected INPUT OUTPUT"),
     ):
-        found, out, err = run("convert", *arguments)
-        assert found == code and message in err and len(err.splitlines()) == 1 and out == ""
+        refuse("convert", arguments, message, code)
     assert not (tmp_path / "run").exists()

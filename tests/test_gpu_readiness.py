@@ -4,7 +4,6 @@ import itertools
 import re
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 
@@ -14,44 +13,27 @@ from mocotf.moco.trainer import Gauges
 from mocotf.nn import xla
 from mocotf.optim.schedules import Cosine
 from mocotf.training.state import state_of
-from tests import processes
-from tests.commands import variables
-from tests.tiny import ARCH
+from tests import commands
 from tests.tiny import ONE_BLOCK
 
 N, SIDE = 8, 8
 TINY = {
-    "arch": ONE_BLOCK,
-    "width": 1 / 16,
-    "stem": "small",
-    "mlp": True,
-    "moco_dim": 8,
-    "moco_k": 16,
-    "moco_m": 0.9,
-    "moco_t": 0.2,
-    "momentum": 0.9,
-    "weight_decay": 1e-3,
-    "seed": 0,
-}
+    "arch": ONE_BLOCK, "width": 1 / 16, "stem": "small", "mlp": True, "moco_dim": 8, "moco_k": 16,
+    "moco_m": 0.9, "moco_t": 0.2,
+    "momentum": 0.9, "weight_decay": 1e-3, "seed": 0,
+}  # fmt: skip
 # Each changes what graph the step is made of.
-OPTIONS = {
-    "bn_splits": 2,
-    "grad_accum_steps": 2,
-    "remat": True,
-    "symmetric": True,
-    "shuffle_bn": "off",
-    "stem": "imagenet",
-}
+OPTIONS = {"bn_splits": 2, "grad_accum_steps": 2, "remat": True, "symmetric": True}
+OPTIONS |= {"shuffle_bn": "off", "stem": "imagenet"}
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
 
 
 def make(precision="float32", jit_compile=True, **options):
     keras.config.set_dtype_policy(precision)
     keras.utils.set_random_seed(0)
+    shapes = {"batch_size": N, "images": 2 * N, "probe_classes": 2}
     config = Config.of(TINY | options, given=options)
-    return config.build_model(
-        Cosine(0.1, 10), None, jit_compile, batch_size=N, images=2 * N, probe_classes=2
-    )
+    return config.build_model(Cosine(0.1, 10), None, jit_compile, **shapes)
 
 
 def lower(model):
@@ -87,37 +69,28 @@ def test_what_xla_is_given_stays_small_and_channels_last():
     assert "batch-norm" not in hlo and "select-and-scatter" not in hlo
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize(("one", "other"), itertools.combinations(OPTIONS, 2))
-def test_xla_takes_every_pair_of_options(one, other, precision):
-    assert lower(make(precision, **{name: OPTIONS[name] for name in (one, other)}))
+CASES = [dict(pair) for pair in itertools.combinations(OPTIONS.items(), 2)]
+CASES += [{"mechanism": mechanism} for mechanism in MECHANISMS]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("mechanism", MECHANISMS)
-def test_xla_takes_every_mechanism(mechanism, precision):
-    assert lower(make(precision, mechanism=mechanism))
+@pytest.mark.parametrize("options", CASES, ids=str)
+def test_xla_takes_every_pair_of_options_and_every_mechanism(options, precision):
+    assert lower(make(precision, **options))
 
 
 def train(folder):
-    options = ["--flagfile=flags/demo.cfg", f"--arch={ARCH}", "--batch_size=16", "--moco_k=64"]
-    options += ["--bn_splits=2", "--knn_every=0", "--steps=4", "--checkpoint_every=2"]
-    options += ["--deterministic", f"--model_dir={folder}"]
-    run = processes.run("train", *options)
-    assert run.code == 0 and run.err == "", run
-    return variables(folder)
+    sizes = "--width=0.5", "--image_size=32", "--moco_k=64", "--log_every=50"
+    done = commands.train(folder, *sizes, "--steps=4", "--checkpoint_every=2", "--deterministic")
+    assert done.err == ""
+    return commands.variables(folder)
 
 
 def test_a_deterministic_run_repeats_itself_and_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     first, again = train(tmp_path / "first"), train(tmp_path / "again")
-    for old in (tmp_path / "again").glob("checkpoints/ckpt-4.*"):
-        old.unlink()  # as if it had been killed after step 2
-    resumed = train(tmp_path / "again")
-    for name, value in first.items():
-        np.testing.assert_array_equal(again[name], value, err_msg=name)
-        np.testing.assert_array_equal(resumed[name], value, err_msg=name)
+    commands.assert_same(again, first)
+    commands.assert_same(train(commands.forget(tmp_path / "again", 4)), first)
 
 
 def test_the_step_and_what_feeds_it_hold_nothing_that_determinism_refuses():

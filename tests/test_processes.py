@@ -1,7 +1,6 @@
 """The processes that tests start: what they say, and that they end."""
 
 import signal
-import time
 
 import pytest
 
@@ -55,10 +54,7 @@ def test_waiting_has_an_end_and_ends_the_process_and_its_group():
         process.wait(seconds=0.1)
     assert process.poll() == -signal.SIGKILL
     child = int(process.out)
-    end = time.monotonic() + 10
-    while alive(child):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    processes.wait_until(lambda: not alive(child), seconds=10)
 
 
 def test_what_has_ended_is_not_waited_for():

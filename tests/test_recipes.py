@@ -1,6 +1,6 @@
 """What the recipes in flags/ and single flags make: schedule, augmentation, model, optimizer."""
 
-import os
+import functools
 
 import keras
 import numpy as np
@@ -14,11 +14,11 @@ from mocotf.data import recipe
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.settings import OptimisationSettings
 from mocotf.optim.sgd import SGD
+from tests import processes
 from tests.commands import set_flags
 from tests.oracles import schedules as published
 from tests.tiny import ARCH
 
-FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "flags")
 SMALL = f"--arch={ARCH}", "--width=0.125"
 STEPS = 7  # an epoch
 
@@ -26,17 +26,12 @@ STEPS = 7  # an epoch
 @pytest.fixture
 def parse():
     """Returns a function that parses arguments as the command does; the flags are restored."""
-    saved = flagsaver.save_flag_values()
-
-    def parse(*arguments):
-        set_flags("--model_dir=nowhere", *arguments)
-
-    yield parse
-    flagsaver.restore_flag_values(saved)
+    with flagsaver.flagsaver():
+        yield functools.partial(set_flags, "--model_dir=nowhere")
 
 
 def from_file(name):
-    return f"--flagfile={os.path.join(FOLDER, name)}"
+    return f"--flagfile={processes.ROOT}/flags/{name}"
 
 
 def make_schedule():
@@ -111,8 +106,7 @@ def test_flags_reach_the_model(parse):
     )  # fmt: skip
     model = make_model()
     assert (model.m, model.T, model.symmetric, model.shuffle, model.seed) == (0.5, 0.3, True, "off", 5)
-    assert model.queue.keys.shape == (512, 16)
-    assert model.A == 2
+    assert model.queue.keys.shape == (512, 16) and model.A == 2
     optimizer = model.optimizer.get_config()
     assert (optimizer["momentum"], optimizer["weight_decay"]) == (0.8, 0.02)
     assert model.query_encoder.remat and not model.key_encoder.remat  # keys have no backward pass

@@ -8,41 +8,26 @@ import numpy as np
 import pytest
 
 from mocotf.training.saved import open_run
+from tests import commands
 from tests import processes
-from tests.commands import SMALL
-from tests.commands import TWO_REPLICAS
-from tests.commands import assert_same
-from tests.commands import comparable
-from tests.commands import metrics
-from tests.commands import results
-from tests.commands import variables
 from tests.data.support import example
 from tests.data.support import write_colours
 from tests.data.support import write_records
 from tools.differences import compare
 
-FOLDER = [*SMALL, "--dataset=folder", "--batch_size=4", "--moco_k=16"]
-
-
-def forget(folder, step):
-    """Removes a run's checkpoint, as if the run had been killed before it was written."""
-    for path in folder.glob(f"checkpoints/ckpt-{step}.*"):
-        path.unlink()
+FOLDER = ["--dataset=folder", "--batch_size=4", "--moco_k=16"]
 
 
 def test_a_run_of_the_saved_flags_killed_and_resumed_ends_as_one_never_killed(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    done = processes.run(
-        "train", *SMALL, "--steps=9", "--checkpoint_every=2", f"--model_dir={whole}", "--json"
-    )
-    assert done.code == 0, done.err
-    assert done.json["steps"] == 9 and done.json == results(whole)
+    done = commands.train(whole, "--steps=9", "--checkpoint_every=2", "--json")
+    assert done.json["steps"] == 9 and done.json == commands.results(whole)
 
     again = f"--flagfile={whole / 'flags.cfg'}", f"--model_dir={killed}"
     assert processes.run("tests/killed.py", 7, *again).code == -signal.SIGKILL
-    done = processes.run("train", *again)
+    done = processes.succeed("train", *again)
     # The checkpoint of step 6 was being written, for which that of step 4 was complete.
-    assert done.code == 0 and re.search(r"resuming .* at step [46] of 9", done.out), done
+    assert re.search(r"resuming .* at step [46] of 9", done.out), done
     assert compare(whole, killed, 9) == []
     assert (whole / "flags.cfg").read_text() == (killed / "flags.cfg").read_text()
 
@@ -57,14 +42,13 @@ MECHANISMS = [
 
 def train_and_hand_on(folder, *options):
     """Trains by two replicas, and returns what was found, after a use of the encoder."""
-    options = [*SMALL, *TWO_REPLICAS, "--probe", "--knn_every=1", *options]
-    done = processes.run("train", *options, f"--model_dir={folder}")
-    assert done.code == 0 and "encoder at the end" in done.out, done.err
+    done = commands.train(folder, *commands.TWO_REPLICAS, "--probe", "--knn_every=1", *options)
+    assert "encoder at the end" in done.out
     saved = open_run(str(folder))
     assert f"--mechanism={saved.config.mechanism.NAME}" in options
     features = saved.encoder()(np.zeros([1, 32, 32, 3], np.float32)).shape
     assert features == (1, saved.config.encoder.moco_dim)
-    last, found = metrics(folder)[-1], results(folder)
+    last, found = commands.metrics(folder)[-1], commands.results(folder)
     assert {"knn_top1", "knn_top1_untrained", "knn_top1_pixels"} <= found.keys()
     assert last["knn_top1"] == found["knn_top1"] and 0 < last["probe_loss"] < 3
     return found
@@ -84,34 +68,32 @@ def test_every_mechanism_learns(tmp_path, options):
 
 
 def test_a_sharded_bank_is_exact_over_a_resume(tmp_path):
-    options = [*SMALL, *TWO_REPLICAS, "--mechanism=memory_bank", "--shard_bank", "--steps=4"]
-    options += ["--checkpoint_every=2", f"--model_dir={tmp_path}"]
-    done = processes.run("train", *options)
-    assert done.code == 0, done.err
-    whole = variables(tmp_path)
-    forget(tmp_path, 4)
-    done = processes.run("train", *options, "--noshard_bank")  # who holds which entry changes no bit
-    assert done.code == 0 and "at step 2 of 4" in done.out, done.err
-    assert_same(variables(tmp_path), whole)
+    options = [*commands.TWO_REPLICAS, "--mechanism=memory_bank", "--shard_bank", "--steps=4"]
+    options.append("--checkpoint_every=2")
+    commands.train(tmp_path, *options)
+    whole = commands.variables(tmp_path)
+    commands.forget(tmp_path, 4)
+    done = commands.train(tmp_path, *options, "--noshard_bank")  # who holds which entry changes no bit
+    assert "at step 2 of 4" in done.out
+    commands.assert_same(commands.variables(tmp_path), whole)
+
+
+COMPILED = ["--precision=mixed_float16", "--jit_compile", "--intra_op_threads=1"]
 
 
 def test_a_compiled_run_in_float16_on_one_thread_is_quiet(tmp_path):
-    options = [*SMALL, "--precision=mixed_float16", "--jit_compile", "--intra_op_threads=1"]
-    options += ["--inter_op_threads=1", "--steps=2", f"--model_dir={tmp_path}"]
-    done = processes.run("train", *options)
-    assert done.code == 0 and done.err == "" and "step 2/2" in done.out
+    done = commands.train(tmp_path, *COMPILED, "--inter_op_threads=1", "--steps=2")
+    assert done.err == "" and "step 2/2" in done.out
 
 
 @pytest.mark.slow
 def test_a_compiled_run_in_float16_resumes(tmp_path):
-    options = [*SMALL, "--arch=resnet10", "--precision=mixed_float16", "--jit_compile"]
-    options += ["--intra_op_threads=1", "--checkpoint_every=2", f"--model_dir={tmp_path}"]
-    assert processes.run("train", *options, "--steps=4", "--inter_op_threads=1").code == 0
-    loss = metrics(tmp_path)[-1]["loss"]
-    forget(tmp_path, 4)
-    done = processes.run("train", *options, "--steps=4", "--inter_op_threads=2")
-    assert done.code == 0 and "at step 2 of 4" in done.out, done.err
-    assert metrics(tmp_path)[-1]["loss"] == loss
+    options = [*COMPILED, "--arch=resnet10", "--checkpoint_every=2", "--steps=4"]
+    commands.train(tmp_path, *options, "--inter_op_threads=1")
+    loss = commands.metrics(tmp_path)[-1]["loss"]
+    commands.forget(tmp_path, 4)
+    assert "at step 2 of 4" in commands.train(tmp_path, *options, "--inter_op_threads=2").out
+    assert commands.metrics(tmp_path)[-1]["loss"] == loss
 
 
 @pytest.fixture
@@ -119,21 +101,15 @@ def on_two_devices(tmp_path):
     """Returns a function that trains on photographs, augmented by two devices: (name, options) →
     the `Result`; the run is the folder of that name."""
     write_colours(str(tmp_path / "photos"), 8)
-    options = [*FOLDER, *TWO_REPLICAS, f"--data_dir={tmp_path / 'photos'}", "--augment_on=device"]
-    options += ["--checkpoint_every=2", "--steps=4"]
-
-    def run(name, *more):
-        done = processes.run("train", *options, *more, f"--model_dir={tmp_path / name}")
-        assert done.code == 0, done.err
-        return done
-
-    return run
+    options = [*FOLDER, *commands.TWO_REPLICAS, f"--data_dir={tmp_path / 'photos'}"]
+    options += ["--augment_on=device", "--checkpoint_every=2", "--steps=4"]
+    return lambda name, *more: commands.train(tmp_path / name, *options, *more)
 
 
 def test_who_shuffles_augmented_images_changes_nothing(tmp_path, on_two_devices):
     for shuffle in ("gather", "input"):
         on_two_devices(shuffle, f"--shuffle_bn={shuffle}")
-    losses = [[m["loss"] for m in metrics(tmp_path / run)[1:]] for run in ("gather", "input")]
+    losses = [[m["loss"] for m in commands.metrics(tmp_path / run)[1:]] for run in ("gather", "input")]
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
@@ -141,11 +117,11 @@ def test_who_shuffles_augmented_images_changes_nothing(tmp_path, on_two_devices)
 def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path, on_two_devices):
     options = ["--arch=resnet10", "--shuffle_bn=input"]
     on_two_devices("run", *options)
-    whole = comparable(metrics(tmp_path / "run"))
-    forget(tmp_path / "run", 4)
+    whole = commands.comparable(commands.metrics(tmp_path / "run"))
+    commands.forget(tmp_path / "run", 4)
     # What was short of memory may go on with --remat, which changes no result.
     assert "at step 2 of 4" in on_two_devices("run", *options, "--remat").out
-    assert comparable(metrics(tmp_path / "run")) == whole
+    assert commands.comparable(commands.metrics(tmp_path / "run")) == whole
 
 
 def test_too_many_bad_images_stop_a_run_in_one_line(tmp_path):
@@ -153,14 +129,13 @@ def test_too_many_bad_images_stop_a_run_in_one_line(tmp_path):
     for i in (2, 5, 7):
         (tmp_path / "photos" / f"bad{i}.jpg").write_bytes(b"no image")
     options = [*FOLDER, f"--data_dir={tmp_path / 'photos'}", "--steps=12"]
-    options += [f"--model_dir={tmp_path / 'run'}"]
-    done = processes.run("train", *options)
+    run = tmp_path / "run"
+    done = processes.run("train", *commands.SMALL, *options, f"--model_dir={run}")
     last = done.err.splitlines()[-1]
     assert done.code == 1 and "Traceback" not in done.err
     assert last.startswith("error: ") and "do not decode, more than --max_bad_images=0.1" in last
-    done = processes.run("train", *options, "--max_bad_images=.3")
-    assert done.code == 0 and "3 images did not decode" in done.out, done.err
-    names = (tmp_path / "run" / "bad_images.txt").read_text().splitlines()
+    assert "3 images did not decode" in commands.train(run, *options, "--max_bad_images=.3").out
+    names = (run / "bad_images.txt").read_text().splitlines()
     assert sorted(os.path.basename(name) for name in names) == ["bad2.jpg", "bad5.jpg", "bad7.jpg"]
 
 
@@ -172,13 +147,11 @@ def test_shards_are_trained_on_and_an_empty_one_is_named(tmp_path):
         write_records(tmp_path / "shards" / f"train-{shard}", records)
     (tmp_path / "shards" / "train-9").write_bytes(b"")
     options = [*FOLDER, "--dataset=tfrecord", f"--data_dir={tmp_path / 'shards'}", "--steps=3"]
-    options += ["--max_bad_images=.2"]
-    done = processes.run("train", *options, f"--model_dir={tmp_path / 'run'}")
-    assert done.code == 0 and "step 3/3" in done.out, done.err
+    options.append("--max_bad_images=.2")
+    assert "step 3/3" in commands.train(tmp_path / "run", *options).out
     assert "train-9" in (tmp_path / "run" / "bad_images.txt").read_text()
     options += ["--mechanism=memory_bank", "--moco_k=8", f"--model_dir={tmp_path / 'bank'}"]
-    done = processes.run("train", *options, "--num_images=8")
+    done = processes.run("train", *commands.SMALL, *options, "--num_images=8")
     assert done.code == 1
     assert "images have no index, and no place in the bank; drop --num_images" in done.err
-    done = processes.run("train", *options)
-    assert done.code == 0 and "step 3/3" in done.out, done.err
+    assert "step 3/3" in commands.train(tmp_path / "bank", *options).out

@@ -8,39 +8,33 @@ import numpy as np
 import pytest
 
 from mocotf.training.checkpoints import steps_in
+from tests import commands
 from tests import processes
-from tests.commands import SMALL
-from tests.commands import TWO_REPLICAS
-from tests.commands import assert_same
-from tests.commands import metrics
-from tests.commands import variables
 from tools.launch_local import free_addresses
 
-FOREVER = [*SMALL, "--steps=1000000", "--checkpoint_every=5"]
+FOREVER = [*commands.SMALL, "--steps=1000000", "--checkpoint_every=5"]
 BOTH = [0, pytest.param(1, marks=pytest.mark.slow)]  # the second is as the first, seen from the other
 
 
 def two(*together, own=((), ())):
     """Starts two workers of the same flags and of some that each has for itself."""
-    addresses = f"--workers={','.join(free_addresses(2))}"
-    return [
-        processes.start("train", *together, addresses, f"--worker_index={index}", *own[index])
-        for index in range(2)
-    ]
+    options = [*together, f"--workers={','.join(free_addresses(2))}"]
+    return [processes.start("train", *options, f"--worker_index={i}", *own[i]) for i in range(2)]
 
 
 def test_two_workers_compute_what_two_replicas_do(tmp_path):
     # One graph for both replicas rounds otherwise than two: a rate at which that does not grow.
-    options = [*SMALL, "--bn_splits=1", "--steps=4", "--check_replicas_every=2", "--lr=0.01"]
-    chief, other = (process.wait() for process in two(*options, f"--model_dir={tmp_path / 'workers'}"))
+    options = ["--bn_splits=1", "--steps=4", "--check_replicas_every=2", "--lr=0.01"]
+    both = two(*commands.SMALL, *options, f"--model_dir={tmp_path / 'workers'}")
+    chief, other = (process.wait() for process in both)
     assert chief.code == other.code == 0, chief.err + other.err
     assert "worker 0 of 2: the chief, which writes" in chief.out and "step 4/4" in chief.out
     assert "worker 1 of 2: which writes nothing" in other.out and "epoch" not in other.out
-    done = processes.run("train", *options, *TWO_REPLICAS, f"--model_dir={tmp_path / 'replicas'}")
-    assert done.code == 0, done.err
-    losses = [[m["loss"] for m in metrics(tmp_path / run)[1:]] for run in ("workers", "replicas")]
+    commands.train(tmp_path / "replicas", *options, *commands.TWO_REPLICAS)
+    runs = tmp_path / "workers", tmp_path / "replicas"
+    losses = [[m["loss"] for m in commands.metrics(run)[1:]] for run in runs]
     np.testing.assert_allclose(*losses, rtol=1e-5)
-    assert_same(*(variables(tmp_path / run) for run in ("workers", "replicas")), rtol=1e-7, atol=1e-5)
+    commands.assert_same(*map(commands.variables, runs), rtol=1e-7, atol=1e-5)
 
 
 @pytest.mark.parametrize("asked", BOTH)
@@ -61,16 +55,14 @@ def test_a_worker_that_hangs_ends_the_other_within_a_minute(tmp_path, hung):
     both[0].wait_until(lambda: steps_in(tmp_path / "checkpoints"))
     both[hung].send_signal(signal.SIGSTOP)
     done = both[1 - hung].wait(seconds=60)
-    assert done.code == 1
-    assert "error: a worker is lost" in done.err and "Traceback" not in done.err
+    assert done.code == 1 and "error: a worker is lost" in done.err and "Traceback" not in done.err
 
 
 def test_workers_that_were_started_differently_are_refused(tmp_path):
+    message = "the workers of replicas [1] have other flags, data or devices than the chief"
     for process in two(*FOREVER, f"--model_dir={tmp_path / 'run'}", own=(["--lr=.1"], ["--lr=.2"])):
         done = process.wait()
-        assert done.code == 1
-        message = "the workers of replicas [1] have other flags, data or devices than the chief"
-        assert message in done.err
+        assert done.code == 1 and message in done.err
     assert not (tmp_path / "run").exists()
 
 
@@ -93,10 +85,8 @@ def test_a_worker_that_has_met_the_others_may_leave_while_they_still_wait(tmp_pa
     (tmp_path / "leaves.py").write_text(ONE_LEAVES_EARLY)
     cluster = {"worker": free_addresses(2)}
     configs = [{"cluster": cluster, "task": {"type": "worker", "index": i}} for i in range(2)]
-    both = [
-        processes.start(str(tmp_path / "leaves.py"), early, env={"TF_CONFIG": json.dumps(config)})
-        for config in configs
-    ]
+    envs = [{"TF_CONFIG": json.dumps(config)} for config in configs]
+    both = [processes.start(str(tmp_path / "leaves.py"), early, env=env) for env in envs]
     done = [process.wait() for process in both]
     assert [result.code for result in done] == ([0, 7] if early == 0 else [7, 0]), done
 
@@ -107,9 +97,8 @@ def test_a_worker_that_never_comes_is_not_waited_for_forever(tmp_path, index):
     options = [f"--workers={','.join(addresses)}", f"--worker_index={index}", "--worker_timeout=3"]
     done = processes.run("train", *FOREVER, *options, f"--model_dir={tmp_path / 'run'}")
     assert done.code == 1 and "Traceback" not in done.err
-    assert (
-        f"worker {index} of 2: waits for {', '.join(addresses)}; ends with exit code 1 if" in done.out
-    )
+    waits = f"worker {index} of 2: waits for {', '.join(addresses)}; ends with exit code 1 if"
+    assert waits in done.out
     if index == 1:  # while a chief is ended by a timer, as TensorFlow does not listen
         assert f"{addresses[0]}: " in done.err and "did not come within --worker_timeout" in done.err
 
@@ -117,18 +106,16 @@ def test_a_worker_that_never_comes_is_not_waited_for_forever(tmp_path, index):
 @pytest.mark.slow
 def test_a_worker_may_come_late(tmp_path):
     addresses = f"--workers={','.join(free_addresses(2))}"
-    options = [*SMALL, "--steps=2", addresses, f"--model_dir={tmp_path}"]
+    options = [*commands.SMALL, "--steps=2", addresses, f"--model_dir={tmp_path}"]
     first = processes.start("train", *options, "--worker_index=0")
     time.sleep(15)
     second = processes.start("train", *options, "--worker_index=1")
-    for process in (first, second):
-        done = process.wait()
-        assert done.code == 0, done.err
+    done = first.wait(), second.wait()
+    assert [result.code for result in done] == [0, 0], done
 
 
 def test_shuffled_input_needs_one_process(tmp_path):
-    options = [*SMALL, "--shuffle_bn=input", f"--model_dir={tmp_path / 'run'}"]
+    options = [*commands.SMALL, "--shuffle_bn=input", f"--model_dir={tmp_path / 'run'}"]
     done = processes.run("tools/launch_local.py", "-n", 2, "--", *options)
-    assert done.code == 1
     message = "error: --shuffle_bn=input with 2 workers: no input pipeline has the key images of all"
-    assert message in done.out
+    assert done.code == 1 and message in done.out

@@ -20,8 +20,7 @@ def train_small(folder):
     """Writes `pictures` and the `run` that was trained on them; the fixture `trained` has it done."""
     write_pictures(folder / "pictures")
     where = [f"--data_dir={folder / 'pictures'}", f"--model_dir={folder / 'run'}"]
-    done = processes.run("train", *OPTIONS, *where)
-    assert done.code == 0, done.err
+    processes.succeed("train", *OPTIONS, *where)
 
 
 def write_pictures(folder, train=24, val=8):

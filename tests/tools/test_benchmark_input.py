@@ -10,7 +10,7 @@ import pytest
 from mocotf.data import kernels
 from mocotf.data.folder import Folder
 from mocotf.errors import UserError
-from tests.tools.support import run_tool
+from tests import processes
 from tools.peers import images
 from tools.peers import ours
 from tools.peers import race
@@ -18,16 +18,18 @@ from tools.peers import race
 OURS = ["all_on_host", "host_share", "all_on_host_tensorflow", "host_share_tensorflow"]
 PEERS_PYTHON = os.environ.get("MOCOTF_PEERS_PYTHON")
 
-run = functools.partial(run_tool, "benchmark_input.py", "--rounds=2")
+
+def measure(*flags):
+    flags = "--json", "--rounds=2", "--pairs=32", *flags
+    return processes.succeed("tools/benchmark_input.py", *flags).json
 
 
 @pytest.mark.slow
 def test_ours_alone():
-    code, found, err = run("--nopeers", "--pairs=32", "--sides=host_share")
-    assert code == 0, err
+    found = measure("--nopeers", "--sides=host_share")
     assert found["host_share"].keys() == {"pairs_per_second"} and found["peers"] == {}
-    low, high = found["spread"]["host_share"]["min"], found["spread"]["host_share"]["max"]
-    assert 0 < low <= found["host_share"]["pairs_per_second"] <= high
+    spread = found["spread"]["host_share"]
+    assert 0 < spread["min"] <= found["host_share"]["pairs_per_second"] <= spread["max"]
     assert found["rounds"] == 2 and found["pairs_per_round"] == 32
     assert found["machine"]["cores"] > 0 and "numba" in found["versions"]
     assert next(iter(found["stages_ms"])) == "read" and len(found["stages_ms"]) == 9
@@ -37,8 +39,7 @@ def test_ours_alone():
 @pytest.mark.slow
 @pytest.mark.skipif(not PEERS_PYTHON, reason="MOCOTF_PEERS_PYTHON names no Python of `make peers`")
 def test_beside_peers():
-    code, found, err = run("--pairs=32", "--nostages", f"--peers_python={PEERS_PYTHON}")
-    assert code == 0, err
+    found = measure("--nostages", f"--peers_python={PEERS_PYTHON}")
     assert found["peers"].keys() == {"torchvision", "albumentations"}
     assert found["spread"].keys() == {*OURS, *found["peers"]}
     for name in OURS:
@@ -47,17 +48,9 @@ def test_beside_peers():
         assert min(numbers.values()) > 0
 
 
-def test_missing_peers_take_one_line():
-    code, found, err = run("--peers_python=/nowhere/python")
-    assert code == 1 and found is None
-    assert "--peers_python=/nowhere/python" in err and "make peers" in err
-    assert len(err.splitlines()) == 1
-
-
 def test_what_is_timed_is_what_is_made(tmp_path, monkeypatch):
     images.make(tmp_path)
-    made = []
-    make = kernels.ViewMaker.__call__
+    made, make = [], kernels.ViewMaker.__call__
 
     def counted(maker, *arguments):
         made.append(None)
@@ -67,13 +60,12 @@ def test_what_is_timed_is_what_is_made(tmp_path, monkeypatch):
 
     def as_timed(first_step):
         """Returns whether as many were made as were timed, and none after."""
-        pairs = ours.pairs(Folder(str(tmp_path)), "numba", crops_only=True, first_step=first_step)
-        iterator = iter(pairs)
+        source = Folder(str(tmp_path))
+        iterator = iter(ours.pairs(source, "numba", crops_only=True, first_step=first_step))
         ours.timed(iterator, 0)
         before = len(made)
         ours.timed(iterator, 10)
-        expected = (ours.UNTIMED + 10) * ours.BATCH
-        astray = abs(len(made) - before - expected)
+        astray = abs(len(made) - before - (ours.UNTIMED + 10) * ours.BATCH)
         del iterator
         after = len(made)
         time.sleep(0.5)
@@ -83,13 +75,10 @@ def test_what_is_timed_is_what_is_made(tmp_path, monkeypatch):
     assert any(as_timed(100 * attempt) for attempt in range(10))
 
 
-def test_ratios_are_of_rounds_that_go_together():
+def test_ratios_and_steps_are_of_rounds_that_go_together():
     # The machine is half as fast in the second round: a ratio of medians would be 4.
     assert race.median_ratio([1, 2, 1], [3, 6, 5]) == 3
     assert race.median_ratio([2.0], [1.0]) == 0.5
-
-
-def test_steps_are_what_each_part_adds():
     rounds = [{"a": 1.0, "b": 3.0, "c": 4.0}, {"a": 2.0, "b": 4.0, "c": 5.0}, {"a": 3, "b": 6, "c": 9}]
     assert race.median_steps(rounds, amount=1000) == {"a": 2.0, "b": 2.0, "c": 1.0}
 
@@ -118,10 +107,10 @@ def test_images_that_do_not_decode_are_refused(tmp_path):
     photographs.mkdir()
     linked.mkdir()
     paths = images.make(photographs)
-    assert len(images.find(str(photographs), str(linked), least=4)) == len(paths) == 64
+    find = functools.partial(images.find, str(photographs), str(linked))
+    assert len(find(least=4)) == len(paths) == 64
     with pytest.raises(UserError, match="64 JPEG files; expected 65 or more"):
-        images.find(str(photographs), str(linked), least=65)
-    with open(paths[0], "r+b") as file:
-        file.truncate(300)
+        find(least=65)
+    os.truncate(paths[0], 300)
     with pytest.raises(UserError, match=f"{paths[0]}: does not decode"):
-        images.find(str(photographs), str(linked), least=4)
+        find(least=4)

@@ -1,7 +1,6 @@
 """The program that measures on a GPU, tried on the CPU at tiny sizes."""
 
 import json
-import os
 import sys
 import time
 
@@ -18,21 +17,19 @@ from tools.gpu import table
 from tools.gpu import trace
 from tools.gpu import variants
 
-
-def check(*arguments, limit=processes.LIMIT):
-    return processes.python("tools/gpu_check.py", "--tiny", *arguments).wait(limit)
+PROGRAM = "tools/gpu_check.py"
 
 
-# ---- Variants
-
-
-def test_variants_are_known_joined_or_written_out():
+def test_variants_are_known_joined_written_out_or_refused():
     found = variants.parse(["default", "nojit", "autotune0+latency-hiding", "own:K=1;remat=true"])
     assert found["default"] == {} and found["nojit"] == {"jit_compile": False}
     flags = found["autotune0+latency-hiding"]["XLA_FLAGS"]
     assert flags.startswith("--xla_gpu_autotune_level=0 --xla_gpu_enable_latency")
     environment, step = variants.split(found["own"], {})
     assert environment.pop("XDG_CACHE_HOME") and environment == {"K": "1"} and step == {"remat": True}
+    for text in ("unheard-of", "own:remat", "own:remat=yes"):
+        with pytest.raises(UserError, match="expected"):
+            variants.parse([text])
 
 
 def test_a_variant_adds_to_the_flags_of_the_environment_and_shares_no_cache():
@@ -41,15 +38,6 @@ def test_a_variant_adds_to_the_flags_of_the_environment_and_shares_no_cache():
     without, _ = variants.split({}, before)
     assert with_flag["XLA_FLAGS"] == "--a=1 --b=2" and "XLA_FLAGS" not in without
     assert with_flag["XDG_CACHE_HOME"] != without["XDG_CACHE_HOME"]
-
-
-@pytest.mark.parametrize("text", ["unheard-of", "own:remat", "own:remat=yes"])
-def test_other_variants_are_refused(text):
-    with pytest.raises(UserError, match="expected"):
-        variants.parse([text])
-
-
-# ---- Programs beside this one
 
 
 def test_a_program_that_takes_too_long_costs_its_own_time_only():
@@ -81,9 +69,6 @@ def test_epochs_are_those_that_steps_belong_to():
     assert found["6"]["loss"] == 490 and found["1"]["authors"] == cifar.AUTHORS[1]
 
 
-# ---- Accuracy
-
-
 def test_exact_batch_norm_has_the_derivatives_of_its_result():
     random = np.random.default_rng(0)
     x, dy = random.normal(size=(2, 4, 3, 3, 2))
@@ -93,12 +78,8 @@ def test_exact_batch_norm_has_the_derivatives_of_its_result():
         step = 1e-5 * random.normal(size=value.shape)
         values = {"x": x, "gamma": gamma, "beta": beta}
         ends = [accuracy._exact(dy=dy, **values | {name[1:]: value + s * step})["y"] for s in (1, -1)]
-        assert ((ends[0] - ends[1]) * dy).sum() / 2 == pytest.approx(
-            (found[name] * step).sum(), rel=1e-6
-        )
-
-
-# ---- Traces
+        change = ((ends[0] - ends[1]) * dy).sum() / 2
+        assert change == pytest.approx((found[name] * step).sum(), rel=1e-6)
 
 
 def test_operators_of_a_trace():
@@ -110,52 +91,38 @@ def test_operators_of_a_trace():
     assert trace._covered([(0, 5), (3, 8), (10, 11)]) == 9
 
 
-# ---- Results
-
-
 def test_table_of_what_is_known(tmp_path):
     side = {"images_per_second": 1234.5, "min": 1200.0, "max": 1300.0, "peak_mb": 1000.0}
     side |= {"first_step_seconds": 12.3, "loss": 7.0, "x_torch": 1.5, "device_peak_mb": 11_400.0}
-    settings = {"arch": "resnet50"}
+    step = {"settings": {"arch": "resnet50"}, "sides": {"default": side, "b": {"error": "oh"}}}
     results = [
-        {
-            "part": "step",
-            "found": {"settings": settings, "sides": {"default": side, "b": {"error": "oh"}}},
-        },
+        {"part": "step", "found": step},
         {"part": "options", "found": {"options": {"probe": {"passed": False, "said": "a|b"}}}},
         {"part": "cifar", "found": None, "cut_short": True, "seconds": 9.0, "error": "not run"},
     ]
     path = tmp_path / "results.json"
     path.write_text("".join(json.dumps(result) + "\n" for result in results))
-    shown = check(f"--table={path}")
-    assert shown.code == 0, shown.err
-    assert "| default | 1,234 | 1,200–1,300 | 1.5 |  | 11.4 | 12.3 | 7 |" in shown.out
-    assert "b: oh" in shown.out and "| probe | no |  |  | a\\|b |" in shown.out
-    assert "**cifar** (stopped after 9 s" in shown.out and "failed: not run" in shown.out
+    shown = processes.succeed(PROGRAM, f"--table={path}").out
+    assert "| default | 1,234 | 1,200–1,300 | 1.5 |  | 11.4 | 12.3 | 7 |" in shown
+    assert "b: oh" in shown and "| probe | no |  |  | a\\|b |" in shown
+    assert "**cifar** (stopped after 9 s" in shown and "failed: not run" in shown
 
 
-@pytest.mark.parametrize("path", ["/nowhere.json", "README.md"])
-def test_no_table_of_other_files(path):
-    with pytest.raises(UserError, match="expected what tools/gpu_check.py"):
-        table.read(os.path.join(processes.ROOT, path))
-
-
-@pytest.mark.parametrize(
-    ("flag", "message"),
-    [
+def test_mistakes_take_one_line():
+    for argument, message in (
         ("--only=everything", "expected some of card, step"),
         ("--variants=none", "expected one of default"),
-    ],
-)
-def test_mistakes_take_one_line(flag, message):
-    tried = check(flag)
-    assert tried.code == 1 and message in tried.err and len(tried.err.splitlines()) == 1
+        ("--table=/nowhere.json", "expected what tools/gpu_check.py"),
+        ("--table=README.md", "expected what tools/gpu_check.py"),
+    ):
+        done = processes.python(PROGRAM, argument).wait()
+        assert done.code == 1 and message in done.err and len(done.err.splitlines()) == 1, done
 
 
 def test_a_part_without_time_is_left_out_and_said_so(tmp_path):
     out = tmp_path / "results.json"
-    tried = check("--only=options,accuracy", "--minutes=0.1", f"--out={out}")
-    assert tried.code == 0, tried.err
+    flags = "--tiny", "--only=options,accuracy", "--minutes=0.1", f"--out={out}"
+    tried = processes.succeed(PROGRAM, *flags)
     assert [result["error"][:7] for result in table.read(out)] == ["not run"] * 2
     assert tried.out.count("failed: not run: 6 s are left, it wants") == 2
 
@@ -165,13 +132,14 @@ def test_a_part_without_time_is_left_out_and_said_so(tmp_path):
 def test_every_part_runs_on_a_cpu(tmp_path):
     out = tmp_path / "results.json"
     parts = ["card", "step", "options", "deterministic", "accuracy", "input", "profile", "cifar"]
-    sizes = ["--rounds=1", "--steps=1", "--variants=default", "--peers=torch", "--minutes=30"]
-    tried = check(*sizes, f"--only={','.join(parts)}", f"--out={out}", "--profile=default", limit=1800)
+    sizes = ["--tiny", "--rounds=1", "--steps=1", "--variants=default", "--peers=torch", "--minutes=30"]
+    sizes += [f"--only={','.join(parts)}", f"--out={out}", "--profile=default"]
+    tried = processes.start(PROGRAM, *sizes).wait(seconds=1800)
     assert tried.code == 0, tried.err
     results = {result["part"]: result for result in table.read(out)}
     assert list(results) == parts
-    for name, result in results.items():
-        assert "error" not in result and not result["cut_short"], (name, result)
+    for result in results.values():
+        assert "error" not in result and not result["cut_short"], result
     sides = results["step"]["found"]["sides"]
     assert sides["default"]["x_torch"] > 0 and sides["default"]["profile"]["busy_ms"] > 0
     assert all(run["passed"] for run in results["options"]["found"]["options"].values())

@@ -1,7 +1,6 @@
 """The program that starts several workers here; its workers are tests/tools/worker.py."""
 
 import signal
-import time
 
 import pytest
 
@@ -22,11 +21,8 @@ def launch(tmp_path):
     """Returns a function of further flags that starts two workers of the run tmp_path / "run"."""
     (tmp_path / "driver.py").write_text(DRIVER)
 
-    def start(*arguments):
-        place = f"--model_dir={tmp_path / 'run'}"
-        return processes.start(str(tmp_path / "driver.py"), "-n", 2, "--", *arguments, place)
-
-    return start
+    command = [str(tmp_path / "driver.py"), "-n", 2, "--"]
+    return lambda *flags: processes.start(*command, *flags, f"--model_dir={tmp_path / 'run'}")
 
 
 def test_lines_begin_with_the_number_of_the_worker(launch):
@@ -54,7 +50,4 @@ def test_workers_do_not_outlive_it(launch, tmp_path):
     process = launch()
     process.wait_until(lambda: process.out.count("flags") == 2)
     process.kill()
-    end = time.monotonic() + processes.LIMIT
-    while len(list(tmp_path.glob("run.ended.*"))) < 2:
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    processes.wait_until(lambda: len([*tmp_path.glob("run.ended.*")]) == 2)
