@@ -35,7 +35,9 @@ def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, argument, code, messag
     ("argument", "message"),
     [
         ("--arch=resnet51", "value should be one of <resnet10|resnet18"),
-        ("--shuffle_bn=true", "value should be one of <gather|input|off>"),
+        ("--shuffle_bn=true", "--shuffle_bn=true: expected one of gather, input, off"),
+        ("--mechanism=byol", "--mechanism=byol: expected one of moco, end_to_end, memory_bank, npid"),
+        ("--moco_t=nan", "--moco_t=nan: expected a finite number from 1e-06"),
     ],
 )
 def test_a_value_that_is_none_of_a_few_is_told_which_they_are(argument, message):
@@ -82,7 +84,6 @@ MISTAKES = [
     (["--jitter=.4,.4"], "--jitter=.4,.4: expected 4 numbers separated by commas"),
     (["--std=0,1,1"], "--std=0,1,1: expected three numbers above 0"),
     (["--jitter=.4,.4,.4,3"], "that of hue up to .5"),
-    (["--moco_t=nan"], "--moco_t=nan: expected a finite number"),
     (["--schedule=a"], "--schedule=a: expected some numbers"),
     (
         ["--mechanism=end_to_end", "--batch_size=1"],
