@@ -35,7 +35,6 @@ from mocotf.interop import onnx
 from mocotf.interop import portable
 from mocotf.interop import torch
 from mocotf.interop import torchvision
-from mocotf.moco.config import Config
 from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
@@ -124,16 +123,16 @@ def main(source, path):
 
 def from_torch(source, target):
     """Writes a run directory from a PyTorch checkpoint."""
-    train_flags.check()
-    _check_mechanism(FLAGS.mechanism, target)
+    settings = train_flags.read()
+    _check_mechanism(settings.config.mechanism.NAME, target)
     content = torch.read_file(source)
     decided = torch.describe(content)
     if decided["arch"] not in ARCHITECTURES:
         raise UserError(f"{source}: arch {decided['arch']}; expected one of {', '.join(ARCHITECTURES)}")
-    for name, value in decided.items():
-        FLAGS[name].value = value
-    keras.config.set_dtype_policy(FLAGS.precision)  # on which depends what the optimizer holds
-    model = Config.of(FLAGS.flag_values_dict()).build_model(Milestones(FLAGS.lr, []))
+    settings = train_flags.read(decided)
+    # On it depends what the optimizer holds.
+    keras.config.set_dtype_policy(settings.training.devices.precision)
+    model = settings.config.build_model(Milestones(settings.training.optimisation.lr, []))
     whole = torch.load(model, content, source)
     if whole:
         step = content.get("step", content["epoch"] * FLAGS.steps_per_epoch)
@@ -141,7 +140,7 @@ def from_torch(source, target):
     # Written beside its place and renamed: half a run would be trained on from random weights.
     partial = f"{target}.partial"
     shutil.rmtree(partial, ignore_errors=True)
-    run_dir = RunDir(partial, train_flags.resolved())
+    run_dir = RunDir(partial, settings.saved)
     checkpoints = Checkpoints(run_dir.file("checkpoints"), model)
     checkpoints.save()
     if not checkpoints.wait():

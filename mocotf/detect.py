@@ -15,19 +15,18 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 import importlib.util
 import os
 
-from absl import flags
-
-from mocotf.cli import pretrained_flags
+from mocotf.cli import fit_flags
+from mocotf.cli import settings_flags
 from mocotf.cli import transfer_flags
-from mocotf.cli import values
 from mocotf.errors import UserError
 from mocotf.transfer import coco
 from mocotf.transfer import tfds_scenes
 from mocotf.transfer.detection_views import Canvas
 from mocotf.transfer.scenes import cutout_scenes
+from mocotf.transfer.settings import DetectionSettings
 
-FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(transfer_flags)
+settings_flags.define(DetectionSettings)
+settings_flags.adopt(transfer_flags, fit_flags)
 
 DATASETS = (
     "voc or coco (of tensorflow-datasets), tfds (a prepared one with boxes), json (of COCO's format), "
@@ -38,127 +37,80 @@ DATA_DIR = (
     "set; with --dataset=json the folder of the images."
 )
 
-flags.DEFINE_string(
-    "annotations", None, "With --dataset=json: file of COCO's format, of images below --data_dir."
-)
-flags.DEFINE_string("test_annotations", None, "With --dataset=json: the file of the test images.")
-flags.DEFINE_integer(
-    "canvas",
-    1152,
-    "Side of the square that an image is laid on, pixels; a multiple of 2^(the highest level).",
-    lower_bound=32,
-)
-flags.DEFINE_list(
-    "short_sides",
-    [str(side) for side in range(480, 801, 32)],
-    "Lengths of an image's short side, pixels, of which one is drawn each time; the long side never "
-    "exceeds --canvas.",
-)
-flags.DEFINE_integer("test_short_side", 800, "Of test images, pixels.", lower_bound=1)
-flags.DEFINE_integer(
-    "min_level",
-    None,
-    "Lowest level of the pyramid; n is of stride 2^n. Default: 3, or the stem's last.",
-)
-flags.DEFINE_integer(
-    "max_level", None, "Highest level. Default: 7, or with a small stem the backbone's last."
-)
-flags.DEFINE_float(
-    "anchor_size", 4.0, "Side of the smallest anchors of a level, in strides of it.", lower_bound=0.1
-)
-flags.DEFINE_integer("head_convs", 4, "Convolutions in the heads, before the last.", lower_bound=1)
-
-flags.DEFINE_string(
-    "saved_model",
-    None,
-    "New folder to write the trained detector to, as a SavedModel: from the bytes of images to boxes.",
-)
-
 
 def main():
     for package in ("keras_hub", "pycocotools"):
         if importlib.util.find_spec(package) is None:
             raise UserError(f"{package} is not installed; try: pip install '.[transfer]'")
-    if FLAGS.saved_model and FLAGS.compare:
+    settings = transfer_flags.read(DetectionSettings, "runs/transfer")
+    saved_model = settings.own.saved_model
+    if saved_model and settings.comparison.compare:
         raise UserError("--saved_model and --compare contradict each other: give one of them")
-    if FLAGS.saved_model and os.path.exists(FLAGS.saved_model):
-        raise UserError(f"--saved_model={FLAGS.saved_model}: exists; expected the name of a new folder")
-    command.print_json(transfer_flags.run(job, __name__))
+    if saved_model and os.path.exists(saved_model):
+        raise UserError(f"--saved_model={saved_model}: exists; expected the name of a new folder")
+    command.print_json(transfer_flags.run(settings, lambda: make_job(settings)))
 
 
-def job():
-    """Returns the `Detection` that the flags describe."""
+def make_job(settings):
+    """Returns the `Detection` that `Flags` describe."""
     from mocotf.transfer.detection import Detection  # imports what `main` has looked for
 
-    canvas = make_canvas()
-    scenes = make_scenes(canvas)
+    own = settings.own
+    canvas = Canvas(own.canvas, tuple(map(int, own.short_sides)), own.test_short_side)
+    scenes = make_scenes(settings, canvas)
     scenes.report()
     network = {
-        "levels": (FLAGS.min_level, FLAGS.max_level),
-        "anchor": FLAGS.anchor_size,
-        "depth": FLAGS.head_convs,
+        "levels": (own.min_level, own.max_level),
+        "anchor": own.anchor_size,
+        "depth": own.head_convs,
     }
     return Detection(
         scenes,
         canvas,
-        most_bad=FLAGS.max_bad_images,
-        precision=FLAGS.precision,
+        most_bad=settings.data.max_bad_images,
+        precision=settings.training.devices.precision,
         network=network,
-        saved_model=FLAGS.saved_model,
+        saved_model=own.saved_model,
     )
 
 
-def make_canvas():
-    """Returns the `Canvas` that the flags describe."""
-    sides = values.numbers("short_sides")
-    if min(sides) < 1 or max(*sides, FLAGS.test_short_side) > FLAGS.canvas:
-        raise UserError(
-            f"--short_sides={','.join(FLAGS.short_sides)} --test_short_side={FLAGS.test_short_side}: "
-            f"expected numbers from 1 to --canvas={FLAGS.canvas}"
-        )
-    return Canvas(FLAGS.canvas, tuple(int(side) for side in sides), FLAGS.test_short_side)
-
-
-def make_scenes(canvas):
+def make_scenes(settings, canvas):
     """Returns the `Scenes` that --dataset names."""
-    check_data()
-    if FLAGS.dataset == "cutouts":
-        return cutout_scenes(FLAGS.train_images or 64, FLAGS.test_images or 128, canvas.size)
-    if FLAGS.dataset == "json":
-        return coco.read(
-            FLAGS.data_dir,
-            FLAGS.annotations,
-            FLAGS.test_annotations,
-            FLAGS.train_images,
-            FLAGS.test_images,
-        )
-    return tfds_scenes.TFDSScenes(FLAGS.dataset, FLAGS.data_dir)
+    data, own = settings.data, settings.own
+    train_images, test_images = settings.transfer.train_images, settings.transfer.test_images
+    check_data(data, settings.transfer, own)
+    if data.dataset == "cutouts":
+        return cutout_scenes(train_images or 64, test_images or 128, canvas.size)
+    if data.dataset == "json":
+        files = data.data_dir, own.annotations, own.test_annotations
+        return coco.read(*files, train_images, test_images)
+    return tfds_scenes.TFDSScenes(data.dataset, data.data_dir)
 
 
-def check_data():
-    """Holds the flags of the data against each other.
+def check_data(data, transfer, own):
+    """Holds what names the data against each other.
 
     Raises:
-        UserError: they contradict each other.
+        UserError: the settings contradict each other.
     """
-    name = FLAGS.dataset
+    name = data.dataset
     if name not in ("cutouts", "json", "tfds", *tfds_scenes.PARTS):
         raise UserError(
             f"--dataset={name}: expected cutouts, json, voc, coco, or tfds for a prepared data set"
         )
-    if name == "cutouts" and FLAGS.data_dir:
-        raise UserError(f"--data_dir={FLAGS.data_dir} with --dataset=cutouts, which is embedded")
-    for flag in ("annotations", "test_annotations", "data_dir"):
-        if name == "json" and not FLAGS[flag].value:
+    if name == "cutouts" and data.data_dir:
+        raise UserError(f"--data_dir={data.data_dir} with --dataset=cutouts, which is embedded")
+    files = {"annotations": own.annotations, "test_annotations": own.test_annotations}
+    for flag, value in (files | {"data_dir": data.data_dir}).items():
+        if name == "json" and not value:
             raise UserError(f"--dataset=json: --{flag} is missing")
-        if name != "json" and flag != "data_dir" and FLAGS[flag].value:
+        if name != "json" and flag != "data_dir" and value:
             raise UserError(f"--{flag} does nothing without --dataset=json: drop it")
     for flag in ("train_images", "test_images") if name not in ("cutouts", "json") else ():
-        if FLAGS[flag].value:
+        if getattr(transfer, flag):
             raise UserError(f"--{flag} with --dataset={name}: expected cutouts or json")
 
 
 if __name__ == "__main__":
-    FLAGS["dataset"].help = DATASETS
-    FLAGS["data_dir"].help = DATA_DIR
-    pretrained_flags.run_command(main, {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000})
+    published = {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000}
+    fit_flags.run_command(main, published, {"dataset": DATASETS, "data_dir": DATA_DIR})

@@ -9,20 +9,22 @@ From scratch, with the same labels and steps: --untrained.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
-from absl import flags
-
-from mocotf.cli import layer_flags
-from mocotf.cli import pretrained_flags
+from mocotf.cli import data_flags
+from mocotf.cli import fit_flags
+from mocotf.cli import settings_flags
 from mocotf.cli import supervised_flags
+from mocotf.evaluation import protocol
+from mocotf.optim.settings import LayerRateSettings
 
-flags.adopt_module_key_flags(supervised_flags)
-flags.adopt_module_key_flags(layer_flags)
+settings_flags.define(LayerRateSettings)
+settings_flags.adopt(data_flags, supervised_flags, fit_flags)
 
 
 def main():
-    lr_scales = layer_flags.lr_scales()
-    command.print_json(supervised_flags.train("finetune", __name__, tune=True, lr_scales=lr_scales))
+    own = settings_flags.read(LayerRateSettings)
+    task = supervised_flags.make_task(own, "runs/v2_ft")
+    command.print_json(protocol.train("finetune", task, tune=True, lr_scales=own.factors))
 
 
 if __name__ == "__main__":
-    pretrained_flags.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": (60.0, 80.0)})
+    fit_flags.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": (60.0, 80.0)})

@@ -14,50 +14,44 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 import time
 
 import tensorflow as tf
-from absl import flags
 
 from mocotf.cli import data_flags
-from mocotf.cli import encoder_flags
-from mocotf.cli import run_flags
-from mocotf.cli import values
+from mocotf.cli import settings_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.labelled import check_classes
 from mocotf.data.labelled import check_labelled
+from mocotf.data.sources import open_source
 from mocotf.errors import UserError
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.monitor import encoder_function
+from mocotf.evaluation.settings import KNNSettings
+from mocotf.evaluation.settings import MonitorSettings
+from mocotf.evaluation.settings import UntrainedSettings
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.training.host import configure_host
 from mocotf.training.saved import open_run
+from mocotf.training.settings import RunDirSettings
 
-FLAGS = flags.FLAGS
-flags.DEFINE_list("k", None, "Numbers of neighbours that vote. Default: the run's --knn_k.")
-flags.DEFINE_list("t", None, "Temperatures of the vote. Default: the run's --knn_t.")
-flags.DEFINE_enum(
-    "features",
-    None,
-    ["pooled", "embedding"],
-    "What is compared: backbone features, or the head's output. Default: the run's --knn_features.",
-)
-flags.DEFINE_integer(
-    "max_images",
-    None,
-    "At most so many images to compare with, and so many queries, evenly picked. Default: all.",
-    lower_bound=1,
-)
+SETTINGS = (RunDirSettings, UntrainedSettings, KNNSettings)
+settings_flags.define(*SETTINGS)
+settings_flags.adopt(data_flags)
 
 
 def main():
+    place, encoder, own = map(settings_flags.read, SETTINGS)
     configure_host()
-    run = open_run(FLAGS.model_dir)
-    ks, Ts = neighbours(run), temperatures(run)
-    network = FLAGS.features or run.flags["knn_features"]
-    source = data_flags.source_of(run)
+    run = open_run(place.model_dir)
+    recorded = MonitorSettings.of(run.flags)
+    ks = list(dict.fromkeys(own.k or [recorded.knn_k]))
+    Ts = list(dict.fromkeys(own.t or [recorded.knn_t]))
+    network = own.features or recorded.knn_features
+    data = data_flags.read_for(run)
+    source = open_source(data)
     check_labelled(source)
-    bad_images = BadImages(None, sum(source.evaluation_sizes), FLAGS.max_bad_images)
-    splits = KNNSplits(source, run.view, bad_images, (FLAGS.max_images, FLAGS.max_images))
+    bad_images = BadImages(None, sum(source.evaluation_sizes), data.max_bad_images)
+    splits = KNNSplits(source, run.view, bad_images, (own.max_images, own.max_images))
     check_bank(splits.sizes[0], ks)
-    encode = encoder_function(run.encoder(trained=not FLAGS.untrained), network)
+    encode = encoder_function(run.encoder(trained=not encoder.untrained), network)
     # An accelerator's products of 10-bit mantissas would mistake the order of neighbours.
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
@@ -70,7 +64,7 @@ def main():
     top1 = {T: {k: nearest.top1(labels, k=k, T=T) for k in ks} for T in Ts}
     found = {
         "checkpoint": run.checkpoint,
-        "step": 0 if FLAGS.untrained else run.step,
+        "step": 0 if encoder.untrained else run.step,
         "features": network,
         "width": queries.shape[1],
         "bank": nearest.size,
@@ -81,26 +75,10 @@ def main():
         "knn_top1": top1[Ts[0]][ks[0]],
         "votes": [{"k": k, "T": T, "top1": top1[T][k]} for T in Ts for k in ks],
     }
-    show(found, top1)
-    if not FLAGS.max_images:
-        add_to_evaluation(run, {"knn_top1": found["knn_top1"]}, trained=not FLAGS.untrained)
+    show(found, top1, encoder.untrained)
+    if not own.max_images:
+        add_to_evaluation(run, {"knn_top1": found["knn_top1"]}, trained=not encoder.untrained)
     command.print_json(found)
-
-
-def neighbours(run):
-    """Returns the numbers of neighbours that were asked for, each once."""
-    given = values.numbers("k") or [int(run.flags["knn_k"])]
-    if any(k < 1 or k != int(k) for k in given):
-        raise UserError(f"--k={','.join(FLAGS.k)}: expected whole numbers from 1")
-    return list(dict.fromkeys(int(k) for k in given))
-
-
-def temperatures(run):
-    """Returns the temperatures that were asked for, each once."""
-    given = values.numbers("t") or [float(run.flags["knn_t"])]
-    if min(given) <= 0:
-        raise UserError(f"--t={','.join(FLAGS.t)}: expected temperatures above 0")
-    return list(dict.fromkeys(given))
 
 
 def check_bank(size, ks):
@@ -112,9 +90,9 @@ def check_bank(size, ks):
         )
 
 
-def show(found, top1):
+def show(found, top1, untrained):
     """Prints the numbers, a row each temperature and a column each k."""
-    what = "untrained" if FLAGS.untrained else f"step {found['step']}"
+    what = "untrained" if untrained else f"step {found['step']}"
     print(f"{found['checkpoint']}, {what}: {found['features']} features of width {found['width']}")
     sizes = "{bank:,} images of {classes} classes, {queries:,} queries, {seconds} s".format(**found)
     print(sizes + (f"; {found['bad_images']} did not decode" if found["bad_images"] else ""))
@@ -125,8 +103,5 @@ def show(found, top1):
 
 
 if __name__ == "__main__":
-    flags.adopt_module_key_flags(data_flags)
-    flags.adopt_module_key_flags(run_flags)
-    flags.adopt_module_key_flags(encoder_flags)
-    flags.register_validator("model_dir", bool, "expected a run, such as --model_dir=runs/mine")
+    settings_flags.require("model_dir", "a run, such as --model_dir=runs/mine")
     command.run(main)

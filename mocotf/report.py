@@ -20,6 +20,7 @@ from absl import flags
 import mocotf
 from mocotf.cli import data_flags
 from mocotf.data.bad_images import BadImages
+from mocotf.data.sources import open_source
 from mocotf.errors import UserError
 from mocotf.evaluation.report import gallery_figure
 from mocotf.evaluation.report import make_page
@@ -97,8 +98,9 @@ def pictures(run):
         if "knn_features" not in run.flags:
             raise UserError(f"{run.path}: is no pre-training run")
         saved = open_run(run.path)
-        source = data_flags.source_of(saved)
-        bad_images = BadImages(None, source.size, FLAGS.max_bad_images)
+        data = data_flags.read_for(saved)
+        source = open_source(data)
+        bad_images = BadImages(None, source.size, data.max_bad_images)
         seen = look(saved, source, bad_images)
     except UserError as error:
         log.warning("no neighbours and no map: %s", error)

@@ -199,11 +199,31 @@ class Settings:
         default = settings_of(type(self))[name].default
         return (given is None or name in given) and getattr(self, name) != default
 
-    def texts(self):
-        """Returns name → text of what is saved: all that is set and no `place`."""
-        declared = settings_of(type(self)).items()
-        values = {name: (one, getattr(self, name)) for name, one in declared if not one.place}
-        return {name: one.text(value) for name, (one, value) in values.items() if value is not None}
+
+def texts_of(settings, *, decisive=False):
+    """Returns name → text of what several `Settings` have that is set, but places.
+
+    Args:
+        settings: instances of `Settings`.
+        decisive: leave out what is neutral, too.
+    """
+    found = {}
+    for part in settings:
+        for name, one in settings_of(type(part)).items():
+            value = getattr(part, name)
+            if value is not None and not one.place and not (decisive and one.neutral):
+                found[name] = one.text(value)
+    return found
+
+
+def with_values(settings, values):
+    """Returns several `Settings`, those with a name in `values` with that value."""
+    return [
+        dataclasses.replace(
+            part, **{name: values[name] for name in settings_of(type(part)) if name in values}
+        )
+        for part in settings
+    ]
 
 
 @functools.cache

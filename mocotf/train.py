@@ -11,25 +11,23 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 # isort: split
 import dataclasses
 import functools
-import logging
 import os
 
 import keras
 import numpy as np
 from absl import flags
 
-from mocotf.cli import data_flags
-from mocotf.cli import fit_flags
-from mocotf.cli import from_flags
-from mocotf.cli import mechanism_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import augment_crops
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
+from mocotf.data.sources import open_source
 from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
+from mocotf.evaluation.monitor import make_monitor
+from mocotf.nn import xla
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
@@ -44,68 +42,64 @@ from mocotf.training.strategy import make_strategy
 from mocotf.training.warnings import HealthWarnings
 from mocotf.training.weights import init_from
 
-FLAGS = flags.FLAGS
 flags.adopt_module_key_flags(train_flags)  # so that --help shows them
-log = logging.getLogger(__name__)
 
 
 def main():
     # ---- What was asked for, checked before anything is written
-    train_flags.check()
-    settings = fit_flags.read()
-    configure_host(settings.devices)
-    cluster = find_cluster(FLAGS.workers, FLAGS.worker_index)
+    settings = train_flags.read()
+    optimisation, run_settings, devices = settings.training
+    configure_host(devices)
+    cluster = find_cluster(devices.workers, devices.worker_index)
     strategy = make_strategy(
-        FLAGS.strategy, FLAGS.num_logical_devices, cluster, FLAGS.tpu, FLAGS.worker_timeout
+        devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
     replicas = strategy.num_replicas_in_sync
     worker, workers = place_in(cluster)
     chief = worker == 0
-    augmentation = from_flags.make_augmentation()
-    from_flags.check_setup(replicas, workers)
-    source = data_flags.make_source()
-    from_flags.check_source(source, replicas, workers)
-    steps_per_epoch = source.steps_per_epoch(FLAGS.batch_size, workers)
+    train_flags.check_devices(settings, replicas, workers)
+    source = open_source(settings.data)
+    train_flags.check_source(settings, source, replicas, workers)
+    steps_per_epoch = source.steps_per_epoch(optimisation.batch_size, workers)
     course = Course.of(
-        settings,
+        settings.training,
         steps_per_epoch,
-        measure=Every(FLAGS.knn_every * steps_per_epoch),
-        compare=Every(FLAGS.check_replicas_every),
-        most_skipped=FLAGS.max_skipped_batches if FLAGS.on_nan == "restore" else 0,
+        measure=Every(settings.monitor.knn_every * steps_per_epoch),
+        compare=Every(devices.check_replicas_every),
+        most_skipped=run_settings.max_skipped_batches if run_settings.on_nan == "restore" else 0,
     )
 
     # ---- Where the run is kept
     facts = {"replicas": replicas, "images": source.size}
     if workers > 1:
         role = "the chief, which writes" if chief else "which writes nothing to"
-        print(f"worker {worker} of {workers}: {role} {FLAGS.model_dir}", flush=True)
-        check_agreement(strategy, train_flags.decisive(), facts)
-    run_dir = (
-        RunDir(FLAGS.model_dir, train_flags.resolved(), facts, train_flags.NEUTRAL) if chief else None
-    )
+        print(f"worker {worker} of {workers}: {role} {run_settings.model_dir}", flush=True)
+        check_agreement(strategy, settings.texts(), facts)
+    run_dir = RunDir(run_settings.model_dir, settings.saved, facts) if chief else None
     names_file = run_dir.file("bad_images.txt") if chief else None
-    bad_images = BadImages(names_file, source.size, FLAGS.max_bad_images)
+    bad_images = BadImages(names_file, source.size, settings.data.max_bad_images)
     bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
 
     # ---- Model
-    keras.utils.set_random_seed(FLAGS.seed)
-    keras.config.set_dtype_policy(FLAGS.precision)
-    on_device = FLAGS.augment_on == "device"
+    keras.utils.set_random_seed(run_settings.seed)
+    keras.config.set_dtype_policy(devices.precision)
+    augmentation = settings.views.augmentation
+    on_device = settings.views.augment_on == "device"
     with strategy.scope():
-        model = mechanism_flags.read_config().build_model(
+        model = settings.config.build_model(
             course.schedule,
             augment_crops(augmentation) if on_device else None,
-            from_flags.jit_compile(strategy, run_dir),
-            probe_classes=len(source.class_names) if FLAGS.probe else 0,
-            batch_size=FLAGS.batch_size,
+            xla.is_to_compile(devices.jit_compile, strategy, devices.deterministic),
+            probe_classes=len(source.class_names) if settings.monitor.probe else 0,
+            batch_size=optimisation.batch_size,
             images=source.size,
-            steps_per_execution=FLAGS.steps_per_execution,
+            steps_per_execution=run_settings.steps_per_execution,
         )
-    folder = os.path.join(FLAGS.model_dir, "checkpoints")
+    folder = os.path.join(run_settings.model_dir, "checkpoints")
     checkpoints = Checkpoints(folder, model, course.keep)
 
     # ---- Data
-    order = Order(FLAGS.seed, FLAGS.batch_size, steps_per_epoch, worker, workers)
+    order = Order(run_settings.seed, optimisation.batch_size, steps_per_epoch, worker, workers)
 
     def views_from(batch):
         return random_views(
@@ -115,9 +109,9 @@ def main():
             bad_images=bad_images,
             first_step=batch,
             crops_only=on_device,
-            ops=FLAGS.host_ops,
-            data_service=FLAGS.data_service,
-            labels=FLAGS.probe,
+            ops=settings.data.host_ops,
+            data_service=settings.views.data_service,
+            labels=settings.monitor.probe,
             views=model.VIEWS,
             indices=model.INDEXED,
         )
@@ -125,15 +119,9 @@ def main():
     def batches_from(step):
         return model.arrange(checkpoints.skipped.dataset_from(step, views_from), step)
 
-    if FLAGS.data_service:
-        log.warning(
-            "--data_service: with several workers batches come as they are ready, and a resumed run is "
-            "not bit-equal to one that was not stopped; with one worker it is; see docs/data.md"
-        )
-
     # ---- What is measured, and shown before the first step
-    monitor = from_flags.make_monitor(source, augmentation, bad_images) if chief else None
-    encode = encoder_function(model.query_encoder, FLAGS.knn_features)
+    monitor = make_monitor(settings.monitor, source, augmentation, bad_images) if chief else None
+    encode = encoder_function(model.query_encoder, settings.monitor.knn_features)
 
     def first_record():
         views, *_ = model.unpack(next(iter(views_from(0))))
@@ -141,6 +129,7 @@ def main():
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 
     # ---- Run
+    start_from = run_settings.init_from
     run = Run(
         model,
         dataclasses.replace(course, chance=model.chance),
@@ -151,8 +140,8 @@ def main():
         measure=functools.partial(monitor.record, encode, run_dir) if monitor else None,
         measures=MEASURES,
         accuracy="knn_top1",
-        settings=train_flags.decisive(),
-        initialise=lambda: FLAGS.init_from and init_from(model, FLAGS.init_from),
+        settings=settings.texts(),
+        initialise=lambda: start_from and init_from(model, start_from),
         first_record=first_record,
         warnings=HealthWarnings(
             course.total_steps, model.steps_to_fill(course.batch_size), model.HINTS

@@ -1,13 +1,11 @@
 """--jit_compile: its forms, what is saved of it, and what an earlier run's file says."""
 
-import types
-
 import pytest
 from absl import flags
 
-from mocotf.cli import from_flags
 from mocotf.cli import train_flags
 from mocotf.nn import xla
+from mocotf.settings import texts_of
 from tests.commands import set_flags
 
 FORMS = [
@@ -24,7 +22,7 @@ FORMS = [
 def test_every_form_is_understood_and_saved_as_one_that_is(arguments, value):
     set_flags(*arguments)
     assert flags.FLAGS.jit_compile == value
-    text = train_flags.resolved()["jit_compile"]
+    text = texts_of(train_flags.read().saved)["jit_compile"]
     set_flags(f"--jit_compile={text}")
     assert flags.FLAGS.jit_compile == value
 
@@ -39,9 +37,9 @@ def test_anything_else_is_refused(argument):
     ("arguments", "saved", "expected"),
     [
         ([], "--jit_compile=auto\n", "what pays"),
-        ([], "", "what pays"),
         ([], "--jit_compile=false\n", False),
         ([], "--jit_compile=true\n", True),
+        ([], "", False),  # of a release without the flag
         (["--jit_compile"], "--jit_compile=false\n", True),
     ],
 )
@@ -50,7 +48,6 @@ def test_a_run_stays_as_it_was_begun_unless_told_otherwise(
 ):
     monkeypatch.setattr(xla, "pays", lambda _: "what pays")
     (tmp_path / "flags.cfg").write_text(saved)
-    run_dir = types.SimpleNamespace(file=lambda name: str(tmp_path / name))
-    set_flags(*arguments)
-    assert from_flags.jit_compile(None, run_dir) == expected
-    assert "jit_compile" not in train_flags.decisive()
+    set_flags(f"--model_dir={tmp_path}", *arguments, resumes=True)
+    assert xla.is_to_compile(flags.FLAGS.jit_compile, None) == expected
+    assert "jit_compile" not in train_flags.read().texts()

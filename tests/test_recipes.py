@@ -8,11 +8,11 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from mocotf.cli import fit_flags
-from mocotf.cli import from_flags
-from mocotf.cli import mechanism_flags
+from mocotf.cli import settings_flags
+from mocotf.cli import train_flags
 from mocotf.data import recipe
 from mocotf.optim.loss_scale import LossScaledSGD
+from mocotf.optim.settings import OptimisationSettings
 from mocotf.optim.sgd import SGD
 from tests.commands import set_flags
 from tests.oracles import schedules as published
@@ -40,7 +40,7 @@ def from_file(name):
 
 
 def make_schedule():
-    return fit_flags.read().optimisation.make_schedule(STEPS)
+    return settings_flags.read(OptimisationSettings).make_schedule(STEPS)
 
 
 @pytest.mark.parametrize(
@@ -81,14 +81,14 @@ def test_lr_scaling_and_warm_up_act_when_asked(parse, scaling, factor):
 def test_augmentations_are_the_papers(parse):
     for name, expected in (("v1", recipe.v1()), ("v2", recipe.v2()), ("v2_800ep", recipe.v2())):
         parse(from_file(f"{name}.cfg"))
-        assert from_flags.make_augmentation() == expected
+        assert train_flags.read().views.augmentation == expected
     parse(from_file("v2.cfg"), "--jitter=.1,.2,.3,.05", "--blur_prob=0", "--crop_min=.08")
     expected = recipe.v2(jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=0, min_area=0.08)
-    assert from_flags.make_augmentation() == expected
+    assert train_flags.read().views.augmentation == expected
 
 
 def make_model():
-    return mechanism_flags.read_config().build_model(make_schedule())
+    return train_flags.read().config.build_model(make_schedule())
 
 
 @pytest.mark.parametrize(("name", "T", "layers"), [("v1.cfg", 0.07, 1), ("v2.cfg", 0.2, 3)])

@@ -52,11 +52,11 @@ def test_a_text_and_its_value_stand_for_each_other(name, text, value, saved):
 
 
 MISTAKES = [
-    ("rate", "2", 2.0, "a finite number from 0 to 1"),
+    ("rate", "2.0", 2.0, "a finite number from 0 to 1"),
     ("rate", "nan", float("nan"), "a finite number from 0 to 1"),
     ("count", "0", 0, "a whole number from 1"),
     ("count", "1.5", 1.5, "a whole number from 1"),
-    ("mean", "1", (1.0,), "2 numbers separated by commas"),
+    ("mean", "1.0", (1.0,), "2 numbers separated by commas"),
     ("compiled", "maybe", "maybe", "auto, true or false"),
     ("plain", "auto", "auto", "true or false"),
     ("kind", "c", "c", "one of a, b"),

@@ -34,14 +34,16 @@ def test_a_mistake_is_one_line_and_an_exit_code(tmp_path, argument, code, messag
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--arch=resnet51", "value should be one of <resnet10|resnet18"),
-        ("--shuffle_bn=true", "--shuffle_bn=true: expected one of gather, input, off"),
-        ("--mechanism=byol", "--mechanism=byol: expected one of moco, end_to_end, memory_bank, npid"),
-        ("--moco_t=nan", "--moco_t=nan: expected a finite number from 1e-06"),
+        ("--shuffle_bn=true", "expected one of gather, input, off"),
+        ("--jitter=.4,.4", "expected 4 numbers separated by commas from 0"),
+        ("--std=0,1,1", "expected 3 numbers separated by commas from 1e-06"),
+        ("--moco_t=nan", "expected a finite number from 1e-06"),
+        ("--schedule=a", "expected some numbers separated by commas"),
+        ("--mechanism=byol", "expected one of moco, end_to_end, memory_bank, npid, simsiam"),
     ],
 )
-def test_a_value_that_is_none_of_a_few_is_told_which_they_are(argument, message):
-    with pytest.raises(flags.IllegalFlagValueError, match=re.escape(message)):
+def test_a_value_that_is_none_is_told_what_is_expected(argument, message):
+    with pytest.raises(flags.IllegalFlagValueError, match=re.escape(f"flag {argument}: {message}")):
         set_flags(argument)
 
 
@@ -80,11 +82,9 @@ MISTAKES = [
     (["--strategy=multi_worker"], "--strategy=multi_worker contradicts what names the workers"),
     (["--worker_index=1"], "--worker_index=1 without --workers; expected both"),
     (["--jit_compile", "--strategy=mirrored"], "--jit_compile with 4 replicas: XLA cannot compile"),
+    (["--arch=resnet51"], "--arch=resnet51: expected one of <resnet10|resnet18"),
     (["--remat", "--arch=tests.tiny:backbone"], "backbone: --remat needs a ResNet: resnet10"),
-    (["--jitter=.4,.4"], "--jitter=.4,.4: expected 4 numbers separated by commas"),
-    (["--std=0,1,1"], "--std=0,1,1: expected three numbers above 0"),
-    (["--jitter=.4,.4,.4,3"], "that of hue up to .5"),
-    (["--schedule=a"], "--schedule=a: expected some numbers"),
+    (["--jitter=.4,.4,.4,3"], "expected a strength of hue, the last, up to .5"),
     (
         ["--mechanism=end_to_end", "--batch_size=1"],
         "other images of the batch; expected at least 2",
@@ -125,17 +125,10 @@ def test_an_empty_folder_and_another_run_are_refused(tmp_path, try_flags):
         try_flags()
 
 
-def test_help_explains_the_flags():
-    done = processes.run("train", "--help")
-    assert done.code == 0
-    assert "--moco_m: Momentum m of the key encoder: theta_k <- m theta_k" in " ".join(done.out.split())
-
-
 def test_every_flag_has_help_of_its_own():
-    own = train_flags.FLAGS.get_key_flags_for_module("mocotf.cli.train_flags")
+    own = flags.FLAGS.get_key_flags_for_module("mocotf.cli.train_flags")
     texts = [flag.help for flag in own]
     assert len(own) > 40 and len(set(texts)) == len(texts) and min(map(len, texts)) > 8
-    assert "theta_k <- m theta_k + (1 - m) theta_q" in train_flags.FLAGS["moco_m"].help
 
 
 @pytest.mark.parametrize("name", sorted(os.listdir(FLAGFILES)))
@@ -148,4 +141,4 @@ def test_recipes_parse_and_say_command_time_and_accuracy(name, tmp_path):
     set_flags(f"--flagfile={path}", f"--model_dir={tmp_path}", "--data_dir=photos")
     if flags.FLAGS.dataset == "patches":
         flags.FLAGS["data_dir"].unparse()
-    (train_flags.check if own is train else fit_flags.read)()
+    train_flags.read() if own is train else fit_flags.read(None)

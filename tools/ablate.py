@@ -22,11 +22,12 @@ import time
 import tensorflow as tf
 from absl import flags
 
-from mocotf.cli import data_flags
+from mocotf.cli import arguments
 from mocotf.cli import train_flags
-from mocotf.cli import values
+from mocotf.data.sources import open_source
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
+from mocotf.settings import texts_of
 from tools.ablations import outcomes
 from tools.ablations import page
 from tools.ablations import plan
@@ -51,7 +52,7 @@ def main():
     # ---- What was asked for, checked before anything is run
     tf.config.set_visible_devices([], "GPU")  # they are the runs'
     for name, instead in (("model_dir", "--out"), ("seed", "--seeds")):
-        if values.changed(name):
+        if name in arguments.given():
             raise UserError(f"--{name}: every run of a grid has its own; try {instead}")
     groups = plan.choose(FLAGS.grid)
     reduced = FLAGS.grid == "reduced"
@@ -59,7 +60,7 @@ def main():
     tables = plan.expand(
         groups,
         out,
-        data_flags.make_source().steps_per_epoch,
+        open_source(train_flags.read().data).steps_per_epoch,
         seeds=chosen_seeds(reduced),
         reduced=reduced,
         threads=FLAGS.intra_op_threads if FLAGS.jobs == 1 else max(1, os.cpu_count() // FLAGS.jobs),
@@ -91,7 +92,7 @@ def main():
         "seconds": round(diary.whole[FLAGS.grid], 1),
         "machine": environment.machine(),
         "versions": environment.versions(("tensorflow", "keras")),
-        "base": train_flags.resolved(),
+        "base": texts_of(train_flags.read().saved),
     } | outcomes.collect(tables, out, diary.failed, diary.seconds)
     path = os.path.join(out, "results.json")
     atomic_write(path, json.dumps(results, indent=1, allow_nan=False) + "\n")

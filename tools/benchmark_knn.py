@@ -22,7 +22,6 @@ import statistics
 
 from absl import flags
 
-from mocotf.cli import values
 from mocotf.errors import UserError
 from tools.peers import environment
 from tools.peers.race import race
@@ -44,7 +43,7 @@ flags.DEFINE_bool("imagenet", True, "Measure a bank of ImageNet's length too.")
 
 
 def main():
-    banks = [int(size) for size in values.numbers("banks")]
+    banks = [int(size) for size in FLAGS.banks]
     if min(banks) < FLAGS.neighbours:
         raise UserError(
             f"--banks={','.join(FLAGS.banks)}: expected at least --neighbours={FLAGS.neighbours} each"

@@ -16,10 +16,10 @@ from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's not
 import numpy as np
 from absl import flags
 
-from mocotf.cli import data_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import centre_views
+from mocotf.data.sources import open_source
 from mocotf.errors import UserError
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.knn import knn_top1
@@ -30,9 +30,9 @@ FLAGS = flags.FLAGS
 
 
 def main():
-    train_flags.check()
+    settings = train_flags.read()
     saved = open_run(FLAGS.model_dir)
-    source = data_flags.make_source()
+    source = open_source(settings.data)
     if not all(source.evaluation_sizes):
         raise UserError(f"--dataset={FLAGS.dataset}: has no labels; expected classes to tell apart")
     backbone = saved.encoder(precision="float32").backbone

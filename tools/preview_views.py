@@ -15,12 +15,11 @@ from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's not
 import tensorflow as tf
 from absl import flags
 
-from mocotf.cli import data_flags
-from mocotf.cli import from_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
+from mocotf.data.sources import open_source
 from mocotf.errors import UserError
 from mocotf.training.pictures import view_grid
 
@@ -31,9 +30,9 @@ flags.DEFINE_string("out", "views.png", "PNG file to write.")
 
 
 def main():
-    train_flags.check()
-    augmentation = from_flags.make_augmentation()
-    source = data_flags.make_source()
+    settings = train_flags.read()
+    augmentation = settings.views.augmentation
+    source = open_source(settings.data)
     pairs = min(PAIRS, source.size)
     bad_images = BadImages()
     views = random_views(

@@ -40,22 +40,37 @@ class SettingFlag(flags.Flag):
         return f"--{self.name}={self.setting.text(value)}"
 
 
-def define(*classes):
-    """Defines the flags of `Settings` classes, as key flags of the module that calls."""
+def define(*classes, hidden=()):
+    """Defines the flags of `Settings` classes, key flags of the module that calls but for `hidden`."""
     for cls in classes:
         for name, one in settings_of(cls).items():
             if name not in FLAGS:
                 owner = next(c for c in cls.__mro__ if name in vars(c).get("__annotations__", ()))
-                flags.DEFINE_flag(SettingFlag(name, one, owner.GROUP))
+                flag = SettingFlag(name, one, owner.GROUP)
+                flags.DEFINE_flag(flag, module_name=__name__ if name in hidden else None)
             elif FLAGS[name].setting != one:
                 raise flags.DuplicateFlagError(f"--{name} of {cls.__name__} is another setting, too")
-            else:
+            elif name not in hidden:
                 flags.declare_key_flag(name)
 
 
-def neutral(*classes):
-    """Returns the names of the settings that may change when a run is resumed."""
-    return {name for cls in classes for name, one in settings_of(cls).items() if one.neutral}
+def adopt(*modules):
+    """Makes the flags of modules key flags of the module that calls."""
+    for module in modules:
+        flags.adopt_module_key_flags(module)
+
+
+def adapt(defaults, helps):
+    """Gives shared flags what is a command's own: name → default, and name → help."""
+    for name, value in defaults.items():
+        FLAGS.set_default(name, value)
+    for name, text in helps.items():
+        FLAGS[name].help = text
+
+
+def require(name, expected):
+    """Has a command refused that is not given a flag."""
+    flags.register_validator(name, bool, f"expected {expected}")
 
 
 def read(cls):
@@ -64,6 +79,11 @@ def read(cls):
     Raises:
         UserError: they contradict each other.
     """
-    settings = cls(**{name: FLAGS[name].value for name in settings_of(cls)})
+    settings = values(cls)
     settings.check(arguments.given())
     return settings
+
+
+def values(cls):
+    """Returns the `Settings` that the flags give, unchecked."""
+    return cls(**{name: FLAGS[name].value for name in settings_of(cls)})

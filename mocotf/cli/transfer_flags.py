@@ -1,190 +1,144 @@
 """The flags that `mocotf.detect` and `mocotf.segment` share, and the runs that they describe."""
 
+import dataclasses
 import os
+from typing import NamedTuple
 
-from absl import flags
-
-from mocotf.cli import data_flags
-from mocotf.cli import encoder_flags
+from mocotf.cli import arguments
 from mocotf.cli import fit_flags
-from mocotf.cli import layer_flags
-from mocotf.cli import pretrained_flags
-from mocotf.cli import values
+from mocotf.cli import settings_flags
+from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
+from mocotf.evaluation.settings import PretrainedSettings
 from mocotf.optim import schedules
+from mocotf.optim.settings import LayerRateSettings
+from mocotf.settings import Settings
 from mocotf.training.host import configure_host
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
+from mocotf.training.settings import TrainingSettings
 from mocotf.training.strategy import make_strategy
 from mocotf.transfer.run import Transfer
-from mocotf.transfer.start import RANDOM
+from mocotf.transfer.settings import RANDOM
+from mocotf.transfer.settings import ComparisonSettings
+from mocotf.transfer.settings import TransferSettings
 from mocotf.transfer.start import check_alike
 from mocotf.transfer.start import open_start
 
-FLAGS = flags.FLAGS
-flags.adopt_module_key_flags(encoder_flags)
-flags.adopt_module_key_flags(fit_flags)
-flags.adopt_module_key_flags(layer_flags)
-flags.adopt_module_key_flags(pretrained_flags)
-for _name in ("dataset", "data_dir", "max_bad_images"):
-    flags.declare_key_flag(_name)
-del data_flags
-
-flags.DEFINE_list(
-    "drop_at",
-    [],
-    "Steps at which the rate falls to a tenth, in place of --schedule; numbers below 1 are shares of "
-    "the run.",
-)
-flags.DEFINE_integer("warmup_steps", 0, "Steps of linear warm-up.", lower_bound=0)
-flags.DEFINE_integer(
-    "evaluate_every", 0, "Steps between measurements on the test images; 0: at the end.", lower_bound=0
-)
-flags.DEFINE_list(
-    "compare",
-    [],
-    f"Train from several starts, side by side: {RANDOM} for the architecture of --pretrained at "
-    "random, --pretrained itself, and those given here: runs of mocotf.train, mocotf.convert, "
-    f"mocotf.linear or mocotf.finetune, or {RANDOM} for no more than those two.",
-)
-flags.DEFINE_list("seeds", ["0"], "With --compare: seeds, of each of which every start has a run.")
-flags.DEFINE_integer(
-    "train_images",
-    None,
-    "Labelled images to train on: so many are chosen, always the same; of cutouts, composed. Default: "
-    "all; of cutouts 64.",
-    lower_bound=1,
-)
-flags.DEFINE_integer(
-    "test_images",
-    None,
-    "Images to measure on, chosen likewise. Default: all; of cutouts 128.",
-    lower_bound=1,
-)
-
-# Flags that change what is shown or kept, not what is computed; the start is told by its weights.
-NEUTRAL = fit_flags.NEUTRAL | {"evaluate_every", "max_bad_images", "pretrained"}
 # Flags of all commands that train or read images, which do nothing here; with what to give instead.
 IDLE = {
     "epochs": "give --steps",
     "host_ops": "drop it",
     "num_images": "for a part of the images give --train_images",
 }
-# Flags of what goes on beside a run: a comparison, what a trained model is handed on as.
-BESIDE = {"compare", "seeds", "saved_model"}
+SCHEDULES = ("cos", "exp_steps", "schedule")  # which take the place of a default of --drop_at
+OWN = (TransferSettings, LayerRateSettings, ComparisonSettings)
+settings_flags.define(DataSettings, *OWN, hidden=IDLE)
 
 
-def run(job_of, module):
-    """Trains what the flags ask for: one run, or those of a comparison; returns the results.
+class Flags(NamedTuple):
+    """The settings of a transfer run."""
+
+    training: TrainingSettings
+    pretrained: PretrainedSettings
+    data: DataSettings
+    transfer: TransferSettings
+    rates: LayerRateSettings
+    comparison: ComparisonSettings
+    own: Settings
+
+    @property
+    def saved(self):
+        """All of them, as a run directory takes them."""
+        return (*self.training, *self[1:])
+
+
+def read(own, example):
+    """Returns the `Flags`.
 
     Args:
-        job_of: () → `Job`, called once the flags are found to be good.
-        module: name of the command's module, whose flags are saved.
-    """
-    if not FLAGS.model_dir:
-        raise UserError("--model_dir is missing; expected a folder, such as --model_dir=runs/transfer")
-    settings = fit_flags.read()
-    check_idle()
-    check_schedule()
-    check_comparison()
-    configure_host(settings.devices)
-    strategy = make_strategy(FLAGS.strategy, FLAGS.num_logical_devices)
-    if FLAGS.batch_size % strategy.num_replicas_in_sync:
-        raise UserError(
-            f"--batch_size={FLAGS.batch_size}: expected a multiple of "
-            f"{strategy.num_replicas_in_sync}, the replicas"
-        )
-    starts = open_starts()
-    job = job_of()
-    steps_per_epoch = settings.optimisation.steps_per_epoch(job.images.size)
-    course = Course.of(
-        settings,
-        steps_per_epoch,
-        make_schedule(steps_per_epoch, FLAGS.steps),
-        measure=Every(FLAGS.evaluate_every or FLAGS.steps),
-    )
-    texts = values.resolved(module, fit_flags.PLACES | BESIDE)
-    texts["drop_at"] = ",".join(FLAGS.drop_at if drops() else [])
-    lr_scales = layer_flags.lr_scales()
-    transfer = Transfer(job, course, settings, lr_scales, strategy, texts, NEUTRAL)
-    if FLAGS.compare:
-        return transfer.compare(starts, FLAGS.model_dir, [int(s) for s in values.numbers("seeds")])
-    return transfer.train(*starts, FLAGS.model_dir, FLAGS.seed)
-
-
-def open_starts():
-    """Returns the `Start`s that the flags name, which are alike."""
-    if not FLAGS.compare:
-        return [open_start(FLAGS.pretrained, trained=not FLAGS.untrained)]
-    starts = [open_start(FLAGS.pretrained, trained=False)]
-    # One run, however its path is written, is one start.
-    different = {}
-    for path in [FLAGS.pretrained, *FLAGS.compare]:
-        if path != RANDOM:
-            different.setdefault(os.path.realpath(path), path)
-    starts += [open_start(path) for path in different.values()]
-    check_alike(starts)
-    return starts
-
-
-def check_idle():
-    """Refuses flags that other commands have and that would do nothing here.
-
-    Raises:
-        UserError: one is given.
-    """
-    for flag, instead in IDLE.items():
-        if values.changed(flag):
-            raise UserError(f"--{flag} does nothing here: {instead}")
-
-
-def check_schedule():
-    """Holds the flags of the learning rate against each other.
+        own: class of the command's own settings.
+        example: see `fit_flags.read`.
 
     Raises:
         UserError: they contradict each other.
     """
-    layer_flags.lr_scales()
-    for other in ("cos", "exp_steps", "schedule", "warmup_epochs", "lr_scaling") if drops() else ():
-        if values.changed(other):
-            raise UserError(f"--drop_at and --{other} contradict each other: give one of them")
-    if min(drops(), default=1) <= 0:
-        raise UserError(f"--drop_at={','.join(FLAGS.drop_at)}: expected numbers above 0")
+    training, pretrained = fit_flags.read(example)
+    data = settings_flags.values(DataSettings)
+    transfer, rates, comparison = map(settings_flags.read, OWN)
+    found = Flags(training, pretrained, data, transfer, rates, comparison, settings_flags.read(own))
+    given = arguments.given()
+    for name, instead in IDLE.items():
+        if any(part.changed(name, given) for part in found.saved if hasattr(part, name)):
+            raise UserError(f"--{name} does nothing here: {instead}")
+    changed = [
+        name
+        for name in (*SCHEDULES, "warmup_epochs", "lr_scaling")
+        if training.optimisation.changed(name, given)
+    ]
+    if "drop_at" not in given and set(changed) & set(SCHEDULES):
+        found = found._replace(transfer=dataclasses.replace(transfer, drop_at=()))
+    elif transfer.drop_at and changed:
+        raise UserError(f"--drop_at and --{changed[0]} contradict each other: give one of them")
+    for part, name, instead in (
+        (training.run, "seed", "give --seeds"),
+        (pretrained, "untrained", f"give --compare={RANDOM}"),
+    ):
+        if comparison.compare and part.changed(name, given):
+            raise UserError(f"--{name} does nothing with --compare: {instead}")
+    return found
 
 
-def drops():
-    """Returns the numbers of --drop_at; none where another schedule takes the place of its default."""
-    others = map(values.changed, ("cos", "exp_steps", "schedule"))
-    if not FLAGS.drop_at or (FLAGS["drop_at"].using_default_value and any(others)):
-        return ()
-    return values.numbers("drop_at")
+def run(settings, make_job):
+    """Trains what the flags ask for: one run, or those of a comparison; returns the results.
 
-
-def check_comparison():
-    """Holds the flags of a comparison against those of a run.
+    Args:
+        settings: `Flags`.
+        make_job: () → `Job`, called once the flags are found to be good.
 
     Raises:
-        UserError: they contradict each other, or seeds are not whole numbers that differ.
+        UserError: they are not.
     """
-    if not FLAGS.compare:
-        if values.changed("seeds"):
-            raise UserError("--seeds does nothing without --compare: add it, or give --seed")
-        return
-    for flag, instead in (("seed", "give --seeds"), ("untrained", f"give --compare={RANDOM}")):
-        if values.changed(flag):
-            raise UserError(f"--{flag} does nothing with --compare: {instead}")
-    seeds = values.numbers("seeds")
-    if len(set(seeds)) < len(seeds) or any(s % 1 or not 0 <= s < 2**32 for s in seeds):
-        raise UserError(
-            f"--seeds={','.join(FLAGS.seeds)}: expected whole numbers from 0 to {2**32 - 1}, each once"
-        )
+    training, comparison = settings.training, settings.comparison
+    configure_host(training.devices)
+    strategy = make_strategy(training.devices.strategy, training.devices.num_logical_devices)
+    batch_size, replicas = training.optimisation.batch_size, strategy.num_replicas_in_sync
+    if batch_size % replicas:
+        raise UserError(f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas")
+    starts = open_starts(settings)
+    job = make_job()
+    steps_per_epoch = training.optimisation.steps_per_epoch(job.images.size)
+    schedule = make_schedule(training.optimisation, settings.transfer, steps_per_epoch)
+    every = settings.transfer.evaluate_every or training.optimisation.steps
+    course = Course.of(training, steps_per_epoch, schedule, measure=Every(every))
+    transfer = Transfer(job, course, training, settings.rates.factors, strategy, settings.saved)
+    if comparison.compare:
+        return transfer.compare(starts, training.run.model_dir, comparison.seeds)
+    return transfer.train(*starts, training.run.model_dir, training.run.seed)
 
 
-def make_schedule(steps_per_epoch, total_steps):
+def open_starts(settings):
+    """Returns the `Start`s that `Flags` name, which are alike."""
+    path, trained = settings.pretrained.pretrained, not settings.pretrained.untrained
+    compared = settings.comparison.compare
+    if not compared:
+        return [open_start(path, trained=trained)]
+    starts = [open_start(path, trained=False)]
+    # One run, however its path is written, is one start.
+    different = {}
+    for one in (path, *compared):
+        if one != RANDOM:
+            different.setdefault(os.path.realpath(one), one)
+    starts += map(open_start, different.values())
+    check_alike(starts)
+    return starts
+
+
+def make_schedule(optimisation, transfer, steps_per_epoch):
     """Returns the learning rate's schedule, step → rate."""
-    if drops():
-        steps = [round(d * total_steps if d < 1 else d) for d in drops()]
-        schedule = schedules.Milestones(FLAGS.lr, steps)
+    if transfer.drop_at:
+        steps = [round(d * optimisation.steps if d < 1 else d) for d in transfer.drop_at]
+        schedule = schedules.Milestones(optimisation.lr, steps)
     else:
-        schedule = fit_flags.read().optimisation.make_schedule(steps_per_epoch)
-    return schedules.WarmUp(schedule, FLAGS.warmup_steps) if FLAGS.warmup_steps else schedule
+        schedule = optimisation.make_schedule(steps_per_epoch)
+    return schedules.WarmUp(schedule, transfer.warmup_steps) if transfer.warmup_steps else schedule

@@ -9,8 +9,20 @@ from mocotf.errors import UserError
 from mocotf.evaluation.gallery import show
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import NO_LABEL
+from mocotf.evaluation.unlabelled import Unlabelled
 
 log = logging.getLogger(__name__)
+
+
+def make_monitor(settings, source, augmentation, bad_images):
+    """Returns the `KNNMonitor` that `MonitorSettings` ask for; None with --knn_every=0."""
+    if not settings.knn_every:
+        return None
+    if not all(source.evaluation_sizes):
+        log.warning("no kNN: %s has no labels, or no split to ask about", source.name)
+        source = Unlabelled(source)
+    vote = {"k": settings.knn_k, "T": settings.knn_t}
+    return KNNMonitor(source, augmentation, bad_images, most=settings.knn_bank, **vote)
 
 
 class KNNMonitor:

@@ -18,7 +18,10 @@ from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.scores import Scores
+from mocotf.evaluation.settings import ProtocolSettings
 from mocotf.files import write_json
+from mocotf.settings import texts_of
+from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
 from mocotf.training.fit import compile_with_sgd
@@ -28,6 +31,7 @@ from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.saved import SavedRun
 from mocotf.training.settings import TrainingSettings
+from mocotf.training.strategy import make_strategy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +43,26 @@ class Task:
         labelled: the `Labelled`.
         bad_images: a `BadImages`.
         settings: `TrainingSettings`.
+        protocol: `ProtocolSettings`.
+        ops: see `random_views`.
         trained: begin with the encoder as it is, else as it was before its run's first step.
-        min_area, ops: smallest share of a training image in a crop; and see `random_views`.
-        counts: accuracies tell of the encoder, and are entered into its run's evaluation.json.
+        saved: all `Settings` of the run.
     """
 
     run: SavedRun
     labelled: Labelled
     bad_images: BadImages
     settings: TrainingSettings
-    trained: bool
-    min_area: float
+    protocol: ProtocolSettings
     ops: str
-    counts: bool
+    trained: bool
+    saved: tuple
+
+    def with_rate(self, lr):
+        """Returns the task with another learning rate."""
+        optimisation = dataclasses.replace(self.settings.optimisation, lr=lr)
+        settings = self.settings._replace(optimisation=optimisation)
+        return dataclasses.replace(self, settings=settings, saved=with_values(self.saved, {"lr": lr}))
 
     @property
     def names(self):
@@ -68,7 +79,7 @@ class Task:
         no_colours = {"jitter_prob": 0.0, "gray_prob": 0.0, "blur_prob": 0.0}
         return random_views(
             self.labelled,
-            dataclasses.replace(view, min_area=self.min_area, **no_colours),
+            dataclasses.replace(view, min_area=self.protocol.train_crop_min, **no_colours),
             Order(self.settings.run.seed, course.batch_size, course.steps_per_epoch),
             bad_images=self.bad_images,
             first_step=step,
@@ -102,36 +113,36 @@ class Task:
         print(f"class by class: {table}")
         if self.bad_images.names:
             print(f"{len(self.bad_images.names)} images did not decode")
-        if self.counts:
+        if self.protocol.labels == "given":
             add_to_evaluation(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
 
 
-def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measure_epochs):
+def train(name, task, *, tune, rates=(), lr_scales=None):
     """Trains a `Classifier`, resuming what was stopped; returns its results.
 
     Args:
         name: of the protocol: "linear" or "finetune".
         task: a `Task`.
-        strategy: a `tf.distribute` strategy.
-        texts, neutral: name → text of its settings; names of those that may change.
-        heads: name → factor of the learning rate, of the linear layers.
         tune: train the backbone, too.
+        rates: learning rates to sweep over, one linear layer each, in place of that of the settings.
         lr_scales: see `SGD`.
-        measure_epochs: between measurements of accuracy.
 
     Raises:
         UserError: it cannot be trained.
     """
     classes, settings = task.labelled.classes, task.settings
+    lr = settings.optimisation.lr
+    heads = {f"lr_{rate:g}": rate / lr for rate in rates} or {"fc": 1.0}
+    strategy = make_strategy(settings.devices.strategy, settings.devices.num_logical_devices)
     steps_per_epoch = settings.optimisation.steps_per_epoch(task.labelled.size, "labelled images")
     course = Course.of(
         settings,
         steps_per_epoch,
-        measure=Every(measure_epochs * steps_per_epoch),
+        measure=Every(task.protocol.measure_every * steps_per_epoch),
         chance=math.log(classes),
     )
     facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
-    run_dir = RunDir(settings.run.model_dir, texts, facts, neutral)
+    run_dir = RunDir(settings.run.model_dir, task.saved, facts)
 
     # ---- Model
     seed = settings.run.seed
@@ -139,7 +150,7 @@ def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measu
     with strategy.scope():
         backbone = task.encoder().backbone
         model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
-        compile_with_sgd(model, settings, course.schedule, heads | lr_scales)
+        compile_with_sgd(model, settings, course.schedule, heads | (lr_scales or {}))
 
     # ---- Run
     @tf.function(reduce_retracing=True, autograph=False)
@@ -166,7 +177,7 @@ def train(name, task, strategy, texts, neutral, *, heads, tune, lr_scales, measu
         measure=measure,
         measures=MEASURES,
         accuracy="top1",
-        settings=texts,
+        settings=texts_of(task.saved),
     ).train()
 
     # ---- Results

@@ -1,7 +1,8 @@
-"""What is measured while a run pre-trains: what a user may choose."""
+"""What is measured of an encoder, and how: what a user may choose."""
 
 import dataclasses
 
+from mocotf.data.labelled import LABELS
 from mocotf.settings import Settings
 from mocotf.settings import setting
 
@@ -37,4 +38,99 @@ class MonitorSettings(Settings):
         False,
         "Where images have labels: a linear classifier of the features learns beside the encoder, "
         "which it does not touch; its top-1 on training views is recorded.",
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class KNNSettings(Settings):
+    """What `mocotf.knn` measures."""
+
+    GROUP = "kNN"
+
+    k: tuple[int, ...] | None = setting(
+        None, "Numbers of neighbours that vote. Default: the run's --knn_k.", low=1
+    )
+    t: tuple[float, ...] | None = setting(
+        None, "Temperatures of the vote. Default: the run's --knn_t.", low=1e-6
+    )
+    features: str | None = setting(
+        None,
+        "What is compared: backbone features, or the head's output. Default: the run's --knn_features.",
+        choices=("pooled", "embedding"),
+    )
+    max_images: int | None = setting(
+        None,
+        "At most so many images to compare with, and so many queries, evenly picked. Default: all.",
+        low=1,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class UntrainedSettings(Settings):
+    """Which of a run's two encoders is measured."""
+
+    GROUP = "Encoder"
+
+    untrained: bool = setting(
+        False, "Take the encoder as its run began, before the first step: the baseline."
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class PretrainedSettings(UntrainedSettings):
+    """The encoder that a run goes on from."""
+
+    # Not compared when a run is resumed: the encoder is told by its weights.
+    pretrained: str | None = setting(
+        None,
+        "Run whose encoder is taken: a run directory, or a checkpoint, ckpt-STEP.",
+        neutral=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class ProtocolSettings(Settings):
+    """What is learned by supervision."""
+
+    GROUP = "Labels"
+
+    label_fraction: float = setting(
+        1.0,
+        "Share of the labelled images to train on, as many of each class; the same ones for each run "
+        "of the same --label_seed.",
+        low=1e-9,
+        high=1,
+    )
+    label_seed: int = setting(0, "Of the choice by --label_fraction.", low=0)
+    labels: str = setting(
+        "given",
+        "Train on labels that are shuffled, or constant: the result must be that of chance, or "
+        "something leaks.",
+        choices=LABELS,
+    )
+    train_crop_min: float = setting(
+        0.08, "Smallest share of the image's area in a crop.", low=1e-4, high=1
+    )
+    measure_every: int = setting(1, "Epochs between measurements of accuracy.", low=1, neutral=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class LinearSettings(Settings):
+    """What only the linear protocol has."""
+
+    GROUP = "Linear classifier"
+
+    lr_sweep: tuple[float, ...] | None = setting(
+        None,
+        "Learning rates to try in one run, a classifier each, in place of --lr.",
+        low=1e-12,
+    )
+    cache_features: bool = setting(
+        False, "Encode every image once, without augmentation, and solve for the classifier."
+    )
+    l2: tuple[float, ...] = setting(
+        (1e-4, 1e-3, 1e-2, 1e-1),
+        "With --cache_features: weight decay; of several the one that is best on a tenth of the "
+        "training images is taken.",
+        low=0,
     )

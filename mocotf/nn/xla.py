@@ -7,6 +7,9 @@ import functools
 import tensorflow as tf
 from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 
+from mocotf.errors import UserError
+from mocotf.settings import AUTO
+
 # From this compute capability on, Blackwell's, XLA in TensorFlow 2.21 ends the process: tensorflow
 # #111958.
 TOO_NEW = (12, 0)
@@ -53,6 +56,25 @@ def pays(strategy):
     """Returns whether a step is faster, and possible, that XLA compiles whole: on one GPU."""
     kinds = [tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices]
     return kinds == ["GPU"] and strategy.num_replicas_in_sync == 1 and works()
+
+
+def is_to_compile(asked, strategy, deterministic=False):
+    """Returns whether XLA is to compile a step whole.
+
+    Args:
+        asked: True, False, or `AUTO`: if that is faster.
+        strategy: that the step runs on.
+        deterministic: operators are; then Keras has XLA compile nothing.
+
+    Raises:
+        UserError: it is asked for, and cannot be had.
+    """
+    if asked is True and not works():
+        raise UserError(
+            "--jit_compile: XLA does not compile for this GPU (TensorFlow 2.21 knows none of compute "
+            "capability 12.0 and later); drop it"
+        )
+    return not deterministic and (pays(strategy) if asked == AUTO else asked)
 
 
 def kept(*tensors):

@@ -1,6 +1,7 @@
 """How long and how fast to train: what a user may choose, of every command that trains."""
 
 import dataclasses
+import math
 
 from mocotf.errors import UserError
 from mocotf.optim import schedules
@@ -80,3 +81,35 @@ class OptimisationSettings(Settings):
         if self.warmup_epochs:
             schedule = schedules.WarmUp(schedule, self.warmup_epochs * steps_per_epoch)
         return schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerRateSettings(Settings):
+    """Learning rates of some of the layers of a network that is tuned whole."""
+
+    GROUP = "Optimisation"
+
+    lr_scale: tuple[str, ...] = setting(
+        (),
+        "LAYER:FACTOR,…: multiplies --lr for layers whose name begins so, the longest one that fits; "
+        "as conv1:.1,layer1:.1,fc:10.",
+    )
+
+    def check(self, given=None):
+        _ = self.factors
+
+    @property
+    def factors(self):
+        """Beginning of a layer's name → factor; raises as `check`."""
+        pairs = {}
+        for text in self.lr_scale:
+            prefix, colon, factor = text.partition(":")
+            try:
+                pairs[prefix] = float(factor)
+            except ValueError:
+                colon = ""
+            if not (prefix and colon and 0 <= pairs[prefix] < math.inf):
+                raise UserError(
+                    f"--lr_scale={text}: expected LAYER:FACTOR, such as layer1:.1, factors from 0"
+                )
+        return pairs

@@ -8,6 +8,8 @@ from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.files import lock
 from mocotf.files import read_json
+from mocotf.settings import settings_of
+from mocotf.settings import texts_of
 
 log = logging.getLogger(__name__)
 FLAGS_FILE = "flags.cfg"
@@ -20,9 +22,8 @@ class RunDir:
 
     Args:
         path: of the folder.
-        flags: name → text of every flag; they are saved, as a file that is itself a flagfile.
+        settings: all `Settings` of the run; they are saved, as a file that is itself a flagfile.
         facts: name → value of what else decides what is computed: replicas, images.
-        neutral: names of flags that may change when a run is resumed.
 
     Attributes:
         path: of the folder.
@@ -32,7 +33,7 @@ class RunDir:
         UserError: the folder cannot be written, is in use, or holds another run or no run.
     """
 
-    def __init__(self, path, flags, facts=None, neutral=()):
+    def __init__(self, path, settings, facts=None):
         self.path = path
         config, decided = self.file(FLAGS_FILE), self.file("facts.json")
         try:
@@ -47,20 +48,18 @@ class RunDir:
             self.resuming = os.path.exists(config)
             if not self.resuming:
                 atomic_write(decided, json.dumps(facts or {}) + "\n")
-                atomic_write(
-                    config, "".join(f"--{name}={text}\n" for name, text in sorted(flags.items()))
-                )
+                lines = [f"--{name}={text}\n" for name, text in sorted(texts_of(settings).items())]
+                atomic_write(config, "".join(lines))
         except OSError as error:
             raise UserError(
                 f"--model_dir={path}: {error.strerror}; expected a folder that can be written"
             ) from error
         if self.resuming:
-            saved = read_flags(config)
-            decisive = (saved.keys() | flags.keys()) - set(neutral)
-            _check_same(path, _only(decisive, saved), _only(decisive, flags), "--")
+            _check_same(path, _decisive(config, settings), texts_of(settings, decisive=True), "--")
             if facts:
                 known = read_json(decided)
-                _check_same(path, known, _only(known, facts), "")
+                here = {name: value for name, value in facts.items() if name in known}
+                _check_same(path, known, here, "")
 
     def file(self, name):
         """Returns the path of `name` in the folder."""
@@ -108,8 +107,20 @@ def read_metrics(path):
     return records
 
 
-def _only(names, mapping):
-    return {name: value for name, value in mapping.items() if name in names}
+def _decisive(path, settings):
+    """Returns name → text of what a flags.cfg says that decides what is computed, in today's words."""
+    saved, found = read_flags(path), {}
+    # Some settings are of several of these.
+    declared = {name: one for part in settings for name, one in settings_of(type(part)).items()}
+    for name, one in declared.items():
+        text = saved.pop(name, None)
+        try:
+            known = one.saved(text)
+        except ValueError as error:
+            raise UserError(f"{path}: --{name}={text}: {error}") from error
+        if known is not None and not one.neutral and not one.place:
+            found[name] = known
+    return saved | found
 
 
 def _check_same(path, old, new, prefix):

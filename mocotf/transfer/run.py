@@ -12,6 +12,8 @@ from mocotf.evaluation.measures import MEASURES
 from mocotf.files import atomic_write
 from mocotf.files import read_json
 from mocotf.files import write_json
+from mocotf.settings import texts_of
+from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
 from mocotf.training.fit import compile_with_sgd
@@ -34,7 +36,7 @@ class Transfer:
         settings: `TrainingSettings`.
         lr_scales: see `SGD`.
         strategy: a `tf.distribute` strategy.
-        texts, neutral: name → text of a run's settings; names of those that may change.
+        saved: all `Settings` of a run.
     """
 
     job: Job
@@ -42,8 +44,7 @@ class Transfer:
     settings: TrainingSettings
     lr_scales: dict[str, float]
     strategy: object
-    texts: dict[str, str]
-    neutral: set[str]
+    saved: tuple
 
     def train(self, start, model_dir, seed, *, compared=False):
         """Trains one model, resuming what was stopped; returns its results.
@@ -57,16 +58,14 @@ class Transfer:
         """
         job, course = self.job, self.course
         first = next(iter(job.accuracies))
-        texts = self.texts | {
-            "seed": str(seed),
-            "untrained": str(not start.trained).lower(),
-            "pretrained": start.name if start.trained else start.run.path,
-        }
+        own = {"seed": seed, "untrained": not start.trained}
+        own["pretrained"] = start.name if start.trained else start.run.path
+        saved = with_values(self.saved, own)
         decisive = job.facts() | {
             "start": digest(start.checkpoint),
             "replicas": self.strategy.num_replicas_in_sync,
         }
-        run_dir = RunDir(model_dir, texts, decisive, self.neutral)
+        run_dir = RunDir(model_dir, saved, decisive)
         if compared and os.path.exists(run_dir.file("results.json")):
             print("is complete")
             return read_json(run_dir.file("results.json"))
@@ -94,7 +93,7 @@ class Transfer:
             measure=measure,
             measures=MEASURES,
             accuracy=first,
-            settings=texts,
+            settings=texts_of(saved),
         ).train()
 
         last = [record for record in run_dir.metrics() if first in record][-1]

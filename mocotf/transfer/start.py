@@ -13,8 +13,7 @@ from mocotf.training.saved import SavedRun
 from mocotf.training.saved import open_run
 from mocotf.training.weights import load_backbone
 from mocotf.transfer.backbone import pyramid
-
-RANDOM = "random"
+from mocotf.transfer.settings import RANDOM
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the data tests share: photographs, draws, tests of distributions, a small data set on disk."""
 
 import functools
+import io
 import os
 
 import numpy as np
@@ -9,7 +10,10 @@ import tensorflow as tf
 from PIL import Image
 from scipy import stats
 
+from mocotf.data import color
+from mocotf.data.folder import Folder
 from mocotf.data.views import view_draws
+from tests import tiny_tfds
 from tests.measured import agree
 
 P_VALUE = 1e-3  # samples have fixed seeds: a test that passes once passes always
@@ -44,16 +48,21 @@ def in_planes(operator):
     return interleaved
 
 
+def jitter_with(op):
+    """Returns (images, factor) → images of one operator of `color.jitter`, with a factor for each."""
+
+    def apply(images, factor):
+        draw, factors = np.zeros_like(factor), np.repeat(factor[:, None], 4, axis=1)
+        return in_planes(color.jitter)(images, draw, factors, np.eye(4)[op]).numpy()
+
+    return apply
+
+
 @functools.cache
 def many_draws(images=10_000, seed=0):
     """Returns the draws of a run's first images, float32 `[images, 2, DRAWS]`."""
     numbers = tf.range(images, dtype=tf.int64)
     return tf.vectorized_map(lambda number: view_draws(seed, number), numbers).numpy()
-
-
-def once_per_batch(draws, batch=256):
-    """Returns what `draws` `[n, …]` would be if all images of a batch shared theirs."""
-    return np.repeat(draws[::batch], batch, axis=0)[: len(draws)]
 
 
 def assert_same_distribution(sample, reference_cdf):
@@ -82,20 +91,27 @@ def assert_equally_likely(values, kinds):
 def write_colours(
     folder, count, sizes=((40, 50), (70, 45), (33, 90)), suffixes=("png", "jpg", "bmp", "gif")
 ):
-    """Writes `count` images of different sizes and formats; image i has red and green of its own."""
+    """Writes `count` images of different sizes and formats, 25 levels of red or green apart."""
     os.makedirs(folder, exist_ok=True)
     for i in range(count):
         height, width = sizes[i % len(sizes)]
         image = np.zeros((height, width, 3), np.uint8)
-        image[..., 0], image[..., 1] = colour(i)
+        image[..., 0], image[..., 1] = 25 * (i % 9), 25 * (i // 9)
         image[..., 2] = np.linspace(0, 255, width)
         suffix = suffixes[i % len(suffixes)]
         Image.fromarray(image).save(os.path.join(folder, f"{i:03}.{suffix}"))
 
 
-def colour(i):
-    """Returns red and green of image i, 25 levels from any other's."""
-    return 25 * (i % 9), 25 * (i // 9)
+def folder_with_bad_files(folder, count, numbers):
+    """Writes so many images, and a truncated JPEG, an empty file, a text in place of `numbers`."""
+    write_colours(folder, count)
+    file = io.BytesIO()
+    Image.fromarray(photograph("coffee.png", 60, 80)).save(file, "JPEG")
+    contents = file.getvalue()[: len(file.getvalue()) // 2], b"", b"not an image"
+    for number, content in zip(numbers, contents, strict=False):
+        next(folder.glob(f"{number:03}.*")).unlink()
+        (folder / f"{number:03}.jpg").write_bytes(content)
+    return Folder(str(folder))
 
 
 def colour_number(images):
@@ -112,6 +128,10 @@ def drawn(source, order, steps, first_step=0, threads=None):
         options.threading.private_threadpool_size = threads
     batches = images.with_options(options).batch(order.share).take(steps)
     return [list(zip(*map(np.ndarray.tolist, b), strict=True)) for b in batches.as_numpy_iterator()]
+
+
+def flat(steps):
+    return [image for step in steps for image in step]
 
 
 def write_records(path, records):
@@ -133,38 +153,16 @@ def example(**features):
 
 
 def prepare_tiny_images(data_dir, shards=4, file_format="tfrecord", image="image"):
-    """Prepares the TFDS data set tiny_images under `data_dir`; no download, name not registered.
+    """Prepares the TFDS data set tiny_images under `data_dir`.
 
     It has 60 training and 12 test images, each of one grey level of its own, as is its label.
     """
-    import tensorflow_datasets as tfds
-    from etils import epath
 
-    features = {
-        image: tfds.features.Image(shape=(None, None, 3)),
-        "label": tfds.features.ClassLabel(num_classes=256),
-    }
+    def features(of):
+        return {image: of.Image(shape=(None, None, 3)), "label": of.ClassLabel(num_classes=256)}
 
-    with tfds.core.registered.skip_registration():
+    def make(level):
+        return {image: np.full((30 + level % 7, 40, 3), level, np.uint8), "label": level}
 
-        class TinyImages(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("1.0.0")
-            pkg_dir_path = epath.Path(data_dir)
-            __module__ = "tiny_images"  # as if written in a notebook: TFDS looks for no files beside it
-
-            def _info(self):
-                return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
-
-            def _split_generators(self, manager):
-                return {
-                    "train": self._generate_examples(0, 60),
-                    "test": self._generate_examples(100, 112),
-                }
-
-            def _generate_examples(self, first, last):
-                for level in range(first, last):
-                    pixels = np.full((30 + level % 7, 40, 3), level, np.uint8)
-                    yield level, {image: pixels, "label": level}
-
-    config = tfds.download.DownloadConfig(num_shards=shards)
-    TinyImages(data_dir=data_dir).download_and_prepare(download_config=config, file_format=file_format)
+    splits = {"train": range(60), "test": range(100, 112)}
+    tiny_tfds.prepare(data_dir, "tiny_images", features, splits, make, shards, file_format)

@@ -9,6 +9,7 @@ import tensorflow as tf
 from mocotf.data.array_record import ArrayRecordFiles
 from mocotf.data.source import Order
 from tests.data.support import drawn
+from tests.data.support import flat
 
 COUNTS = (5, 7, 4)  # the last file is the queries'
 
@@ -48,7 +49,9 @@ def test_parts_are_read_in_order(source):
 
 def test_training_draws_the_bank_only(source):
     order = Order(0, 4, source.steps_per_epoch(4, 1))
-    names = [name for step in drawn(source, order, 3) for _, name in step]
+    steps = drawn(source, order, 3)
+    assert drawn(source, order, 1, first_step=2) == steps[2:]
+    names = [name for _, name in flat(steps)]
     assert order.steps_per_epoch == 3 and len(set(names)) == 12
     assert not any(b"2.array_record" in name for name in names)
 

@@ -1,5 +1,6 @@
 """Crops and resizes against Pillow and NumPy, and the distribution of crop windows."""
 
+import functools
 import math
 
 import numpy as np
@@ -13,7 +14,6 @@ from tests.data.support import assert_close_levels
 from tests.data.support import assert_same_distribution
 from tests.data.support import assert_share
 from tests.data.support import many_draws
-from tests.data.support import once_per_batch
 from tests.data.support import photograph
 from tests.data.support import uniform
 from tests.oracles import draws as oracle
@@ -21,7 +21,6 @@ from tests.oracles import pillow_ops
 
 PHOTOS = np.stack([photograph(f"{name}.png", 300, 400) for name in ("astronaut", "coffee", "page")])
 BOXES = [(0, 0, 300, 400), (13, 57, 201, 223), (200, 5, 100, 60), (131, 77, 29, 31)]  # top, left, h, w
-NOT_THE_SAME = pytest.raises(AssertionError, match=r"levels on average|Kolmogorov|share")
 
 
 def pixels(image, box):
@@ -29,7 +28,7 @@ def pixels(image, box):
     return image[top : top + height, left : left + width]
 
 
-@pytest.mark.parametrize("size", [32, 224])
+@pytest.mark.parametrize("size", [24, 32, 224])
 @pytest.mark.parametrize("box", BOXES)
 def test_resize_is_antialiased_bilinear_as_pillow_has_it(box, size):
     for photo in PHOTOS:
@@ -39,19 +38,6 @@ def test_resize_is_antialiased_bilinear_as_pillow_has_it(box, size):
         # On bytes, Pillow rounds after each of its two passes.
         pillow = pillow_ops.pillow_crop_resize(photo, box, size, size)
         assert_close_levels(ours, pillow, 0.5, most=2, quantity="antialiased resize, Pillow's")
-
-
-def test_resize_is_the_triangle_filter():
-    box, size = BOXES[2], 24
-    ours = crop.resize(pixels(PHOTOS[0], box), size).numpy()
-    np.testing.assert_allclose(ours, pillow_ops.crop_resize(PHOTOS[0], box, size, size), atol=5e-3)
-
-
-def test_resize_without_antialias_would_be_told():
-    for photo in PHOTOS:
-        wrong = tf.image.resize(photo.astype(np.float32), (64, 64), antialias=False)
-        with NOT_THE_SAME:
-            assert_close_levels(wrong, pillow_ops.pillow_crop_resize(photo, BOXES[0], 64, 64), mean=2)
 
 
 @pytest.mark.parametrize("size", [32, 64])
@@ -67,49 +53,21 @@ def test_batched_crops_each_have_their_window(size):
 
 def windows(height, width, draws, min_area=0.2):
     """Returns int `[n, 4]`: top, left, height, width."""
-    return np.stack(
-        crop.sample_window(draws.reshape(-1, recipe.DRAWS), height, width, min_area), axis=1
-    )
-
-
-def area_and_log_aspect(windows, height, width):
-    return windows[:, 2] * windows[:, 3] / (height * width), np.log(windows[:, 3] / windows[:, 2])
-
-
-def accepted_cdf(which, height, width):
-    """Returns the distribution function of area or log aspect, of tries that fit the image."""
-    *axes, fits = oracle.accepted(height, width)
-    axis = ("area", "log_aspect").index(which)
-    middles = axes[axis].ravel()
-    cumulative = np.cumsum(fits.sum(1 - axis)) / fits.sum()
-    return lambda x: np.interp(x, middles + (middles[1] - middles[0]) / 2, cumulative, left=0)
+    draws = draws.reshape(-1, recipe.DRAWS)
+    return np.stack(crop.sample_window(draws, height, width, min_area), axis=1)
 
 
 BIG = 3000, 4000  # so that rounding to pixels does not show
 
 
 def test_area_is_uniform_and_aspect_log_uniform():
-    area, log_aspect = area_and_log_aspect(windows(*BIG, many_draws()), *BIG)
-    assert_same_distribution(area, accepted_cdf("area", *BIG))
-    assert_same_distribution(log_aspect, accepted_cdf("log_aspect", *BIG))
-
-
-def test_other_crops_would_be_told():
-    draws = many_draws()
-    area, _ = area_and_log_aspect(windows(*BIG, draws, min_area=0.08), *BIG)
-    with NOT_THE_SAME:
-        assert_same_distribution(area, accepted_cdf("area", *BIG))
-
-    uniform_aspect = draws.copy()
-    aspect = 3 / 4 + (4 / 3 - 3 / 4) * draws[..., recipe.ASPECT]
-    uniform_aspect[..., recipe.ASPECT] = (np.log(aspect) / math.log(4 / 3) + 1) / 2
-    _, log_aspect = area_and_log_aspect(windows(*BIG, uniform_aspect), *BIG)
-    with NOT_THE_SAME:
-        assert_same_distribution(log_aspect, accepted_cdf("log_aspect", *BIG))
-
-    area, _ = area_and_log_aspect(windows(*BIG, once_per_batch(draws)), *BIG)
-    with NOT_THE_SAME:
-        assert_same_distribution(area, accepted_cdf("area", *BIG))
+    _, _, height, width = windows(*BIG, many_draws()).T
+    *grids, fits = oracle.accepted(*BIG)
+    for axis, drawn in enumerate((height * width / math.prod(BIG), np.log(width / height))):
+        middles = grids[axis].ravel()
+        ends = middles + (middles[1] - middles[0]) / 2
+        cumulative = np.cumsum(fits.sum(1 - axis)) / fits.sum()
+        assert_same_distribution(drawn, functools.partial(np.interp, xp=ends, fp=cumulative, left=0))
 
 
 def test_position_is_uniform_over_all_places_of_the_window():
@@ -137,21 +95,13 @@ def test_centre_crops_are_as_frequent_as_after_ten_tries(size):
     assert_share(fell_back, oracle.expected_fallback_rate(*size))
 
 
-@pytest.mark.parametrize("tries", [1, 9, 11, 100])
-def test_another_number_of_tries_would_be_told(tries):
-    fell_back = np.all(windows(300, 1000, many_draws()) == oracle.fallback(300, 1000), axis=1)
-    with NOT_THE_SAME:
-        assert_share(fell_back, oracle.expected_fallback_rate(300, 1000, tries=tries))
-
-
 def test_centre_crop_is_torchvisions_at_any_size():
     never = np.full([1, recipe.DRAWS], 0.999, np.float32)
     never[:, recipe.AREA] = 50  # times the area of the image
     for height in (1, 2, 7, 75, 99, 100, 101, 133, 134, 500):
         for width in (1, 3, 74, 76, 100, 127, 200, 999):
-            np.testing.assert_array_equal(
-                windows(height, width, never)[0], oracle.fallback(height, width)
-            )
+            window = windows(height, width, never)[0]
+            np.testing.assert_array_equal(window, oracle.fallback(height, width))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 5), (33, 31), (100, 600), (2000, 1500)])

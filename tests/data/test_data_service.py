@@ -1,21 +1,18 @@
 """tf.data service: other processes make the views, the same ones."""
 
-import os
-
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
-from mocotf.data.folder import Folder
 from mocotf.data.patches import Patches
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
 from mocotf.data.tfds import TFDS
 from tests import processes
+from tests.data.support import folder_with_bad_files
 from tests.data.support import prepare_tiny_images
-from tests.data.support import write_colours
 
 CROPS = recipe.Augmentation(size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0)
 # A worker that has TensorFlow only: mocotf cannot be imported.
@@ -55,13 +52,9 @@ def source_of(name, folder):
     if name == "patches":
         return Patches()
     if name == "folder":
-        write_colours(folder, 12)
-        with open(f"{folder}/003.jpg", "wb") as file:
-            file.write(b"no image")
-        return Folder(folder)
-    os.makedirs(folder)
-    prepare_tiny_images(folder)
-    return TFDS("tiny_images", folder)
+        return folder_with_bad_files(folder, 12, [3])
+    prepare_tiny_images(str(folder))
+    return TFDS("tiny_images", str(folder))
 
 
 def batches(source, count, augmentation, **options):
@@ -78,7 +71,7 @@ def batches(source, count, augmentation, **options):
 def test_one_worker_makes_the_same_views_in_the_same_order(
     tmp_path, service, name, first_step, augmentation
 ):
-    source, bad = source_of(name, str(tmp_path / "data")), BadImages()
+    source, bad = source_of(name, tmp_path), BadImages()
     options = {"augmentation": augmentation, "first_step": first_step}
     expected = batches(source, 5, **options)
     ours = batches(source, 5, bad_images=bad, data_service=service.target, **options)
@@ -89,7 +82,7 @@ def test_one_worker_makes_the_same_views_in_the_same_order(
 
 def test_several_workers_make_each_batch_once(tmp_path, service, start_worker):
     start_worker(service)
-    source = source_of("patches", str(tmp_path))
+    source = source_of("patches", tmp_path)
     expected = batches(source, 40, CROPS)
     ours = batches(source, 24, CROPS, data_service=service.target)
     difference = np.abs(ours[:, None] - expected[None]).max((2, 3, 4, 5, 6))

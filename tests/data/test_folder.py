@@ -2,8 +2,8 @@
 
 import os
 
-import numpy as np
 import pytest
+import tensorflow as tf
 
 from mocotf.data import folder
 from mocotf.data.folder import Folder
@@ -42,27 +42,15 @@ def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     touch(tmp_path, *(f"{folder}/{i}.png" for folder in "dbca" for i in (3, 1, 2)))
     expected = [f"{folder}/{i}.png" for folder in "abcd" for i in (1, 2, 3)]
     assert found(tmp_path) == expected
-    scandir = os.scandir
+    walk = os.walk
 
-    class Backwards:
-        def __init__(self, path):
-            self.entries = iter(list(scandir(path))[::-1])
+    def backwards(root, **options):
+        for place, subfolders, names in walk(root, **options):
+            subfolders.reverse()
+            names.reverse()
+            yield place, subfolders, names
 
-        def __iter__(self):
-            return self.entries
-
-        def __next__(self):
-            return next(self.entries)
-
-        def __enter__(self):
-            return self
-
-        def __exit__(self, *_):
-            pass
-
-        close = __exit__
-
-    monkeypatch.setattr(os, "scandir", Backwards)
+    monkeypatch.setattr(os, "walk", backwards)
     assert found(tmp_path) == expected
 
 
@@ -101,7 +89,8 @@ def test_every_tenth_image_is_a_query_where_there_is_no_split(tmp_path):
     queries = part(source, "queries", tmp_path)
     bank = part(source, "bank", tmp_path)
     assert list(queries) == names[::10]
-    assert sorted([*queries, *bank]) == names
+    assert list(bank) == [name for name in names if name not in queries]
+    assert source.evaluation("bank").element_spec[1].dtype == tf.int64
     for name, label in [*queries.items(), *bank.items()]:
         assert label == ["cat", "dog"].index(name.split("/")[0])
 
@@ -129,9 +118,8 @@ def test_train_and_held_out_folders_are_the_parts(tmp_path, held_out):
 
 def test_the_folders_of_tfds_image_folder_are_read(tmp_path):
     builder = pytest.importorskip("tensorflow_datasets").ImageFolder
-    touch(
-        tmp_path, *(f"{s}/{c}/{i}.jpg" for s in ("train", "validation") for c in "ab" for i in range(4))
-    )
+    for half in ("train", "validation"):
+        touch(tmp_path, *(f"{half}/{label}/{i}.jpg" for label in "ab" for i in range(4)))
     splits = {name: split.num_examples for name, split in builder(str(tmp_path)).info.splits.items()}
     assert splits == {"train": 8, "validation": 8}
     source = Folder(str(tmp_path))
@@ -167,11 +155,10 @@ def test_names_may_hold_any_byte(tmp_path):
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(UserError, match=r"--data_dir=.*nowhere: no such folder; expected a folder"):
-        Folder(str(tmp_path / "nowhere"))
     touch(tmp_path, "file.png")
-    with pytest.raises(UserError, match="no such folder"):
-        Folder(str(tmp_path / "file.png"))
+    for name in ("nowhere", "file.png"):
+        with pytest.raises(UserError, match=f"--data_dir=.*{name}: no such folder; expected a folder"):
+            Folder(str(tmp_path / name))
 
 
 def test_a_folder_without_images_is_told(tmp_path):
@@ -179,10 +166,3 @@ def test_a_folder_without_images_is_told(tmp_path):
     with pytest.raises(UserError, match=r"no images found; expected files ending in \.jpg") as error:
         Folder(str(tmp_path))
     assert "\n" not in str(error.value)
-
-
-def test_labels_are_int64_and_parts_keep_their_order(tmp_path):
-    touch(tmp_path, *(f"{label}/{i}.png" for label in "ab" for i in range(20)))
-    first, again = ([int(h) for h, _ in Folder(str(tmp_path)).evaluation("bank")] for _ in range(2))
-    assert first == again == sorted(first)
-    assert next(iter(Folder(str(tmp_path)).evaluation("bank")))[1].dtype == np.int64

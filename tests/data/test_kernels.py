@@ -1,7 +1,7 @@
 """The host's compiled loops: against the oracles, and against TensorFlow's operators."""
 
+import concurrent.futures
 import itertools
-import threading
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from mocotf.data import recipe
 from mocotf.data import views
 from tests.data.support import assert_close_levels
 from tests.data.support import in_planes
+from tests.data.support import jitter_with
 from tests.data.support import many_draws
 from tests.data.support import photograph
 from tests.data.test_views import oracle_view
@@ -58,9 +59,7 @@ def test_views_are_those_of_tensorflows_operators(order, size):
 def test_crops_are_pillows(size):
     for window in ([0, 0, 190, 260], [13, 50, 91, 133], [100, 20, 5, 3], [189, 259, 1, 1]):
         window = np.array(window, np.int32)
-        (ours, again) = make(
-            recipe.v2(size=size), PHOTO, [window, window], many_draws()[0], crops_only=True
-        )
+        ours, again = make(recipe.v2(size=size), PHOTO, [window] * 2, many_draws()[0], crops_only=True)
         assert ours.dtype == np.uint8 and ours.shape == (size, size, 3)
         np.testing.assert_array_equal(ours, again)
         pillow = pillow_ops.pillow_crop_resize(PHOTO, window, size, size)
@@ -69,31 +68,24 @@ def test_crops_are_pillows(size):
 
 def test_each_operator_is_tensorflows():
     image = (SQUARE / 255).astype(F)
-    batch = image[None]
+    planes = np.moveaxis(image, -1, 0)
 
-    def planes():
-        return np.ascontiguousarray(np.moveaxis(image, -1, 0))
+    def compare(kernel, operator, parameter, atol=1e-5):
+        ours = planes.copy(order="C")
+        kernel(ours, F(parameter))  # in place
+        theirs = operator(image[None], np.array([parameter], F))[0]
+        np.testing.assert_allclose(np.moveaxis(ours, 0, -1), theirs, atol=atol)
 
-    def compare(ours, theirs):
-        np.testing.assert_allclose(ours.reshape(3, 40, 40), np.moveaxis(theirs[0], -1, 0), atol=1e-5)
+    def blur(pixels, sigma):
+        kernels.blur(pixels, sigma, np.empty((40, 40), F))
 
     for shift in (-0.5, -0.13, 0.0, 0.31, 0.5):
-        pixels = planes().reshape(3, -1)
-        kernels.hue(pixels, F(shift))
-        compare(pixels, in_planes(color.hue)(batch, np.array([shift], F)).numpy())
+        compare(lambda x, shift: kernels.hue(x.reshape(3, -1), shift), in_planes(color.hue), shift)
     for sigma in (0.1, 0.7, 2.0):
-        ours = planes()
-        kernels.blur(ours, F(sigma), np.empty((40, 40), F))
-        theirs = in_planes(color.blur)(batch, np.array([sigma], F)).numpy()
-        np.testing.assert_allclose(ours, np.moveaxis(theirs[0], -1, 0), atol=1e-4)  # cut at 4 σ
-    for op, factor in itertools.product(
-        (color.BRIGHTNESS, color.CONTRAST, color.SATURATION), (0.6, 1.4)
-    ):
-        pixels = planes().reshape(3, -1)
-        kernels.blend(pixels, op, F(factor))
-        factors = np.full([1, 4], factor, F)
-        jitter = in_planes(color.jitter)
-        compare(pixels, jitter(batch, np.zeros(1, F), factors, np.eye(4)[op]).numpy())
+        compare(blur, in_planes(color.blur), sigma, atol=1e-4)  # cut at 4 σ
+    for op in (color.BRIGHTNESS, color.CONTRAST, color.SATURATION):
+        for factor in (0.6, 1.4):
+            compare(lambda x, f, op=op: kernels.blend(x.reshape(3, -1), op, f), jitter_with(op), factor)
 
 
 def test_gray_pixels_keep_their_colour():
@@ -115,17 +107,8 @@ def test_threads_do_not_disturb_each_other():
     windows = [np.stack(crop.sample_window(d, *PHOTO.shape[:2], 0.2), axis=1) for d in draws]
     maker = kernels.ViewMaker(augmentation)
     alone = [maker(PHOTO, w, d) for w, d in zip(windows, draws, strict=True)]
-    together = [None] * len(draws)
-
-    def work(first):
-        for i in range(first, len(draws), 4):
-            together[i] = maker(PHOTO, windows[i], draws[i])
-
-    threads = [threading.Thread(target=work, args=[first]) for first in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(maker, itertools.repeat(PHOTO), windows, draws))
     np.testing.assert_array_equal(alone, together)
 
 

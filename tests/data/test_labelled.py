@@ -10,7 +10,6 @@ from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
 from mocotf.data.folder import Folder
 from mocotf.data.labelled import Labelled
-from mocotf.data.labelled import check_labelled
 from mocotf.data.patches import Patches
 from mocotf.data.pipeline import random_views
 from mocotf.data.source import Order
@@ -107,9 +106,8 @@ def test_views_are_crops_of_their_image_some_mirrored(patches):
 def test_files_that_do_not_decode_keep_labels_with_their_images(tmp_path):
     source = split_folder(tmp_path)
     (tmp_path / "train" / "a" / "000.png").write_bytes(b"no image")
-    bad_images = BadImages()
+    labelled, bad_images = Labelled(source), BadImages()
     order = Order(seed=3, batch_size=20, steps_per_epoch=1)
-    labelled = Labelled(source)
     how = {"bad_images": bad_images, "ops": "tensorflow", "labels": True, "views": 1}
     views = random_views(labelled, PLAIN, order, **how)
     x, labels = next(iter(views))
@@ -122,32 +120,17 @@ def test_files_that_do_not_decode_keep_labels_with_their_images(tmp_path):
 
 
 def test_classes_that_differ_are_told(tmp_path):
-    write_colours(tmp_path / "train" / "cat", 3)
-    write_colours(tmp_path / "train" / "dog", 3)
-    write_colours(tmp_path / "val" / "cats", 3)
+    for folder in ("train/cat", "train/dog", "val/cats"):
+        write_colours(tmp_path / folder, 3)
     with pytest.raises(UserError, match=r"1 classes .* have no training image \(cats\)"):
         Labelled(Folder(str(tmp_path)))
 
 
-def test_no_labels_is_told(tmp_path):
-    write_colours(tmp_path, 3)
-    with pytest.raises(UserError, match="0 labelled images to learn from"):
-        Labelled(Folder(str(tmp_path)))
-
-
-@pytest.mark.parametrize(
-    ("folders", "message"),
-    [
-        (["."], "0 labelled images to learn from, 0 to ask about; expected some of both: sub-"),
-        (
-            ["train/a", "train/b", "val/.empty"],
-            "8 labelled images to learn from, 0 to ask about; expected",
-        ),
-    ],
-)
-def test_a_source_without_labels_or_with_an_empty_split_is_told(tmp_path, folders, message):
+@pytest.mark.parametrize(("folders", "bank"), [(["."], 0), (["train/a", "train/b", "val/.empty"], 8)])
+def test_a_source_without_labels_or_with_an_empty_split_is_told(tmp_path, folders, bank):
     for folder in folders:
         write_colours(str(tmp_path / folder), 0 if "empty" in folder else 4)
-    with pytest.raises(UserError, match=f"^--dataset=folder: {message}") as error:
-        check_labelled(Folder(str(tmp_path)))
+    told = f"{bank} labelled images to learn from, 0 to ask about; expected some of both: sub-"
+    with pytest.raises(UserError, match=f"^--dataset=folder: {told}") as error:
+        Labelled(Folder(str(tmp_path)))
     assert "\n" not in str(error.value)

@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 import tracemalloc
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -43,12 +44,8 @@ def folder_of(entries):
             label, number = divmod(i, max(1, entries // CLASSES))
             yield b"n%08d/n%08d_%d.JPEG" % (label, label, number)
 
-    listed = folder.images_under
-    folder.images_under = names
-    try:
+    with mock.patch.object(folder, "images_under", names):
         return folder.Folder(tempfile.gettempdir())
-    finally:
-        folder.images_under = listed
 
 
 def test_two_hundred_thousand_images_take_little_memory():

@@ -24,6 +24,7 @@ from mocotf.data.tfrecord import TFRecords
 from tests.data.support import assert_close_levels
 from tests.data.support import colour_number
 from tests.data.support import example
+from tests.data.support import folder_with_bad_files
 from tests.data.support import photograph
 from tests.data.support import prepare_tiny_images
 from tests.data.support import write_colours
@@ -83,9 +84,9 @@ def test_a_run_may_start_at_any_step_on_any_number_of_threads(sources, name, ops
 
 def test_views_do_not_depend_on_how_many_are_made_at_once(sources, monkeypatch):
     expected = steps(sources["folder"], 4, COLOURED)
-    for parallel_calls in (1, 5):
+    for calls in (1, 5):
+        parallel = {"num_parallel_calls": calls, "deterministic": True}
         for module in (batches, pipeline):
-            parallel = {"num_parallel_calls": parallel_calls, "deterministic": True}
             monkeypatch.setattr(module, "PARALLEL", parallel)
         np.testing.assert_array_equal(steps(sources["folder"], 4, COLOURED), expected)
 
@@ -94,13 +95,11 @@ def test_views_do_not_depend_on_how_many_are_made_at_once(sources, monkeypatch):
     "options", [{"crops_only": True}, {"labels": True, "indices": True}], ids=["crops", "views"]
 )
 def test_small_views_are_those_that_are_made_one_by_one(tmp_path, monkeypatch, options):
-    write_colours(str(tmp_path), 27)
-    spoil(str(tmp_path), (4, 9))
-    source, order = Folder(str(tmp_path)), Order(0, 25, 1)
+    source = folder_with_bad_files(tmp_path, 27, (4, 9))
 
     def made():
         pairs = pipeline.random_views(
-            source, recipe.v2(size=16), order, bad_images=BadImages(), **options
+            source, recipe.v2(size=16), Order(0, 25, 1), bad_images=BadImages(), **options
         )
         return [x for batch in pairs.take(2).as_numpy_iterator() for x in batch]
 
@@ -122,22 +121,12 @@ def test_workers_share_the_very_views_of_one(sources, name, batch_size, workers)
     np.testing.assert_allclose(np.concatenate(shares, axis=2), alone, atol=1e-5)
 
 
-class OneImage:
-    """A source whose every image is the first of another's."""
-
-    def __init__(self, source):
-        self.size, self.shape, self._source = source.size, source.shape, source
-        self.draw, self.describe = source.draw, source.describe
-        self.steps_per_epoch = source.steps_per_epoch
-
-    def load(self, handle):
-        return self._source.load(0 * handle)
-
-
 @pytest.mark.parametrize("name", ["patches", "folder"])
-def test_each_view_of_each_image_and_seed_has_draws_of_its_own(sources, name):
-    one = OneImage(sources[name])
-    views = [steps(one, 2, seed=seed).reshape(32, -1) for seed in (0, 1)]
+def test_each_view_of_each_image_and_seed_has_draws_of_its_own(sources, name, monkeypatch):
+    source = sources[name]
+    load = source.load
+    monkeypatch.setattr(source, "load", lambda handle: load(0 * handle))  # the first, for every image
+    views = [steps(source, 2, seed=seed).reshape(32, -1) for seed in (0, 1)]
     assert len({view.tobytes() for view in np.concatenate(views)}) == 64
 
 
@@ -148,8 +137,7 @@ def test_both_views_show_one_image_and_no_image_comes_twice_in_an_epoch(sources)
     images = shown(steps(sources["folder"], 9))
     np.testing.assert_array_equal(images[:, 0], images[:, 1])
     epochs = images[:, 0].reshape(3, 24)
-    for epoch in epochs:
-        assert len(set(epoch)) == 24 and set(epoch) <= set(range(27))
+    assert all(len(set(epoch)) == 24 and set(epoch) <= set(range(27)) for epoch in epochs)
     assert len({tuple(epoch) for epoch in epochs}) == 3
     assert len(set(epochs.ravel())) == 27  # what one epoch drops, another uses
 
@@ -167,24 +155,11 @@ def test_orders_differ_over_many_epochs_and_seeds(sources, size):
 # ---- Files that do not decode
 
 
-def spoil(folder, numbers):
-    """Puts a truncated JPEG, an empty file, a text file in the place of images `numbers`."""
-    file = io.BytesIO()
-    Image.fromarray(photograph("coffee.png", 60, 80)).save(file, "JPEG")
-    contents = file.getvalue()[: len(file.getvalue()) // 2], b"", b"not an image"
-    for number, content in zip(numbers, contents, strict=False):
-        (old,) = [name for name in os.listdir(folder) if name.startswith(f"{number:03}.")]
-        os.remove(f"{folder}/{old}")
-        with open(f"{folder}/{number:03}.jpg", "wb") as bad:
-            bad.write(content)
-
-
 @pytest.mark.parametrize("ops", OPS)
 def test_bad_files_are_replaced_by_the_next_of_the_batch_and_named_once(tmp_path, ops):
-    folder, names = str(tmp_path / "photos"), tmp_path / "bad_images.txt"
-    write_colours(folder, 12)
-    spoil(folder, (2, 5, 9))
-    source, bad = Folder(folder), BadImages(str(names))
+    source = folder_with_bad_files(tmp_path / "photos", 12, (2, 5, 9))
+    names = tmp_path / "bad_images.txt"
+    bad = BadImages(str(names))
     images = shown(steps(source, 9, batch_size=4, bad=bad, ops=ops))
     drawn = source.draw(order_of(source, 4)).take(36)
     drawn = np.array([int(handle) for _, handle in drawn]).reshape(9, 4)
@@ -192,30 +167,24 @@ def test_bad_files_are_replaced_by_the_next_of_the_batch_and_named_once(tmp_path
     for batch, both_views in zip(drawn, images, strict=True):
         good = [next(i for i in np.roll(batch, -place) if i not in (2, 5, 9)) for place in range(4)]
         np.testing.assert_array_equal(both_views, [good, good])
-    assert sorted(bad.names) == [f"{folder}/{i:03}.jpg" for i in (2, 5, 9)]
+    assert sorted(bad.names) == [f"{tmp_path}/photos/{i:03}.jpg" for i in (2, 5, 9)]
     assert sorted(names.read_text().splitlines()) == sorted(bad.names)
 
 
 def test_more_bad_files_than_a_share_stop_the_run(tmp_path):
-    folder = str(tmp_path / "photos")
-    write_colours(folder, 12)
-    spoil(folder, (2, 5, 9))
-    source = Folder(folder)
-    few = BadImages(None, source.size, 0.3)
+    source = folder_with_bad_files(tmp_path, 12, (2, 5, 9))
+    few, many = (BadImages(None, source.size, share) for share in (0.3, 0.2))
     steps(source, 6, batch_size=4, bad=few)
     assert few.too_many is None and len(few.names) == 3
-    many = BadImages(None, source.size, 0.2)
     with pytest.raises(tf.errors.OpError):
         steps(source, 6, batch_size=4, bad=many)
     assert "3 of 12 images" in many.too_many
 
 
 def test_a_batch_of_bad_files_only_is_an_error(tmp_path):
-    folder = str(tmp_path / "photos")
-    write_colours(folder, 3)
-    spoil(folder, (0, 1, 2))
+    source = folder_with_bad_files(tmp_path, 3, (0, 1, 2))
     with pytest.raises(tf.errors.InvalidArgumentError, match=NOTHING_DECODES):
-        steps(Folder(folder), 1, batch_size=3)
+        steps(source, 1, batch_size=3)
 
 
 # ---- Evaluation views
@@ -254,8 +223,7 @@ def test_images_of_the_views_size_are_used_whole(sources):
 
 def test_evaluation_leaves_out_what_does_not_decode(tmp_path):
     for i, label in enumerate("ab"):
-        write_colours(str(tmp_path / label), 10 + i)
-        spoil(str(tmp_path / label), (3, 4))
+        folder_with_bad_files(tmp_path / label, 10 + i, (3, 4))
     source, bad = Folder(str(tmp_path)), BadImages()
     views = pipeline.centre_views(source, source.evaluation("bank"), PLAIN, bad, 4)
     labels = [int(label) for _, batch in views for label in batch]
@@ -270,13 +238,11 @@ def test_evaluation_leaves_out_what_does_not_decode(tmp_path):
 def test_an_image_has_one_index_on_every_worker_and_in_every_epoch(sources, tmp_path, name):
     if name == "shards":
         for shard, count in enumerate((7, 0, 5, 8)):
-            records = [_png(colour) for colour in range(10 * shard, 10 * shard + count)]
-            write_records(tmp_path / f"train-{shard}", [example(image__encoded=png) for png in records])
+            write_records(tmp_path / f"train-{shard}", [example(image__encoded=b"some image")] * count)
         source = TFRecords(str(tmp_path))
     else:
         source = sources[name]
-    size = source.size
-    seen = {}  # index → what describes the image
+    size, seen = source.size, {}  # index → what describes the image
     for worker in range(2):
         order = Order(1, 8, source.steps_per_epoch(8, 2), worker=worker, workers=2)
         handles = source.draw(order).map(lambda _, handle: handle)
@@ -308,10 +274,7 @@ def test_one_view_is_the_first_of_two_and_tells_its_image(sources, name, ops):
 
 
 def test_a_replaced_image_has_the_index_of_what_replaces_it(tmp_path):
-    write_colours(str(tmp_path), 12)
-    (tmp_path / "003.jpg").unlink(missing_ok=True)
-    (tmp_path / "003.png").write_bytes(b"no image")
-    source = Folder(str(tmp_path))
+    source = folder_with_bad_files(tmp_path, 12, (3,))
     views = pipeline.random_views(
         source, PLAIN, order_of(source, 6), bad_images=BadImages(), views=1, indices=True
     )
@@ -319,9 +282,3 @@ def test_a_replaced_image_has_the_index_of_what_replaces_it(tmp_path):
         names = [source.describe(index).numpy().decode() for index in indices]
         numbers = [int(os.path.basename(name)[:3]) for name in names]
         np.testing.assert_array_equal(colour_number(x.numpy()), numbers)
-
-
-def _png(level):
-    buffer = io.BytesIO()
-    Image.new("RGB", (20, 20), (level, 0, 0)).save(buffer, "png")
-    return buffer.getvalue()

@@ -8,6 +8,7 @@ from mocotf.data.records import RecordFiles
 from mocotf.data.source import Order
 from mocotf.errors import UserError
 from tests.data.support import drawn
+from tests.data.support import flat
 from tests.data.support import write_records
 
 COUNTS = [8, 0, 12, 4, 8, 4, 12]  # 48 records, which two or three workers can divide evenly
@@ -29,10 +30,6 @@ def source(paths):
 
 def order(source, batch_size=6, worker=0, workers=1, seed=5):
     return Order(seed, batch_size, source.steps_per_epoch(batch_size, workers), worker, workers)
-
-
-def flat(steps):
-    return [image for step in steps for image in step]
 
 
 def every(paths, counts=COUNTS):
@@ -107,8 +104,7 @@ def test_order_is_a_function_of_the_seed_alone(source, paths):
     other = drawn(source, order(source, seed=6), 16)
     assert other != images
     # Seed 6's first epoch is not seed 5's second.
-    names = [name for _, name in flat(other[:8])]
-    assert names != [name for _, name in flat(images[8:])]
+    assert [name for _, name in flat(other[:8])] != [name for _, name in flat(images[8:])]
 
 
 def test_fewer_files_than_workers_is_told(source):
@@ -117,18 +113,12 @@ def test_fewer_files_than_workers_is_told(source):
     assert source.steps_per_epoch(6, 6) == 4
 
 
-def damaged(path, tmp_path):
-    """Copies a file of 12 records, with one byte of the sixth one's data changed."""
-    with open(path, "rb") as file:
-        content = bytearray(file.read())
-    content[content.index(b"#5") + 1] ^= 1
-    copy = tmp_path / "train-2"
-    copy.write_bytes(content)
-    return str(copy)
-
-
 def test_a_damaged_file_leaves_epochs_as_long_as_they_were(paths, tmp_path):
-    bad = damaged(paths[2], tmp_path)
+    with open(paths[2], "rb") as file:  # of 12 records
+        content = bytearray(file.read())
+    content[content.index(b"#5") + 1] ^= 1  # within the sixth
+    (tmp_path / "train-2").write_bytes(content)
+    bad = str(tmp_path / "train-2")
     source = RecordFiles("--data_dir=DIR", [*paths[:2], bad, *paths[3:]], COUNTS)
     steps = drawn(source, order(source), 24)
     for epoch in range(3):

@@ -6,6 +6,7 @@ import tensorflow as tf
 from mocotf.data.source import Order
 from mocotf.data.source import RandomAccessSource
 from tests.data.support import drawn
+from tests.data.support import flat
 
 
 class Numbers(RandomAccessSource):
@@ -19,16 +20,11 @@ class Numbers(RandomAccessSource):
     def load(self, handle):
         return handle
 
-    def describe(self, handle):
-        return handle
+    describe = load
 
 
 SOURCE = Numbers(50)
 ORDER = Order(seed=3, batch_size=12, steps_per_epoch=SOURCE.steps_per_epoch(12))
-
-
-def flat(steps):
-    return [image for step in steps for image in step]
 
 
 def test_the_last_partial_batch_of_an_epoch_is_dropped():

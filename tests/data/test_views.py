@@ -13,20 +13,18 @@ from mocotf.data import views
 from tests.data.support import assert_same_distribution
 from tests.data.support import assert_share
 from tests.data.support import many_draws
-from tests.data.support import once_per_batch
 from tests.data.support import photograph
 from tests.data.support import uniform
 from tests.oracles import pillow_ops
 
-NOT_THE_SAME = pytest.raises(AssertionError, match=r"Kolmogorov|share|chi-square")
 PLAIN = recipe.Augmentation(
     jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, mean=(0, 0, 0), std=(1, 1, 1)
 )
 COFFEE = (photograph("coffee.png", 24, 36) / 255).astype(np.float32)
 
 
-def all_draws(images=10_000):
-    return many_draws(images).reshape(-1, recipe.DRAWS)
+def all_draws():
+    return many_draws().reshape(-1, recipe.DRAWS)
 
 
 def changed(augmentation, image, draws):
@@ -69,7 +67,7 @@ def oracle_view(image, draw, augmentation):
     if draw[recipe.BLUR] < augmentation.blur_prob:
         image = pillow_ops.blur(image, 0.1 + 1.9 * draw[recipe.SIGMA])
     if draw[recipe.FLIP] < 0.5:
-        image = pillow_ops.flip(image)
+        image = image[:, ::-1]
     return pillow_ops.normalise(image, augmentation.mean, augmentation.std)
 
 
@@ -131,17 +129,6 @@ def test_jitter_factors_are_uniform(augmentation, hue):
     assert_same_distribution(factors[drawn, color.HUE], uniform(-hue, hue))
 
 
-def test_other_factors_would_be_told():
-    factors = views.jitter_factors(all_draws(), V1).numpy()
-    with NOT_THE_SAME:  # U(1, 1.4) or its inverse, as some have it
-        inverse = np.where(factors[:, 0] < 1, 1 / (2 - factors[:, 0]), factors[:, 0])
-        assert_same_distribution(inverse, uniform(0.6, 1.4))
-    with NOT_THE_SAME:
-        assert_same_distribution(once_per_batch(factors[:, 0]), uniform(0.6, 1.4))
-    with NOT_THE_SAME:
-        assert_same_distribution(factors[:, color.HUE], uniform(-0.1, 0.1))
-
-
 def events(draws):
     """Returns bool `[n, 4]`: jittered, gray, blurred, flipped; told from what became of an image."""
     image = COFFEE[::5, ::6]
@@ -162,11 +149,8 @@ def test_each_operator_is_applied_with_its_chance_for_each_view():
     chances = [np.prod(c) for c in itertools.product((0.2, 0.8), (0.8, 0.2), (0.5, 0.5), (0.5, 0.5))]
     found = np.bincount(seen @ [8, 4, 2, 1], minlength=16)
     assert stats.chisquare(found, np.array(chances) * len(seen)).pvalue > 1e-3  # independent
-    with NOT_THE_SAME:
-        assert_share(once_per_batch(seen[:, 1], 1024), 0.2)
     for column in range(4):  # an image's two views
-        pairs = seen[:, column].reshape(-1, 2) @ [2, 1]
-        table = np.bincount(pairs, minlength=4).reshape(2, 2)
+        table = np.bincount(seen[:, column].reshape(-1, 2) @ [2, 1], minlength=4).reshape(2, 2)
         assert stats.chi2_contingency(table).pvalue > 1e-3
 
 
@@ -176,16 +160,11 @@ def test_sigma_of_the_blur_is_uniform():
     grid = np.linspace(0.3, 2, 500)
     peaks = [pillow_ops.blur(impulse, sigma)[8, 8, 0] for sigma in grid]
     draws = all_draws()[:4000]
-    blurred = changed(dataclasses.replace(PLAIN, blur_prob=1), impulse, draws)
-    peak = blurred[:, 8, 8, 0]
+    peak = changed(dataclasses.replace(PLAIN, blur_prob=1), impulse, draws)[:, 8, 8, 0]
     wide = peak < peaks[0]  # where the peak still tells σ
     assert_share(wide, 1.7 / 1.9)
     sigma = np.interp(-peak[wide], -np.array(peaks), grid)
     assert_same_distribution(sigma, uniform(0.3, 2))
-    with NOT_THE_SAME:
-        assert_same_distribution(np.sqrt(sigma), uniform(np.sqrt(0.3), np.sqrt(2)))
-    with NOT_THE_SAME:
-        assert_same_distribution(once_per_batch(sigma), uniform(0.3, 2))
 
 
 def test_flip_mirrors_left_and_right_and_views_are_normalised():

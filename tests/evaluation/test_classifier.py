@@ -16,40 +16,33 @@ from tests import tiny
 def classifier(strategy, *, lr=0.5, scales=None, **options):
     with strategy.scope():
         keras.utils.set_random_seed(0)
-        backbone = tiny.stages(0.125, "cifar")
-        model = Classifier(backbone, 3, **options)
+        model = Classifier(tiny.stages(0.125, "cifar"), 3, **options)
         sgd = SGD(lr, momentum=0.9, weight_decay=0.01, lr_scales=scales)
         model.compile(optimizer=sgd, auto_scale_loss=False)
         sgd.build(model.theta)
     return model
 
 
-def batches(seed=0):
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(4, 8, 16, 16, 3)).astype(np.float32)
-    labels = rng.integers(0, 3, (4, 8))
-    return x, labels
+def batches():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(4, 8, 16, 16, 3)).astype(np.float32), rng.integers(0, 3, (4, 8))
 
 
 def train(model, steps=4):
-    x, labels = batches()
-    dataset = tf.data.Dataset.from_tensor_slices((x, labels)).repeat()
+    dataset = tf.data.Dataset.from_tensor_slices(batches()).repeat()
     fit(model, lambda step: dataset.skip(step), steps_per_epoch=4, total_steps=steps, callbacks=[])
     return model
 
 
-def values(variables):
-    return [v.numpy() for v in variables]
-
-
-def assert_equal(a, b, equal=True):
-    for x, y in zip(a, b, strict=True):
-        assert np.array_equal(x, y) == equal
+def unchanged(before, model):
+    """Returns, for each variable of the backbone, whether it is what it was."""
+    after = model.backbone.variables
+    return [np.array_equal(a, b.numpy()) for a, b in zip(before, after, strict=True)]
 
 
 def test_the_linear_protocol_is_pytorchs_and_leaves_the_backbone_alone(replicas):
     model = classifier(replicas(1))
-    before = values(model.backbone.variables)
+    before = [v.numpy() for v in model.backbone.variables]
     W = torch.tensor(model.heads[0].kernel.numpy(), requires_grad=True)
     b = torch.zeros(3, requires_grad=True)
     sgd = torch.optim.SGD([W, b], 0.5, momentum=0.9, weight_decay=0.01)
@@ -59,7 +52,7 @@ def test_the_linear_protocol_is_pytorchs_and_leaves_the_backbone_alone(replicas)
         torch.nn.functional.cross_entropy(features @ W + b, torch.tensor(labels)).backward()
         sgd.step()
     train(model)
-    assert_equal(before, values(model.backbone.variables))
+    assert all(unchanged(before, model))
     np.testing.assert_allclose(model.heads[0].kernel.numpy(), W.detach().numpy(), atol=1e-5)
     np.testing.assert_allclose(model.heads[0].bias.numpy(), b.detach().numpy(), atol=1e-5)
 
@@ -73,9 +66,9 @@ def test_classifiers_of_a_sweep_learn_as_if_each_were_alone(replicas):
 
 def test_tuning_changes_every_layer_and_batch_norm_statistics(replicas):
     model = classifier(replicas(1), tune=True, lr=0.05)
-    before = values(model.backbone.variables)
+    before = [v.numpy() for v in model.backbone.variables]
     train(model)
-    assert_equal(before, values(model.backbone.variables), equal=False)
+    assert not any(unchanged(before, model))
 
 
 def test_rates_of_layers_are_scaled(replicas):
@@ -102,8 +95,7 @@ def test_scores_count_right_answers():
 
 def test_top5_counts_the_five_likeliest():
     scores = np.eye(8, dtype=np.float32) * -1 + np.arange(8, dtype=np.float32) * 0.1
-    # With the right class lowered by 1, all others are above it: rank 7.
-    assert Scores.of(scores, np.arange(8)).top5 == 0
+    assert Scores.of(scores, np.arange(8)).top5 == 0  # the right class is the last of eight
     assert Scores.of(np.tile(np.arange(8.0), (8, 1)), np.arange(8)).top5 == 62.5
 
 

@@ -1,6 +1,6 @@
 """Vectors of image files: what is made of which file, and how it is kept."""
 
-import io
+import os
 import pickle
 import sys
 
@@ -14,16 +14,10 @@ import mocotf
 from mocotf.data.bad_images import BadImages
 from mocotf.data.image_files import files_under
 from mocotf.errors import UserError
-from mocotf.evaluation.embedding import embed
-from mocotf.evaluation.embedding import fingerprint
-from mocotf.evaluation.embedding import nearest
-from mocotf.evaluation.index import Index
-from mocotf.evaluation.index import check_ending
-from mocotf.evaluation.index import read_index
-from mocotf.evaluation.index import write_index
+from mocotf.evaluation import embedding
+from mocotf.evaluation import index
+from mocotf.evaluation import sheet
 from mocotf.evaluation.partial_index import PartialIndex
-from mocotf.evaluation.sheet import Found
-from mocotf.evaluation.sheet import sheet
 from tests.saved_run import write_run
 
 ODD = b"b/odd \xff <i>&.png"  # no UTF-8, no HTML
@@ -49,26 +43,21 @@ def folder(tmp_path_factory):
 
 
 def test_a_folder_becomes_names_and_the_vectors_of_its_images(encoder, folder, caplog):
+    expected = [*(f"a{i}.png" for i in range(10) if i != 3), os.fsdecode(ODD)]
+    pixels = np.stack([np.array(Image.open(folder / name)) for name in expected])
     for output, dim in (("embedding", 16), ("features", 8)):
         names, vectors = mocotf.embed_folder(encoder, folder, output, batch_size=4)
-        assert [name.encode(errors="surrogateescape") for name in names] == [
-            *(f"a{i}.png".encode() for i in range(10) if i != 3), ODD
-        ]  # fmt: skip
+        assert names == expected
         assert vectors.shape == (10, dim) and vectors.dtype == np.float32
-        pixels = np.stack([np.array(Image.open(io.BytesIO(read(folder, n)))) for n in names])
         np.testing.assert_allclose(vectors, encoder(pixels)[output], rtol=1e-4, atol=1e-5)
     assert "a3.png: it does not decode" in caplog.text
 
 
-def read(folder, name):
-    with open(folder / name, "rb") as file:
-        return file.read()
-
-
 def test_it_goes_on_at_any_batch_with_the_same_vectors(encoder, folder):
     files = files_under(str(folder))
-    whole = list(embed(encoder, files, "features", 4, BadImages()))
-    rest = list(embed(encoder, files, "features", 4, BadImages(), first=4))
+    whole, rest = (
+        list(embedding.embed(encoder, files, "features", 4, BadImages(), first=n)) for n in (0, 4)
+    )
     assert [seen for *_, seen in whole] == [4, 8, 11] and [seen for *_, seen in rest] == [8, 11]
     for (names, vectors, _), (again, same, _) in zip(whole[1:], rest, strict=True):
         assert names == again
@@ -86,32 +75,32 @@ def test_what_holds_no_images_is_told_in_one_line(encoder, tmp_path):
 
 
 def test_a_fingerprint_is_of_the_weights(encoder):
-    before = fingerprint(encoder)
+    before = embedding.fingerprint(encoder)
     bias = encoder.get_layer("backbone").get_layer("bn1").beta
     bias.assign_add(np.full(bias.shape, 1e-3))
-    assert fingerprint(encoder) != before
+    assert embedding.fingerprint(encoder) != before
     bias.assign_sub(np.full(bias.shape, 1e-3))
 
 
 def test_nearest_agrees_with_scikit_learn():
     rng = np.random.default_rng(0)
     vectors, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (50, 3))
-    places, similarities = nearest(vectors, queries, 5)
+    places, similarities = embedding.nearest(vectors, queries, 5)
     oracle = NearestNeighbors(n_neighbors=5, metric="cosine").fit(vectors)
     distances, expected = oracle.kneighbors(queries)
     np.testing.assert_array_equal(places, expected)
     np.testing.assert_allclose(similarities, 1 - distances, atol=1e-6)
-    assert nearest(vectors, queries, 60)[0].shape == (3, 50)
-    assert np.isfinite(nearest(np.zeros([2, 8], np.float32), queries, 2)[1]).all()
+    assert embedding.nearest(vectors, queries, 60)[0].shape == (3, 50)
+    assert np.isfinite(embedding.nearest(np.zeros([2, 8], np.float32), queries, 2)[1]).all()
 
 
 @pytest.mark.parametrize("ending", [".npz", ".parquet"])
 def test_an_index_comes_back_from_its_file(tmp_path, ending):
-    path = str(tmp_path / f"v{ending}")
+    path, names = str(tmp_path / f"v{ending}"), ["a", "b/ü.jpg", "c d"]
     vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    write_index(path, Index(["a", "b/ü.jpg", "c d"], vectors, {"step": 3, "flags": {"lr": "1"}}))
-    back = read_index(path)
-    assert (back.names, back.about) == (["a", "b/ü.jpg", "c d"], {"step": 3, "flags": {"lr": "1"}})
+    index.write_index(path, index.Index(names, vectors, {"step": 3, "flags": {"lr": "1"}}))
+    back = index.read_index(path)
+    assert (back.names, back.about) == (names, {"step": 3, "flags": {"lr": "1"}})
     np.testing.assert_array_equal(back.vectors, vectors)
     if ending == ".parquet":
         assert pyarrow.parquet.read_schema(path).names == ["name", "vector"]
@@ -120,7 +109,7 @@ def test_an_index_comes_back_from_its_file(tmp_path, ending):
 def test_parquet_without_pyarrow_is_told_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(UserError, match=r"pyarrow is not installed.*pip install pyarrow=="):
-        check_ending("vectors.parquet")
+        index.check_ending("vectors.parquet")
 
 
 def test_code_in_an_index_is_not_run_and_what_is_none_is_told_in_one_line(tmp_path):
@@ -135,11 +124,11 @@ def test_code_in_an_index_is_not_run_and_what_is_none_is_told_in_one_line(tmp_pa
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
     for name in ("evil.npz", "bare.npz", "cut.npz", "absent.npz", "cut.parquet"):
         with pytest.raises(UserError, match="cannot be read") as error:
-            read_index(str(tmp_path / name))
+            index.read_index(str(tmp_path / name))
         assert "\n" not in str(error.value)
     assert not (tmp_path / "ran").exists()
     with pytest.raises(UserError, match="expected a name that ends in .npz or .parquet"):
-        read_index("vectors.csv")
+        index.read_index("vectors.csv")
 
 
 def rows(n, start=0):
@@ -176,32 +165,27 @@ def test_what_was_committed_is_kept_and_what_came_after_made_again(tmp_path):
 
 
 def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path):
-    folder = str(tmp_path / "unfinished")
+    def kept(weights, adding=()):
+        """Returns how many images were seen before; some more are from now on."""
+        partial = PartialIndex(str(tmp_path / "unfinished"), {"weights": weights}, 3)
+        seen = partial.seen
+        for name in adding:
+            partial.add([name], rows(1), 1)
+            partial.commit()
+        kill(partial)
+        return seen
 
-    def kept(about):
-        unfinished = PartialIndex(folder, about, 3)
-        kill(unfinished)
-        return unfinished.seen
-
-    def begin(about):
-        unfinished = PartialIndex(folder, about, 3)
-        unfinished.add(["a"], rows(1), 1)
-        unfinished.commit()
-        kill(unfinished)
-
-    begin({"weights": "x"})
-    assert kept({"weights": "x"}) == 1 and kept({"weights": "y"}) == 0
-    assert kept({"weights": "x"}) == 0, "it was begun anew"
-    begin({"weights": "y"})
+    assert kept("x", adding="a") == 0 and kept("x") == 1 and kept("y") == 0
+    assert kept("x") == 0, "it was begun anew"
+    kept("y", adding="a")
     (tmp_path / "unfinished" / "vectors").write_bytes(b"")
-    assert kept({"weights": "y"}) == 0
+    assert kept("y") == 0
 
 
 def test_the_sheet_is_one_file_that_shows_every_image(folder):
-    odd = ODD.decode(errors="surrogateescape")
-    found = [Found("a0.png", str(folder / "a0.png"), 0.9), Found(odd, f"{folder}/{odd}", -0.2)]
-    found.append(Found("gone.png", str(folder / "gone.png"), 0.1))
-    page = sheet("Nearest <images>", "of & in", [(str(folder / "a1.png"), found)])
+    similarities = {"a0.png": 0.9, os.fsdecode(ODD): -0.2, "gone.png": 0.1}
+    found = [sheet.Found(name, f"{folder}/{name}", value) for name, value in similarities.items()]
+    page = sheet.sheet("Nearest <images>", "of & in", [(str(folder / "a1.png"), found)])
     page.encode()  # UTF-8
     assert page.count("data:image/jpeg;base64,") == 3 and page.count("not there") == 1
     assert "Nearest &lt;images&gt;" in page and "<i>&." not in page and "http" not in page

@@ -1,33 +1,79 @@
-"""kNN as training measures it."""
+"""kNN as training measures it: on which images, and what there is to see where they have no labels."""
 
+import numpy as np
 import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.folder import Folder
+from mocotf.data.patches import Patches
 from mocotf.data.recipe import Augmentation
+from mocotf.data.tfrecord import TFRecords
 from mocotf.evaluation.monitor import KNNMonitor
+from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import Unlabelled
+from tests.data.support import example
 from tests.data.support import write_colours
+from tests.data.support import write_records
+
+VIEW = Augmentation(size=16)
+
+
+def monitor(source):
+    return KNNMonitor(source, VIEW, BadImages(), k=5, T=0.1, most=50)
 
 
 def pixels(images):
     return tf.reshape(images, [len(images), -1])
 
 
+def test_at_most_so_many_images_are_picked_evenly(tmp_path):
+    for name in "ab":
+        write_colours(str(tmp_path / name), 25)
+    source = Folder(str(tmp_path))
+    assert source.evaluation_sizes == (45, 5)
+    for most, size in ((None, 45), (45, 45), (44, 23), (10, 9), (1, 1)):
+        splits = KNNSplits(source, VIEW, BadImages(), (most, None), batch_size=10)
+        labels = np.concatenate([labels for _, labels in splits.bank.as_numpy_iterator()])
+        assert (len(labels), 5) == splits.sizes == (size, 5)
+        if size > 1:
+            assert abs(np.mean(labels) - 0.5) < 0.1
+
+
 def test_classes_that_the_bank_has_not_count_as_wrong_and_are_told_once(tmp_path, caplog):
     for name in ("train/a", "train/b", "val/c"):
         write_colours(str(tmp_path / name), 4)
-    source = Folder(str(tmp_path))
-    monitor = KNNMonitor(source, Augmentation(size=16), BadImages(), k=3, T=0.07, most=100)
-    assert [monitor.measure(pixels) for _ in range(2)] == [0, 0]
+    knn = monitor(Folder(str(tmp_path)))
+    assert [knn.measure(pixels) for _ in range(2)] == [0, 0]
     assert caplog.text.count("kNN counts as wrong what it cannot know: folder: 1 classes") == 1
     assert "(c)" in caplog.text
 
 
-def test_images_without_labels_have_neighbours_and_no_accuracy(tmp_path):
+def test_queries_and_bank_are_different_training_images_always_the_same():
+    def handles(part):
+        found, labels = zip(*Unlabelled(Patches()).evaluation(part).as_numpy_iterator(), strict=True)
+        assert set(labels) == {-1}
+        return found
+
+    bank, queries = handles("bank"), handles("queries")
+    assert Unlabelled(Patches()).evaluation_sizes == (len(bank), len(queries)) == (2000, 200)
+    assert len({*bank, *queries}) == 2200 and max(bank) < 6400
+    assert handles("queries") == queries
+
+
+def test_a_folder_without_classes_has_neighbours_and_no_accuracy(tmp_path):
     write_colours(str(tmp_path), 30)
-    source = Unlabelled(Folder(str(tmp_path)))
-    monitor = KNNMonitor(source, Augmentation(size=16), BadImages(), k=3, T=0.07, most=100)
-    album = monitor.album()
-    assert monitor.measure(pixels, album) is None
-    assert album.nearest[0].shape == (3, 8)
+    knn = monitor(Unlabelled(Folder(str(tmp_path))))
+    album = knn.album()
+    assert knn.measure(pixels, album) is None
+    assert set(album.queries[2]) == {-1} and len(album.queries[2]) == 3
+    similarities, _, pictures = album.nearest
+    assert pictures.shape == (3, 8, 16, 16, 3) and np.all(np.diff(similarities) <= 0)
+
+
+def test_records_are_read_in_order(tmp_path):
+    write_colours(str(tmp_path / "photos"), 12, suffixes=("png",))
+    images = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]
+    write_records(tmp_path / "train-0", [example(image__encoded=image) for image in images])
+    source = TFRecords(str(tmp_path / "train-*"))
+    assert [source.load(handle).numpy() for handle in source.sample(5)] == images[:5]
+    assert monitor(Unlabelled(source)).measure(pixels) is None

@@ -1,6 +1,7 @@
 """A small ResNet's run, and what its encoder computes."""
 
 import numpy as np
+import pytest
 
 from mocotf.training.saved import open_run
 from tests.saved_run import write_run
@@ -13,14 +14,28 @@ def make_run(path, **flags):
     return str(path)
 
 
+def fixture_of_run(**flags):
+    """Returns a fixture of a run that the tests of a file share; see `make_run`."""
+
+    @pytest.fixture(scope="module")
+    def run(tmp_path_factory):
+        return make_run(tmp_path_factory.mktemp("run"), **flags)
+
+    return run
+
+
+def views(run, images):
+    view = open_run(run).view
+    return (images / 255 - np.float32(view.mean)) / np.float32(view.std)
+
+
 def reference(path, n=3):
     """Returns (images, features, embedding) of a run's own encoder, arrays: images in 0…255."""
     saved = open_run(path)
     size = saved.view.size
     images = np.random.default_rng(5).integers(0, 256, (n, size, size, 3)).astype(np.float32)
-    views = (images / 255 - np.float32(saved.view.mean)) / np.float32(saved.view.std)
-    encoder = saved.encoder(precision="float32")
-    return images, encoder.backbone(views).numpy(), encoder(views).numpy()
+    encoder, given = saved.encoder(precision="float32"), views(path, images)
+    return images, encoder.backbone(given).numpy(), encoder(given).numpy()
 
 
 def relative(found, expected):

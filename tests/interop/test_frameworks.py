@@ -18,76 +18,53 @@ from mocotf.interop import onnx
 from mocotf.interop import torchvision
 from mocotf.interop.torch_names import read_state
 from mocotf.training.saved import open_run
-from tests.interop.support import make_run
-from tests.interop.support import reference
-from tests.interop.support import relative
-from tests.oracles.model_garden_resnet import fill
-from tests.oracles.model_garden_resnet import model_garden_resnet
-from tests.oracles.model_garden_resnet import some_views
+from tests.interop import support
+from tests.oracles import model_garden_resnet as garden
+from tests.oracles import torch_resnet
 from tests.oracles.torch_checkpoint import convert_to_detectron2
-from tests.oracles.torch_resnet import BasicBlock
-from tests.oracles.torch_resnet import ResNet
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "golden", "model_garden.npz")
-LAYERS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2)}
 
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run") / "run")
-
-
-@pytest.fixture(scope="module")
-def deep_run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run") / "run", arch="resnet50")
-
-
-@pytest.fixture(scope="module")
-def wide_run(tmp_path_factory):
-    return make_run(tmp_path_factory.mktemp("run") / "run", width="1.0", arch="resnet18", mlp="false")
-
-
-def views(run, images):
-    view = open_run(run).view
-    return (images / 255 - np.float32(view.mean)) / np.float32(view.std)
+run = support.fixture_of_run()
+deep_run = support.fixture_of_run(arch="resnet50")
+wide_run = support.fixture_of_run(width="1.0", arch="resnet18", mlp="false")
 
 
 def test_torchvision_takes_the_state_dictionary(run, tmp_path, caplog):
     path = str(tmp_path / "resnet.pth")
     torchvision.write(open_run(run), path)
     assert "its ResNet has to be changed" in caplog.text  # of another width
-    network = ResNet(BasicBlock, LAYERS["resnet10"], base=16, dim=1000, bn_groups=None).eval()
-    state = torch.load(path, weights_only=True)
-    found = network.load_state_dict(state, strict=False)
+    blocks = torch_resnet.BasicBlock, (1, 1, 1, 1)
+    network = torch_resnet.ResNet(*blocks, base=16, dim=1000, bn_groups=None)
+    assert_same_features(network, path, run)
+    assert list(torch.load(path, weights_only=True)) == list(network.state_dict())  # in its order
+
+
+def assert_same_features(network, path, run):
+    """Loads a file into PyTorch's network, takes its classifier off, compares the features."""
+    found = network.eval().load_state_dict(torch.load(path, weights_only=True), strict=False)
     assert found.missing_keys == ["fc.weight", "fc.bias"] and not found.unexpected_keys
-    assert list(state) == [name for name in network.state_dict() if not name.startswith("fc")]
-    images, features, _ = reference(run)
+    network.fc = torch.nn.Identity()
+    images, features, _ = support.reference(run)
     with torch.no_grad():
-        there = network.features(torch.from_numpy(views(run, images)).permute(0, 3, 1, 2))
-    assert relative(there.numpy(), features) < 1e-5
+        there = network(torch.from_numpy(support.views(run, images)).permute(0, 3, 1, 2))
+    assert support.relative(there.numpy(), features) < 1e-5
 
 
 def test_torchvision_itself_takes_it(wide_run, tmp_path):
     models = pytest.importorskip("torchvision.models")
     path = str(tmp_path / "resnet.pth")
     torchvision.write(open_run(wide_run), path)
-    network = models.resnet18().eval()
-    found = network.load_state_dict(torch.load(path, weights_only=True), strict=False)
-    assert found.missing_keys == ["fc.weight", "fc.bias"] and not found.unexpected_keys
-    network.fc = torch.nn.Identity()
-    images, features, _ = reference(wide_run)
-    with torch.no_grad():
-        there = network(torch.from_numpy(views(wide_run, images)).permute(0, 3, 1, 2))
-    assert relative(there.numpy(), features) < 1e-5
+    assert_same_features(models.resnet18(), path, wide_run)
 
 
 @pytest.mark.parametrize("which", ["run", "deep_run"])
 def test_detectron2_gets_what_the_originals_converter_makes(request, tmp_path, which):
     run = request.getfixturevalue(which)
-    path = str(tmp_path / "backbone.pkl")
-    detectron2.write(open_run(run), path)
-    with open(path, "rb") as file:
-        found = pickle.load(file, encoding="latin1")  # as detectron2's checkpointer
+    path = tmp_path / "backbone.pkl"
+    detectron2.write(open_run(run), str(path))
+    content = path.read_bytes()
+    found = pickle.loads(content, encoding="latin1")  # as detectron2's checkpointer
     assert found["matching_heuristics"] is True and found["__author__"] == "mocotf"
     state = read_state(open_run(run).encoder())
     original = {f"module.encoder_q.{name}": torch.from_numpy(v) for name, v in state.items()}
@@ -98,9 +75,8 @@ def test_detectron2_gets_what_the_originals_converter_makes(request, tmp_path, w
         assert value.flags.writeable and value.dtype == np.float32
         torch.from_numpy(value)  # as detectron2 does
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
-    assert detectron2.read_file(path)["model"].keys() == expected.keys()
-    with open(path, "rb") as file:
-        assert b"numpy._core" not in file.read(), "NumPy 1 would not read it"
+    assert detectron2.read_file(str(path))["model"].keys() == expected.keys()
+    assert b"numpy._core" not in content, "NumPy 1 would not read it"
 
 
 def test_code_in_a_pickle_is_not_run(tmp_path):
@@ -129,9 +105,9 @@ def test_keras_hub_has_the_same_weights_and_features(wide_run, tmp_path):
             theirs = backbone.get_layer(keras_hub.name_of(layer.name))
             (theirs,) = [v for v in theirs.variables if v.name == variable.name]
             np.testing.assert_array_equal(theirs.numpy(), variable.numpy(), err_msg=variable.path)
-    images, features, _ = reference(wide_run)
-    there = backbone(views(wide_run, images)).numpy().mean((1, 2))
-    assert relative(there, features) < 1e-5
+    images, features, _ = support.reference(wide_run)
+    there = backbone(support.views(wide_run, images)).numpy().mean((1, 2))
+    assert support.relative(there, features) < 1e-5
 
 
 def test_keras_hubs_retinanet_stands_on_the_backbone(wide_run):
@@ -142,23 +118,21 @@ def test_keras_hubs_retinanet_stands_on_the_backbone(wide_run):
     images = np.random.default_rng(0).normal(size=(1, 64, 64, 3)).astype(np.float32)
     sides = {level: maps.shape[1] for level, maps in pyramid(images).items()}
     assert sides == {"P3": 8, "P4": 4, "P5": 2}
-    inside = pyramid.image_encoder
-    np.testing.assert_array_equal(
-        inside.get_layer("conv1_conv").kernel.numpy(),
-        open_run(wide_run).encoder().backbone.get_layer("conv1").kernel.numpy(),
-    )
+    inside = pyramid.image_encoder.get_layer("conv1_conv").kernel
+    mine = open_run(wide_run).encoder().backbone.get_layer("conv1").kernel
+    np.testing.assert_array_equal(inside.numpy(), mine.numpy())
 
 
 @pytest.mark.parametrize("arch", ["resnet18", "resnet50"])
 def test_the_oracle_of_model_garden_is_as_the_library_itself(tmp_path, arch):
-    oracle = model_garden_resnet(arch)
+    oracle = garden.model_garden_resnet(arch)
     checkpoint = tf.train.Checkpoint(backbone=oracle)
     prefix = checkpoint.write(str(tmp_path / "ckpt"))
-    shapes = fill(prefix)
+    shapes = garden.fill(prefix)
     checkpoint.read(prefix).assert_consumed()
     with np.load(GOLDEN) as golden:
         assert [f"{n} {list(shape)}" for n, shape in shapes.items()] == golden[f"{arch}_names"].tolist()
-        assert relative(oracle(some_views()), golden[f"{arch}_features"]) < 1e-5
+        assert support.relative(oracle(garden.some_views()), golden[f"{arch}_features"]) < 1e-5
 
 
 def test_a_checkpoint_for_model_garden_has_all_that_the_librarys_own_have(wide_run, tmp_path):
@@ -174,31 +148,26 @@ def test_model_garden_finds_every_weight(request, tmp_path, which, arch):
     run = request.getfixturevalue(which)
     path = str(tmp_path / "backbone")
     model_garden.write(open_run(run), path)
-    backbone = model_garden_resnet(arch, width=0.25)
+    backbone = garden.model_garden_resnet(arch, width=0.25)
     checkpoint = tf.train.Checkpoint(backbone=backbone)
     checkpoint.read(path).expect_partial().assert_existing_objects_matched()
-    images, *_ = reference(run)
-    given = views(run, images)
+    given = support.views(run, support.reference(run)[0])
     there = backbone(given).numpy()
     mine = open_run(run).encoder(precision="float32").backbone
-    assert relative(there, model_garden.same_padding(mine)(given).numpy()) < 1e-5
-    assert relative(there, mine(given).numpy()) > 1e-3, "the padding does shift features"
+    assert support.relative(there, model_garden.same_padding(mine)(given).numpy()) < 1e-5
+    assert support.relative(there, mine(given).numpy()) > 1e-3, "the padding does shift features"
 
 
 @pytest.mark.parametrize(
-    ("module", "library", "install"),
+    ("module", "library", "name"),
     [
-        (keras_hub, "keras_hub", "keras-hub=="),
-        (onnx, "onnxruntime", "onnx=="),
-        (onnx, "tf2onnx", "onnx=="),
-        (torchvision, "torch", "torch=="),
+        (keras_hub, "keras_hub", "keras-hub"), (onnx, "onnxruntime", "onnx"), (onnx, "tf2onnx", "onnx"),
+        (torchvision, "torch", "torch"),
     ],
-)
-def test_a_missing_library_is_told_in_one_line(
-    wide_run, tmp_path, monkeypatch, module, library, install
-):
+)  # fmt: skip
+def test_a_missing_library_is_told_in_one_line(wide_run, tmp_path, monkeypatch, module, library, name):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UserError, match=f"not installed; try: pip install {install}"):
+    with pytest.raises(UserError, match=f"not installed; try: pip install {name}=="):
         module.write(open_run(wide_run), str(tmp_path / "out"))
 
 
@@ -213,7 +182,7 @@ def test_a_missing_library_is_told_in_one_line(
     ],
 )
 def test_what_a_framework_does_not_have_is_told_in_one_line(tmp_path, module, flags, message):
-    run = make_run(tmp_path / "run", **flags)
+    run = support.make_run(tmp_path / "run", **flags)
     with pytest.raises(UserError, match=message):
         module.write(open_run(run), str(tmp_path / "out.pkl"))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

@@ -17,6 +17,7 @@ from mocotf.nn.encoder import build_encoder
 from mocotf.optim.schedules import Cosine
 from mocotf.optim.schedules import Milestones
 from mocotf.optim.sgd import SGD
+from tests.oracles.small import to_torch
 from tests.oracles.torch_moco import MoCoOracle
 from tests.oracles.torch_resnet import BasicBlock
 from tests.oracles.torch_resnet import ResNet
@@ -61,19 +62,26 @@ def cosine(steps):
 def make_network(scale, dtype, replicas, bn_splits, mlp=True):
     """Returns the oracle's counterpart of a scale's encoder, with weights of its own."""
     torch.manual_seed(SEED)
-    network = ResNet(
-        BasicBlock,
-        (1,) * scale.stages,
-        stem="cifar",
-        dim=DIM,
-        base=4,
-        mlp=mlp,
-        bn_groups=replicas * bn_splits,
-        running=bn_splits,
-    ).to(getattr(torch, dtype))
+    groups = {"bn_groups": replicas * bn_splits, "running": bn_splits}
+    network = ResNet(BasicBlock, (1,) * scale.stages, stem="cifar", dim=DIM, base=4, mlp=mlp, **groups)
     if dtype == "float32":
-        open_relus(network)
-    return network
+        # Where an input of a ReLU lies within float32's rounding of zero, it may open on one side and
+        # not on the other, and 30 steps make much of that; in float64 the networks stay as they start.
+        for module in network.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.constant_(module.bias, 3.0)
+    return network.to(getattr(torch, dtype))
+
+
+def distributed(strategy, *batch):
+    """Returns arrays of the global batch as replicas take them, each its contiguous share."""
+    share = len(batch[0]) // strategy.num_replicas_in_sync
+
+    def own(context):
+        start = share * context.replica_id_in_sync_group
+        return tuple(tf.constant(x[start : start + share]) for x in batch)
+
+    return strategy.experimental_distribute_values_from_function(own)
 
 
 class Both:
@@ -89,10 +97,7 @@ class Both:
     """
 
     def __init__(self, strategy, scale, schedule, *, dtype, mlp=True, bn_splits=1, **options):
-        self.scale = scale
-        self.schedule = schedule
-        self.strategy = strategy
-        self.dtype = dtype
+        self.strategy, self.scale, self.schedule, self.dtype = strategy, scale, schedule, dtype
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
             encoders = [build_encoder(**scale.encoder, mlp=mlp, bn_splits=bn_splits) for _ in range(2)]
@@ -103,16 +108,8 @@ class Both:
         for encoder in encoders:
             write_state(encoder, to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())
-        self.oracle = MoCoOracle(
-            network,
-            queue,
-            m=M,
-            T=T,
-            weight_decay=WEIGHT_DECAY,
-            symmetric=self.model.symmetric,
-            accumulation=self.model.A,
-            replicas=replicas,
-        )
+        parts = {"symmetric": self.model.symmetric, "accumulation": self.model.A, "replicas": replicas}
+        self.oracle = MoCoOracle(network, queue, m=M, T=T, weight_decay=WEIGHT_DECAY, **parts)
         self._recorder = LogitsRecorder()
         self._step = tf.function(self._distributed_step, autograph=False)
 
@@ -124,39 +121,16 @@ class Both:
         share = N // self.strategy.num_replicas_in_sync
         orders = [permutation(SEED, step, d, N) for d in range(2)]
         orders = [within_micro_batches(o, share, self.model.A).numpy() for o in orders]
-        placed = x_q, (x_k[orders[0]] if self.model.shuffle == "input" else x_k)
-
-        def own(context):
-            rows = slice(
-                context.replica_id_in_sync_group * share,
-                (context.replica_id_in_sync_group + 1) * share,
-            )
-            return tuple(tf.constant(x[rows]) for x in placed)
-
-        views = self.strategy.experimental_distribute_values_from_function(own)
-        self._step(views)
+        placed = x_k[orders[0]] if self.model.shuffle == "input" else x_k
+        self._step(distributed(self.strategy, x_q, placed))
         mine = self._recorder.take()
-        theirs = self.oracle.step(
-            *(torch.from_numpy(x.transpose(0, 3, 1, 2).copy()) for x in (x_q, x_k)),
-            float(self.schedule(step)),
-            orders if self.model.symmetric else orders[0],
-        )
+        orders = orders if self.model.symmetric else orders[0]
+        theirs = self.oracle.step(to_torch(x_q), to_torch(x_k), float(self.schedule(step)), orders)
         return mine, [value.numpy() for value in theirs]
 
     def _distributed_step(self, views):
         with self._recorder:
             self.strategy.run(self.model.train_step, args=(views,))
-
-
-def open_relus(network, offset=3.0):
-    """Moves what the ReLUs see away from zero.
-
-    Where an input lies within float32's rounding of zero, a ReLU may open on one side and not on the
-    other, and 30 steps make much of that. In float64 the networks are compared as they start.
-    """
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            torch.nn.init.constant_(module.bias, offset)
 
 
 class LogitsRecorder:
@@ -205,14 +179,16 @@ def to_numpy(state):
     return {name: value.detach().numpy() for name, value in state.items()}
 
 
+def encoders_of(model, oracle):
+    """Returns (name, encoder, the oracle's) of both encoders."""
+    queries = "θq", model.query_encoder, oracle.encoder_q
+    return queries, ("θk", model.key_encoder, oracle.encoder_k)
+
+
 def differences(both):
     """Returns quantity → largest relative difference of a tensor after a run of steps."""
-    ours, oracle = both.model, both.oracle
-    found = {"queue": relative(ours.queue.keys.numpy(), oracle.queue.numpy())}
-    for name, encoder, network in (
-        ("θq", ours.query_encoder, oracle.encoder_q),
-        ("θk", ours.key_encoder, oracle.encoder_k),
-    ):
+    found = {"queue": relative(both.model.queue.keys.numpy(), both.oracle.queue.numpy())}
+    for name, encoder, network in encoders_of(both.model, both.oracle):
         mine, theirs = read_state(encoder), to_numpy(network.state_dict())
         for key, value in mine.items():
             statistic = key.endswith(("running_mean", "running_var"))

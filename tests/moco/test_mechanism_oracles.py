@@ -21,20 +21,17 @@ from mocotf.nn.encoder import build_encoder
 from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.sgd import SGD
 from tests.measured import agree
+from tests.moco import both
 from tests.moco.both import DIM
-from tests.moco.both import FULL
 from tests.moco.both import QUICK
 from tests.moco.both import SEED
 from tests.moco.both import WEIGHT_DECAY
 from tests.moco.both import T
-from tests.moco.both import cosine
-from tests.moco.both import make_network
-from tests.moco.both import relative
-from tests.moco.both import to_numpy
 from tests.oracles import torch_mechanisms
+from tests.oracles.small import to_torch
 
 K = 24
-FULL = FULL._replace(steps=15)
+FULL = both.FULL._replace(steps=15)
 # Of losses, which are reported as float32; at the end.
 TOLERANCE = {"float32": (1e-4, 1e-3), "float64": (1e-6, 1e-9)}
 
@@ -43,19 +40,16 @@ class Sides:
     """A mechanism and its oracle, begun alike."""
 
     def __init__(self, strategy, scale, dtype, bn_splits):
-        self.strategy = strategy
-        self.scale = scale
-        self.schedule = cosine(scale.steps)
-        self.dtype = dtype
-        self.replicas = strategy.num_replicas_in_sync
+        self.strategy, self.scale, self.dtype = strategy, scale, dtype
+        self.schedule = both.cosine(scale.steps)
         self.encoder = scale.encoder | {"mlp": True, "bn_splits": bn_splits}
-        self.network = make_network(scale, dtype, self.replicas, bn_splits)
+        self.network = both.make_network(scale, dtype, strategy.num_replicas_in_sync, bn_splits)
 
     def compile(self, make):
         """Makes the model by `make()`, in the strategy's scope."""
         with self.strategy.scope():
             self.model = make()
-            write_state(self.model.query_encoder, to_numpy(self.network.state_dict()))
+            write_state(self.model.query_encoder, both.to_numpy(self.network.state_dict()))
             self.model.start_keys()
             fixed = dict.fromkeys(self.model.FIXED_LR, self.schedule.lr)
             sgd = SGD(self.schedule, weight_decay=WEIGHT_DECAY, fixed_lr=fixed)
@@ -66,13 +60,7 @@ class Sides:
 
     def step(self, *batch):
         """Takes a step on arrays of the global batch; returns what it reports, means over replicas."""
-        share = self.scale.batch // self.replicas
-
-        def own(context):
-            r = context.replica_id_in_sync_group
-            return tuple(tf.constant(x[r * share : (r + 1) * share]) for x in batch)
-
-        logs = self._run(self.strategy.experimental_distribute_values_from_function(own))
+        logs = self._run(both.distributed(self.strategy, *batch))
         local = self.strategy.experimental_local_results
         return {name: np.mean([x.numpy() for x in local(log)]) for name, log in logs.items()}
 
@@ -81,29 +69,20 @@ class Sides:
         return rng.normal(size=(*shape, self.scale.side, self.scale.side, 3)).astype(self.dtype)
 
 
-def torch_images(x):
-    return torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
-
-
-def unit_rows(count, dtype):
-    rows = np.random.default_rng(1).normal(size=(count, DIM))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(dtype)
-
-
 def assert_agree(case, scale, dtype, losses, encoders, bank=None):
     """Compares losses `[steps, 2]`, (name, encoder, network) and (entries, the oracle's)."""
     each, end = TOLERANCE[dtype]
     steps = f"{scale.steps} steps, {dtype}"
     if scale is QUICK:  # one line of the table for all cases
         case, steps = "mechanisms", "a few steps of one block"
-    worst = max(relative(mine, theirs) for mine, theirs in np.array(losses))
+    worst = max(both.relative(mine, theirs) for mine, theirs in np.array(losses))
     agree(f"{case}: loss, each of {steps}", worst, each)
     for name, encoder, network in encoders:
-        theirs = to_numpy(network.state_dict())
-        worst = max(relative(value, theirs[key]) for key, value in read_state(encoder).items())
+        theirs = both.to_numpy(network.state_dict())
+        worst = max(both.relative(value, theirs[key]) for key, value in read_state(encoder).items())
         agree(f"{case}: {name} and BN statistics after {steps}", worst, end)
     if bank:
-        agree(f"{case}: bank after {steps}", relative(*bank), end)
+        agree(f"{case}: bank after {steps}", both.relative(*bank), end)
 
 
 def runs(cases, float32):
@@ -131,31 +110,23 @@ def test_end_to_end_agrees_with_the_oracle(replicas, case, scale, dtype):
     count, bn_splits = options.pop("count", 1), options.pop("bn_splits", 1)
     sides = Sides(replicas(count), scale, dtype, bn_splits)
     symmetric = options.get("symmetric", False)
-    sides.compile(
-        lambda: EndToEnd(
-            *(build_encoder(**sides.encoder) for _ in range(2)), N=N, T=T, seed=SEED, **options
-        )
-    )
-    oracle = torch_mechanisms.EndToEndOracle(
-        sides.network, T=T, weight_decay=WEIGHT_DECAY, symmetric=symmetric
-    )
+
+    def make():
+        encoders = (build_encoder(**sides.encoder) for _ in range(2))
+        return EndToEnd(*encoders, N=N, T=T, seed=SEED, **options)
+
+    sides.compile(make)
+    common = {"T": T, "weight_decay": WEIGHT_DECAY}
+    oracle = torch_mechanisms.EndToEndOracle(sides.network, symmetric=symmetric, **common)
     losses = []
     for step in range(scale.steps):
         x_q, x_k = sides.images(np.random.default_rng(step), 2, N)
         orders = [permutation(SEED, step, d, N).numpy() for d in range(2)]
-        theirs, _ = oracle.step(
-            torch_images(x_q),
-            torch_images(x_k),
-            float(sides.schedule(step)),
-            orders if symmetric else orders[0],
-        )
         mine = sides.step(x_q, x_k[orders[0]] if options.get("shuffle") == "input" else x_k)
+        orders = orders if symmetric else orders[0]
+        theirs, _ = oracle.step(to_torch(x_q), to_torch(x_k), float(sides.schedule(step)), orders)
         losses.append((mine["loss"], float(theirs)))
-    encoders = [
-        ("θq", sides.model.query_encoder, oracle.encoder_q),
-        ("θk", sides.model.key_encoder, oracle.encoder_k),
-    ]
-    assert_agree(case, scale, dtype, losses, encoders)
+    assert_agree(case, scale, dtype, losses, both.encoders_of(sides.model, oracle))
 
 
 BANKS = {
@@ -177,26 +148,25 @@ def test_mechanisms_with_a_bank_agree_with_the_oracle(replicas, case, scale, dty
     options = dict(BANKS[case])
     count, bn_splits = options.pop("count", 1), options.pop("bn_splits", 1)
     shards = count if options.pop("sharded", False) else 1
-    m, softmax = options["bank_m"], options.get("softmax")
-    proximal = options.get("proximal")
+    full, proximal = options.get("softmax") == "full", options.get("proximal")
     N, images = scale.batch, scale.images
     sides = Sides(replicas(count), scale, dtype, bn_splits)
-    entries = unit_rows(images, dtype)
+    entries = np.random.default_rng(1).normal(size=(images, DIM))
+    entries = (entries / np.linalg.norm(entries, axis=1, keepdims=True)).astype(dtype)
 
     def make():
-        bank = Bank(images, DIM, m=m, seed=SEED, dtype=tf.as_dtype(dtype), replicas=shards)
+        kept = {"m": options["bank_m"], "dtype": tf.as_dtype(dtype)}
+        bank = Bank(images, DIM, seed=SEED, replicas=shards, **kept)
         bank.variable.assign(entries)
-        common = {"bank": bank, "K": None if softmax == "full" else K, "T": T, "seed": SEED}
-        encoder = build_encoder(**sides.encoder)
+        common = {"bank": bank, "K": None if full else K, "T": T, "seed": SEED}
         if proximal is None:
-            return MemoryBank(encoder, **common)
-        return NPID(encoder, proximal=proximal, **common)
+            return MemoryBank(build_encoder(**sides.encoder), **common)
+        return NPID(build_encoder(**sides.encoder), proximal=proximal, **common)
 
     sides.compile(make)
-    kind = "MemoryBank" if proximal is None else "NPID"
-    oracle = getattr(torch_mechanisms, f"{kind}Oracle")(
-        sides.network, torch.from_numpy(entries), T=T, weight_decay=WEIGHT_DECAY, **options
-    )
+    kind = torch_mechanisms.MemoryBankOracle if proximal is None else torch_mechanisms.NPIDOracle
+    bank = torch.from_numpy(entries)
+    oracle = kind(sides.network, bank, T=T, weight_decay=WEIGHT_DECAY, **options)
     losses = []
     for step in range(scale.steps):
         rng = np.random.default_rng(step)
@@ -204,8 +174,8 @@ def test_mechanisms_with_a_bank_agree_with_the_oracle(replicas, case, scale, dty
         rows[1] = rows[0]  # as where a broken image is replaced by its neighbour
         x[1] = x[0]
         shape = [K] if proximal is None else [N, K]
-        negatives = None if softmax == "full" else draw_rows(SEED, step, shape, images).numpy()
-        theirs, _ = oracle.step(torch_images(x), rows, negatives, float(sides.schedule(step)))
+        negatives = None if full else draw_rows(SEED, step, shape, images).numpy()
+        theirs, _ = oracle.step(to_torch(x), rows, negatives, float(sides.schedule(step)))
         mine = sides.step(x, rows)
         losses.append((mine["loss"] + mine.get("proximal", 0), float(theirs)))
     bank = sides.model.bank.variable.numpy(), oracle.bank.numpy()
@@ -216,7 +186,7 @@ def test_mechanisms_with_a_bank_agree_with_the_oracle(replicas, case, scale, dty
 def test_simsiam_agrees_with_the_oracle(replicas, case, scale, dtype):
     keras.config.set_dtype_policy(dtype)
     sides = Sides(replicas(2 if "2 replicas" in case else 1), scale, dtype, 1)
-    sides.network = make_network(scale, dtype, 1, 1, mlp=False)
+    sides.network = both.make_network(scale, dtype, 1, 1, mlp=False)
     oracle = torch_mechanisms.SimSiamOracle(
         sides.network, hidden=5, lr=sides.schedule.lr, weight_decay=WEIGHT_DECAY
     )
@@ -225,14 +195,14 @@ def test_simsiam_agrees_with_the_oracle(replicas, case, scale, dtype):
     # What `read_state` takes for an encoder.
     h = types.SimpleNamespace(backbone=sides.model.predictor, head=types.SimpleNamespace(layers=[]))
     theirs = torch.nn.ModuleDict({"fc": oracle.predictor})
-    write_state(h, to_numpy(theirs.state_dict()))
+    write_state(h, both.to_numpy(theirs.state_dict()))
     losses = []
     for step in range(scale.steps):
         views = sides.images(np.random.default_rng(step), 2, scale.batch)
-        loss = oracle.step(*map(torch_images, views), float(sides.schedule(step)))
+        loss = oracle.step(*map(to_torch, views), float(sides.schedule(step)))
         losses.append((sides.step(*views)["loss"], float(loss)))
     encoders = [("θ", sides.model.query_encoder, oracle.encoder)]
     assert_agree(case, scale, dtype, losses, encoders)
-    theirs = to_numpy(theirs.state_dict())
+    theirs = both.to_numpy(theirs.state_dict())
     for name, value in read_state(h).items():  # of which one is all but 0: the mean of what is centred
         np.testing.assert_allclose(value, theirs[name], rtol=1e-9, atol=1e-9, err_msg=name)

@@ -7,12 +7,9 @@ import tensorflow as tf
 from mocotf.moco import model as module
 from mocotf.moco.metrics import similarities
 from mocotf.moco.metrics import top
-from mocotf.moco.model import MoCo
-from mocotf.nn.encoder import build_encoder
-from mocotf.optim.sgd import SGD
-from tests.tiny import ARCH
-
-BATCH = 16
+from tests.moco.test_model import BATCH
+from tests.moco.test_model import make_model
+from tests.moco.test_model import train
 
 
 def test_top_j_is_the_percentage_of_keys_among_the_j_most_similar():
@@ -44,17 +41,9 @@ def test_a_step_reports_the_loss_and_ranks_of_its_directions(replicas, monkeypat
         traced.append(None)
         return 10 + 2 * tf.cast(replica, tf.float32) + 0 * tf.reduce_sum(q), ranks
 
-    strategy = replicas(count)
-    with strategy.scope():
-        encoders = [build_encoder(ARCH, width=1 / 16, dim=8, bn_splits=2) for _ in range(2)]
-        model = MoCo(*encoders, K=40, m=0.9, T=0.2, symmetric=symmetric)
-        model.compile(SGD(0.05))
-        model.optimizer.build(model.query_encoder.trainable_variables)
     monkeypatch.setattr(module, "info_nce", info_nce)
-    views = tf.random.stateless_normal([2, BATCH, 8, 8, 3], [0, 1])
-    pairs = tf.data.Dataset.from_tensors((views[0], views[1])).repeat()
-    model.steps_per_epoch = model.total_steps = 1
-    logs = model.fit(pairs, steps_per_epoch=1, verbose=0, shuffle=False).history
+    model = train(make_model(replicas(count), bn_splits=2, symmetric=symmetric), 1)
+    logs = model.history.history
     assert len(traced) == count * (1 + symmetric)
     np.testing.assert_allclose(logs["loss"], (10 + (count - 1)) * (1 + symmetric), rtol=1e-6)
     np.testing.assert_allclose(logs["acc1"], 100 * 2 * count / BATCH, rtol=1e-6)

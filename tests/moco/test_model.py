@@ -23,25 +23,17 @@ BATCH = 16
 
 
 def make_model(
-    strategy,
-    bn_splits=1,
-    steps_per_execution=1,
-    jit_compile=False,
-    make_encoder=build_encoder,
-    **options,
+    strategy, bn_splits=1, execution=1, jit_compile=False, make_encoder=build_encoder, **options
 ):
+    """Returns a model, compiled for so many steps of an execution; options are those of `MoCo`."""
     keras.utils.set_random_seed(0)
     encoder = {"arch": ARCH, "width": 1 / 8, "stem": "cifar", "dim": 8, "mlp": True}
     with strategy.scope():
         encoders = [make_encoder(**encoder, bn_splits=bn_splits) for _ in range(2)]
         model = MoCo(*encoders, **({"K": 40, "m": 0.9, "T": 0.2} | options))
         rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
-        model.compile(
-            rule(0.05, weight_decay=1e-3),
-            steps_per_execution=steps_per_execution,
-            jit_compile=jit_compile,
-            auto_scale_loss=False,
-        )
+        how = {"steps_per_execution": execution, "jit_compile": jit_compile}
+        model.compile(rule(0.05, weight_decay=1e-3), auto_scale_loss=False, **how)
         model.optimizer.build(model.query_encoder.trainable_variables)
     return model
 
@@ -56,10 +48,11 @@ def pairs(seed=0):
     return tf.data.Dataset.counter(tf.constant(0, tf.int64)).map(views)
 
 
-def train(model, last, first=0):
+def train(model, last, first=0, batches=None):
     """Trains from one step to another; returns the model, whose history has every step."""
     model.steps_per_epoch, model.total_steps = 1, last
-    batches = shuffle_keys(pairs(), model.seed) if model.shuffle == "input" else pairs()
+    if batches is None:
+        batches = shuffle_keys(pairs(), model.seed) if model.shuffle == "input" else pairs()
     steps = {"steps_per_epoch": 1, "epochs": last - first}
     model.fit(batches.skip(first), **steps, verbose=0, shuffle=False)
     return model
@@ -73,21 +66,16 @@ def test_views_may_be_made_in_the_step(replicas):
     augment = augment_crops(augmentation)
     losses = []
     for make, batch in ((None, augment(*crops, draws)), (augment, (*crops, draws))):
-        model = make_model(replicas(1), augment=make)
-        model.steps_per_epoch = model.total_steps = 1
-        data = tf.data.Dataset.from_tensors(batch).repeat()
-        losses.append(model.fit(data, steps_per_epoch=1, verbose=0, shuffle=False).history["loss"])
+        batches = tf.data.Dataset.from_tensors(batch)
+        model = train(make_model(replicas(1), augment=make), 1, batches=batches)
+        losses.append(model.history.history["loss"])
     np.testing.assert_allclose(*losses, rtol=1e-4)
-
-
-def weights(encoder):
-    return [w.numpy() for w in encoder.weights]
 
 
 def test_the_key_encoder_starts_as_a_copy(replicas):
     model = make_model(replicas(1))
-    for a, b in zip(weights(model.query_encoder), weights(model.key_encoder), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for a, b in zip(model.query_encoder.weights, model.key_encoder.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +118,7 @@ def test_four_replicas_compute_what_four_bn_groups_on_one_device_do(replicas):
     one = train(make_model(replicas(1), bn_splits=4), 4)
     four = train(make_model(replicas(4)), 4)
     check_replicas(replicas(4), shared_state(four))
-    parameters = (model.query_encoder.trainable_variables for model in (one, four))
-    for a, b in zip(*parameters, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=1e-9)
-    np.testing.assert_allclose(one.queue.keys.numpy(), four.queue.keys.numpy(), atol=1e-9)
+    assert_same(one, four)
 
 
 def test_shuffling_matters_with_two_bn_groups_and_not_with_one(replicas):
@@ -154,9 +139,8 @@ def test_input_and_step_may_permute_the_key_images_alike(replicas):
         train(make_model(replicas(2), shuffle=shuffle, seed=7), 4) for shuffle in ("gather", "input")
     )
     np.testing.assert_array_equal(gather.queue.keys.numpy(), input_.queue.keys.numpy())
-    for name in ("query_encoder", "key_encoder"):
-        for a, b in zip(*(weights(getattr(m, name)) for m in (gather, input_)), strict=True):
-            np.testing.assert_array_equal(a, b)
+    for a, b in zip(gather.weights, input_.weights, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
 def test_micro_batches_compute_what_bn_groups_do(replicas):
@@ -184,8 +168,7 @@ def assert_same(a, b):
         if one.trainable:
             np.testing.assert_allclose(one.numpy(), other.numpy(), atol=1e-9)
     np.testing.assert_allclose(a.queue.keys.numpy(), b.queue.keys.numpy(), atol=1e-9)
-    assert a.queue.pointer.numpy() == b.queue.pointer.numpy()
-    assert a.step == b.step
+    assert (a.step, a.queue.pointer.numpy()) == (b.step, b.queue.pointer.numpy())
     for name in {*a.history.history} - {"feature_std"}:  # which is of the images that are at hand
         values = a.history.history[name]
         np.testing.assert_allclose(values, b.history.history[name], rtol=1e-6)
@@ -202,8 +185,8 @@ def test_micro_batches_run_one_after_another(replicas, A, loops):
 
 
 def test_steps_of_one_execution_are_the_same_steps(replicas):
-    def run(steps_per_execution):
-        model = make_model(replicas(1), steps_per_execution=steps_per_execution)
+    def run(execution):
+        model = make_model(replicas(1), execution=execution)
         model.steps_per_epoch, model.total_steps = 5, 10
         model.fit(pairs(), steps_per_epoch=5, epochs=2, verbose=0, shuffle=False)
         assert model.step == 10, "an execution ends with the epoch"

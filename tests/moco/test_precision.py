@@ -8,17 +8,14 @@ import tensorflow as tf
 from mocotf.optim.loss_scale import START
 from tests.moco.test_model import BATCH
 from tests.moco.test_model import make_model
-from tests.moco.test_model import pairs
+from tests.moco.test_model import train
 
 POLICIES = {"mixed_float16": 2e-3, "mixed_bfloat16": 1e-2}  # and how far the loss may be off, relative
 
 
 def losses(model, steps, data=None):
     """Trains; returns the loss of every step."""
-    model.steps_per_epoch, model.total_steps = 1, steps
-    data = pairs() if data is None else data
-    fitted = model.fit(data, steps_per_epoch=1, epochs=steps, verbose=0, shuffle=False)
-    return np.array(fitted.history["loss"])
+    return np.array(train(model, steps, batches=data).history.history["loss"])
 
 
 @pytest.fixture(scope="module")

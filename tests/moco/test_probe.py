@@ -10,6 +10,7 @@ from mocotf.training.state import state_of
 from tests.moco.test_model import BATCH
 from tests.moco.test_model import make_model
 from tests.moco.test_model import pairs
+from tests.moco.test_model import train
 
 
 def test_learns_by_pytorchs_sgd_from_features_of_unit_length():
@@ -40,26 +41,18 @@ def test_a_batch_without_labels_teaches_nothing():
     assert float(found["probe_loss"]) == 0 and not probe.W.numpy().any()
 
 
-def train(model, labelled):
-    model.steps_per_epoch = model.total_steps = 4
-    batches = pairs()
-    if labelled:
-        labels = tf.range(BATCH, dtype=tf.int64) % 3
-        batches = batches.map(lambda x_q, x_k: (x_q, x_k, labels))
-    history = model.fit(batches, steps_per_epoch=4, verbose=0, shuffle=False).history
-    return state_of(model), history
-
-
 @pytest.mark.parametrize("options", [{"replicas": 2}, {"grad_accum_steps": 2, "symmetric": True}])
 def test_training_with_a_probe_is_training_without_bit_for_bit(replicas, options):
     options = dict(options)
     strategy = replicas(options.pop("replicas", 1))
     with strategy.scope():
         probe = Probe(8, 3)
-    alone, _ = train(make_model(strategy, **options), labelled=False)
-    model = make_model(strategy, probe=probe, **options)
-    beside, history = train(model, labelled=True)
+    alone = state_of(train(make_model(strategy, **options), 4))
+    labels = tf.range(BATCH, dtype=tf.int64) % 3
+    labelled = pairs().map(lambda x_q, x_k: (x_q, x_k, labels))
+    model = train(make_model(strategy, probe=probe, **options), 4, batches=labelled)
+    beside = state_of(model)
     assert beside.keys() - alone.keys() == {f"probe/{name}" for name in probe.named}
     for name, variable in alone.items():
         np.testing.assert_array_equal(variable.numpy(), beside[name].numpy(), err_msg=name)
-    assert probe.W.numpy().any() and 0 < history["probe_loss"][-1] < 5
+    assert probe.W.numpy().any() and 0 < model.history.history["probe_loss"][-1] < 5

@@ -8,10 +8,6 @@ from mocotf.moco.queue import Queue
 from mocotf.moco.queue import mean_age
 
 
-def keys(value, n=4, C=3):
-    return tf.fill([n, C], float(value))
-
-
 def test_starts_as_unit_rows_decided_by_the_seed():
     a, b, c = (Queue(50, 8, seed=seed).keys.numpy() for seed in (1, 1, 2))
     np.testing.assert_allclose(np.linalg.norm(a, axis=1), 1, rtol=1e-6)
@@ -21,21 +17,14 @@ def test_starts_as_unit_rows_decided_by_the_seed():
     assert np.linalg.norm(a.mean(axis=0)) < 0.5
 
 
-def test_overwrites_the_oldest_rows_and_wraps_where_k_is_no_multiple_of_the_batch():
-    queue = Queue(10, 3, seed=0)
+# 16 keys went into 10 rows: 12..15 are those of step 3, at rows 2..5. One batch is replaced whole.
+@pytest.mark.parametrize(("rows", "pointer"), [([2, 2, 3, 3, 3, 3, 1, 1, 2, 2], 6), ([3, 3, 3, 3], 0)])
+def test_overwrites_the_oldest_rows_and_wraps_where_k_is_no_multiple_of_the_batch(rows, pointer):
+    queue = Queue(len(rows), 3, seed=0)
     for step in range(4):
-        queue.enqueue(keys(step))
-    # 16 keys went into 10 rows: 12..15 are those of step 3, at rows 2..5.
-    np.testing.assert_array_equal(queue.keys.numpy()[:, 0], [2, 2, 3, 3, 3, 3, 1, 1, 2, 2])
-    assert queue.pointer.numpy() == 6
-
-
-def test_a_queue_of_one_batch_is_replaced_whole():
-    queue = Queue(4, 3, seed=0)
-    queue.enqueue(keys(1))
-    queue.enqueue(keys(2))
-    np.testing.assert_array_equal(queue.keys.numpy(), np.full((4, 3), 2))
-    assert queue.pointer.numpy() == 0
+        queue.enqueue(tf.fill([4, 3], float(step)))
+    np.testing.assert_array_equal(queue.keys.numpy(), np.transpose([rows] * 3))
+    assert queue.pointer.numpy() == pointer
 
 
 @pytest.mark.parametrize("count", [2, 4])

@@ -6,13 +6,9 @@ import keras
 import pytest
 
 from tests.measured import agree
-from tests.moco.both import FULL
-from tests.moco.both import QUICK
-from tests.moco.both import Both
+from tests.moco import both
 from tests.moco.both import cosine
-from tests.moco.both import differences
 from tests.moco.both import milestones
-from tests.moco.both import relative
 
 CASES = {
     "v1 head": {"mlp": False, "schedule": milestones},
@@ -48,19 +44,19 @@ def run(replicas, scale, dtype, case):
     options = dict(CASES[case])
     strategy = replicas(options.pop("replicas", 1))
     keras.config.set_dtype_policy(dtype)
-    both = Both(strategy, scale, options.pop("schedule")(scale.steps), dtype=dtype, **options)
+    sides = both.Both(strategy, scale, options.pop("schedule")(scale.steps), dtype=dtype, **options)
     steps = {"loss": 0.0, "logits": 0.0}
     for step in range(scale.steps):
-        for quantity, mine, theirs in zip(steps, *both.step(step), strict=True):
-            steps[quantity] = max(steps[quantity], relative(mine, theirs))
-    enqueued = scale.steps * scale.batch * (1 + both.model.symmetric)
-    assert both.model.queue.pointer.numpy() == both.oracle.queue_ptr == enqueued % scale.K
-    return steps, differences(both)
+        for quantity, mine, theirs in zip(steps, *sides.step(step), strict=True):
+            steps[quantity] = max(steps[quantity], both.relative(mine, theirs))
+    enqueued = scale.steps * scale.batch * (1 + sides.model.symmetric)
+    assert sides.model.queue.pointer.numpy() == sides.oracle.queue_ptr == enqueued % scale.K
+    return steps, both.differences(sides)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_few_steps_of_a_small_encoder_agree_with_the_oracle(replicas, case):
-    for found in run(replicas, QUICK, "float64", case):
+    for found in run(replicas, both.QUICK, "float64", case):
         for quantity, difference in found.items():
             agree(f"step: {quantity}, of all cases, a few steps of one block", difference, 1e-9)
 
@@ -68,7 +64,7 @@ def test_a_few_steps_of_a_small_encoder_agree_with_the_oracle(replicas, case):
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "dtype"), RUNS)
 def test_thirty_steps_agree_with_the_oracle(replicas, case, dtype):
-    steps, end = run(replicas, FULL, dtype, case)
+    steps, end = run(replicas, both.FULL, dtype, case)
     for quantity, difference in steps.items():
         agree(f"step: {quantity}, each of 30 steps, {dtype}, {case}", difference, EACH_STEP[dtype])
     for quantity, difference in end.items():

@@ -9,6 +9,8 @@ import torch
 from mocotf.nn import fused_norm
 from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
+from tests.oracles.small import from_torch
+from tests.oracles.small import to_torch
 from tests.oracles.torch_resnet import GroupBatchNorm2d
 
 TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
@@ -20,21 +22,11 @@ def pair(dtype, groups):
     ours = BatchNorm(groups)
     ours.build((None, None, None, 5))
     theirs = GroupBatchNorm2d(5, groups).to(getattr(torch, dtype))
-    rng = np.random.default_rng(1)
-    gamma, beta = rng.normal(1, 0.3, (2, 5)).astype(dtype)
-    ours.gamma.assign(gamma)
-    ours.beta.assign(beta)
-    theirs.weight.data = torch.from_numpy(gamma)
-    theirs.bias.data = torch.from_numpy(beta)
+    values = np.random.default_rng(1).normal(1, 0.3, (2, 5)).astype(dtype)
+    for value, mine, other in zip(values, (ours.gamma, ours.beta), theirs.parameters(), strict=True):
+        mine.assign(value)
+        other.data = torch.from_numpy(value)
     return ours, theirs
-
-
-def to_torch(x):
-    return torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
-
-
-def from_torch(x):
-    return x.detach().numpy().transpose(0, 2, 3, 1)
 
 
 @pytest.mark.parametrize(
@@ -52,18 +44,16 @@ def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
             tape.watch(tensor)
             y = ours(tensor, training=True)
             loss = tf.reduce_sum(y * upstream)
-        sources = [tensor, ours.gamma.value, ours.beta.value]
-        gradients = [g.numpy() for g in tape.gradient(loss, sources)]
+        dx, *gradients = tape.gradient(loss, [tensor, ours.gamma.value, ours.beta.value])
 
         x_torch = to_torch(x).requires_grad_()
-        theirs.zero_grad()
         y_torch = theirs(x_torch)
-        (y_torch * to_torch(upstream)).sum().backward()
+        sources = [x_torch, theirs.weight, theirs.bias]
+        dx_torch, *expected = torch.autograd.grad((y_torch * to_torch(upstream)).sum(), sources)
         np.testing.assert_allclose(y, from_torch(y_torch), **tolerance)
-        np.testing.assert_allclose(gradients[0], from_torch(x_torch.grad), **tolerance)
+        np.testing.assert_allclose(dx, from_torch(dx_torch), **tolerance)
         scale = {"rtol": tolerance["rtol"], "atol": 20 * tolerance["atol"]}  # sums of 96 products
-        np.testing.assert_allclose(gradients[1], theirs.weight.grad.numpy(), **scale)
-        np.testing.assert_allclose(gradients[2], theirs.bias.grad.numpy(), **scale)
+        np.testing.assert_allclose(np.stack(gradients), torch.stack(expected), **scale)
     np.testing.assert_allclose(ours.moving_mean.numpy(), theirs.running_mean.numpy(), **tolerance)
     np.testing.assert_allclose(ours.moving_variance.numpy(), theirs.running_var.numpy(), **tolerance)
 

@@ -7,35 +7,14 @@ import tensorflow as tf
 import torch
 
 from mocotf.nn.max_pool import MaxPool
+from tests.nn.test_hot import values_and_gradients
+from tests.oracles.small import from_torch
+from tests.oracles.small import to_torch
 
 
 def relu_of_few_values(shape, dtype):
     """Returns what a ReLU might, with many equals in most windows."""
     return tf.cast(tf.nn.relu(np.random.default_rng(0).integers(-3, 4, shape)), dtype)
-
-
-def pooled(x, weights, training):
-    """Returns the maxima, and the gradient of their weighted sum for x, as float64 arrays."""
-    layer = MaxPool(dtype=x.dtype.name)
-
-    signature = [tf.TensorSpec([None, *x.shape[1:]], x.dtype), tf.TensorSpec(weights.shape, x.dtype)]
-
-    @tf.function(input_signature=signature)
-    def run(x, weights):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = layer(x, training=training)
-            total = tf.reduce_sum(y * weights)
-        return y, tape.gradient(total, x)
-
-    return [tf.cast(value, tf.float64).numpy() for value in run(x, weights)]
-
-
-def torch_pooled(x, weights):
-    x = torch.tensor(np.float64(x).transpose(0, 3, 1, 2), requires_grad=True)
-    y = torch.nn.functional.max_pool2d(x, 3, 2, 1)
-    (y * torch.tensor(np.float64(weights).transpose(0, 3, 1, 2))).sum().backward()
-    return [value.detach().numpy().transpose(0, 2, 3, 1) for value in (y, x.grad)]
 
 
 @pytest.mark.parametrize(
@@ -47,14 +26,16 @@ def torch_pooled(x, weights):
 )  # fmt: skip
 def test_maxima_and_gradients_are_pytorchs(H, W, dtype, training):
     x = relu_of_few_values([3, H, W, 5], dtype)
-    h, w = (H + 1) // 2, (W + 1) // 2
-    weights = tf.reshape(tf.range(3 * h * w * 5) % 7 - 3, [3, h, w, 5])
-    weights = tf.cast(weights, dtype)
-    y, dx = pooled(x, weights, training)
-    torch_y, torch_dx = torch_pooled(x, weights)
-    np.testing.assert_array_equal(y, torch_y)
-    passes = np.float64(x) > 0  # the ReLU lets through; of a window of zeros any may be the first
-    np.testing.assert_array_equal(dx * passes, torch_dx * passes)
+    layer, signature = MaxPool(dtype=dtype), [tf.TensorSpec([None, H, W, 5], dtype)]
+    y, dx = values_and_gradients(lambda x: layer(x, training=training), x, signature=signature)
+    x = np.float64(x)
+    torch_x = to_torch(x).requires_grad_()
+    torch_y = torch.nn.functional.max_pool2d(torch_x, 3, 2, 1)
+    weights = to_torch((np.arange(y.size) % 7 - 3).reshape(y.shape))
+    (torch_dx,) = torch.autograd.grad((torch_y * weights).sum(), torch_x)
+    np.testing.assert_array_equal(y, from_torch(torch_y))
+    passes = x > 0  # the ReLU lets through; of a window of zeros any may be the first
+    np.testing.assert_array_equal(dx * passes, from_torch(torch_dx) * passes)
     assert y.any() and (dx * passes).any()
 
 

@@ -30,10 +30,8 @@ def test_it_computes_a_convolution_and_its_gradients(H, W):
 
 
 def test_in_float32_it_is_a_few_roundings_from_exact():
-    x, kernel = (
-        tf.nn.relu(normal([4, 14, 14, 256], 1, "float32")),
-        normal([3, 3, 256, 128], 2, "float32"),
-    )
+    x = tf.nn.relu(normal([4, 14, 14, 256], 1, "float32"))
+    kernel = normal([3, 3, 256, 128], 2, "float32")
     ours = values_and_gradients(by_winograd, x, kernel)
     exact = values_and_gradients(direct, tf.cast(x, "float64"), tf.cast(kernel, "float64"))
     for a, b in zip(ours, exact, strict=True):

@@ -83,26 +83,20 @@ def test_products_are_of_true_float32_where_a_gpu_would_round(monkeypatch, compi
 
 def test_newer_gpus_than_xla_knows_are_left_to_tensorflow(monkeypatch):
     monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: [kind])
+    details = {}
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda _: details)
     for capability, works in (((9, 0), True), ((12, 0), False)):
-        details = {"compute_capability": capability}
-        monkeypatch.setattr(
-            tf.config.experimental, "get_device_details", lambda _, details=details: details
-        )
+        details["compute_capability"] = capability
         xla.works.cache_clear()
         assert xla.works() == works
     xla.works.cache_clear()
 
 
 @pytest.mark.parametrize(
-    ("devices", "replicas", "pays"),
-    [
-        (["/GPU:0"], 1, True),
-        (["/GPU:0", "/GPU:1"], 2, False),
-        (["/CPU:0"], 1, False),
-        (["/GPU:0"], 2, False),  # of two workers
-    ],
+    ("devices", "replicas", "pays"),  # the last of two workers
+    [("/GPU:0", 1, True), ("/GPU:0 /GPU:1", 2, False), ("/CPU:0", 1, False), ("/GPU:0", 2, False)],
 )
 def test_a_step_is_compiled_whole_on_one_gpu_only(devices, replicas, pays):
-    extended = types.SimpleNamespace(worker_devices=devices)
+    extended = types.SimpleNamespace(worker_devices=devices.split())
     strategy = types.SimpleNamespace(extended=extended, num_replicas_in_sync=replicas)
     assert xla.pays(strategy) == pays

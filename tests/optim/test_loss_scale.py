@@ -52,12 +52,11 @@ def test_an_overflow_on_any_replica_skips_the_step_on_all_and_counts_it(replicas
         return [first.numpy() for first, _ in copies]
 
     step(tf.constant(-1))
-    w, v, scale, finite_steps = state()
-    assert (scale, finite_steps) == (START, 1) and np.all(v >= 2)
+    *before, scale, finite_steps = state()
+    assert (scale, finite_steps) == (START, 1) and np.all(before[1] >= 2)
     step(tf.constant(bad))
-    w_now, v_now, scale, finite_steps = state()
-    np.testing.assert_array_equal(w, w_now)
-    np.testing.assert_array_equal(v, v_now)
+    *after, scale, finite_steps = state()
+    np.testing.assert_array_equal(before, after)
     assert (scale, finite_steps, optimizer.iterations.numpy()) == (START / 2, 0, 2)
 
 

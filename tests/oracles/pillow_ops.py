@@ -9,6 +9,7 @@ from PIL import Image
 from PIL import ImageEnhance
 from PIL import ImageFilter
 from scipy import ndimage
+from skimage import color
 
 GRAY = np.array([0.299, 0.587, 0.114])
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -45,80 +46,22 @@ def saturation(image, factor):
 
 
 def hue(image, shift):
-    """Adds `shift`, in turns (−.5 to .5), to the hue of HSV, with wrap."""
-    h, s, v = np.moveaxis(rgb_to_hsv(image), -1, 0)
-    return hsv_to_rgb(np.stack([(h + shift) % 1.0, s, v], -1))
-
-
-def rgb_to_hsv(image):
-    """colorsys.rgb_to_hsv for whole images: h, s, v in [0, 1]."""
-    r, g, b = np.moveaxis(np.asarray(image, np.float64), -1, 0)
-    high, low = np.maximum(np.maximum(r, g), b), np.minimum(np.minimum(r, g), b)
-    span = high - low
-    safe = np.where(span == 0, 1.0, span)
-    rc, gc, bc = (high - r) / safe, (high - g) / safe, (high - b) / safe
-    h = np.where(r == high, bc - gc, np.where(g == high, 2.0 + rc - bc, 4.0 + gc - rc))
-    h = np.where(span == 0, 0.0, (h / 6.0) % 1.0)
-    s = np.where(span == 0, 0.0, span / np.where(high == 0, 1.0, high))
-    return np.stack([h, s, high], -1)
-
-
-def hsv_to_rgb(hsv):
-    """colorsys.hsv_to_rgb for whole images."""
-    h, s, v = np.moveaxis(np.asarray(hsv, np.float64), -1, 0)
-    sector = np.floor(h * 6.0)
-    f = h * 6.0 - sector
-    p, q, t = v * (1.0 - s), v * (1.0 - s * f), v * (1.0 - s * (1.0 - f))
-    sector = sector.astype(np.int64) % 6
-    r = np.choose(sector, [v, q, p, p, t, v])
-    g = np.choose(sector, [t, v, v, q, p, p])
-    b = np.choose(sector, [p, p, t, v, v, q])
-    return np.stack([r, g, b], -1)
+    """Adds `shift`, in turns (−.5 to .5), to the hue of scikit-image's HSV, with wrap."""
+    h, s, v = np.moveaxis(color.rgb2hsv(np.asarray(image, np.float64)), -1, 0)
+    return color.hsv2rgb(np.stack([(h + shift) % 1.0, s, v], -1))
 
 
 def jitter(image, order, factors):
-    """Applies the operations named in `order` one after the other, each clipped.
-
-    Args:
-      order: names out of "brightness", "contrast", "saturation", "hue".
-      factors: name → factor (hue: shift).
-    """
-    operations = {
-        "brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue
-    }  # fmt: skip
+    """Applies the operations whose names are in `order`, with `factors` (hue: shift) by name."""
+    operations = {step.__name__: step for step in (brightness, contrast, saturation, hue)}
     for name in order:
         image = operations[name](image, factors[name])
     return image
 
 
-def flip(image):
-    """Mirrors left and right."""
-    return np.asarray(image)[:, ::-1]
-
-
 def normalise(image, mean=MEAN, std=STD):
     """(image − mean) / std a channel."""
     return (np.asarray(image, np.float64) - np.array(mean)) / np.array(std)
-
-
-def resize_matrix(size, new_size):
-    """The antialiased bilinear resampling of one axis as a matrix [new_size, size].
-
-    A triangle filter about each new pixel's centre, as wide as one new pixel (one old pixel, when
-    enlarging), cut at the border and normalised to sum 1.
-    """
-    scale = size / new_size
-    centres = (np.arange(new_size)[:, None] + 0.5) * scale
-    distance = (np.arange(size)[None] + 0.5 - centres) / max(scale, 1.0)
-    weights = np.maximum(0.0, 1.0 - np.abs(distance))
-    return weights / weights.sum(1, keepdims=True)
-
-
-def crop_resize(image, box, height, width):
-    """Cuts box = (top, left, h, w), then resizes it: nothing outside the box is seen."""
-    top, left, h, w = box
-    part = np.asarray(image, np.float64)[top : top + h, left : left + w]
-    return np.einsum("yh,hwc,xw->yxc", resize_matrix(h, height), part, resize_matrix(w, width))
 
 
 def blur(image, sigma):
@@ -143,11 +86,7 @@ def pillow_crop_resize(image, box, height, width):
 
 def pillow_enhance(image, name, factor):
     """Pillow's "brightness", "contrast" or "saturation"."""
-    enhance = {
-        "brightness": ImageEnhance.Brightness,
-        "contrast": ImageEnhance.Contrast,
-        "saturation": ImageEnhance.Color,
-    }[name]
+    enhance = getattr(ImageEnhance, "Color" if name == "saturation" else name.title())
     return np.asarray(enhance(Image.fromarray(image)).enhance(factor))
 
 

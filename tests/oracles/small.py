@@ -1,4 +1,4 @@
-"""Small encoders and inputs, on which rounding stays small, and comparisons of PyTorch modules."""
+"""Small encoders and inputs, on which rounding stays small, and PyTorch's states, images, modules."""
 
 import torch
 
@@ -16,6 +16,15 @@ def tiny(seed=0, dtype=torch.float64, **options):
 def images(n, seed, dtype=torch.float64):
     """Normal noise [n, 3, 8, 8]."""
     return torch.randn(n, 3, 8, 8, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def to_torch(x):
+    """Images of an array `[n, H, W, C]` as PyTorch has them, [n, C, H, W]."""
+    return torch.from_numpy(x.transpose(0, 3, 1, 2).copy())
+
+
+def from_torch(x):
+    return x.detach().numpy().transpose(0, 2, 3, 1)
 
 
 def assert_same_state(a, b, **tolerance):

@@ -11,22 +11,19 @@ from tests.oracles import pillow_ops as ops
 from tests.oracles import schedules
 
 RNG = np.random.default_rng(0)
-BYTES = np.concatenate(  # noise, and a smooth ramp with gray, black and white
-    [
-        RNG.integers(0, 256, (40, 60, 3)),
-        np.linspace(0, 255, 40 * 60 * 3).reshape(40, 60, 3).astype(np.int64) // 3 * 3,
-    ]
-).astype(np.uint8)
+RAMP = np.linspace(0, 255, 40 * 60 * 3).reshape(40, 60, 3).astype(np.int64) // 3 * 3
+# Noise, and a smooth ramp with gray, black and white.
+BYTES = np.concatenate([RNG.integers(0, 256, (40, 60, 3)), RAMP]).astype(np.uint8)
 BYTES[:2], BYTES[2:4], BYTES[4:6] = 0, 255, 128
 IMAGE = BYTES / 255.0
 
 
-def test_hsv_is_colorsys():
+def test_hue_is_colorsys():
     pixels = IMAGE[::3, ::3].reshape(-1, 3)
-    hsv = np.array([colorsys.rgb_to_hsv(*p) for p in pixels])
-    np.testing.assert_allclose(ops.rgb_to_hsv(pixels), hsv, rtol=0, atol=1e-15)
-    rgb = np.array([colorsys.hsv_to_rgb(*p) for p in hsv])
-    np.testing.assert_allclose(ops.hsv_to_rgb(hsv), rgb, rtol=0, atol=1e-15)
+    hsv = [colorsys.rgb_to_hsv(*pixel) for pixel in pixels]
+    for shift in (0.1, -0.4):
+        rgb = [colorsys.hsv_to_rgb((h + shift) % 1.0, s, v) for h, s, v in hsv]
+        np.testing.assert_allclose(ops.hue(pixels, shift), rgb, rtol=0, atol=1e-14)
     np.testing.assert_allclose(ops.hue(IMAGE, 0.0), IMAGE, atol=1e-14)
     np.testing.assert_allclose(ops.hue(IMAGE, 0.4), ops.hue(IMAGE, -0.6), atol=1e-12)
 
@@ -58,15 +55,6 @@ def test_jitter_keeps_the_order():
     assert np.abs(one - ops.jitter(IMAGE, ["contrast", "brightness"], factors)).max() > 0.01
 
 
-@pytest.mark.parametrize("box", [(0, 0, 80, 60), (3, 5, 50, 40), (10, 7, 9, 13), (0, 0, 1, 1)])
-def test_resize_is_pillow_s(box):
-    ours = ops.crop_resize(IMAGE, box, 24, 32)
-    np.testing.assert_allclose(ours, ops.pillow_crop_resize(IMAGE, box, 24, 32), atol=2e-7)
-    # uint8: fixed-point weights, and rounding after each of the two passes.
-    assert np.abs(ours * 255 - ops.pillow_crop_resize(BYTES, box, 24, 32)).max() <= 1.1
-    assert ops.pillow_crop_resize(BYTES, box, 24, 32).shape == (24, 32, 3)
-
-
 def test_blur():
     impulse = np.zeros((41, 41, 3))
     impulse[20, 20] = 1.0
@@ -82,8 +70,7 @@ def test_blur():
         assert difference.mean() <= 1.5  # three box passes are not quite a Gaussian
 
 
-def test_flip_and_normalise():
-    np.testing.assert_array_equal(ops.flip(IMAGE)[:, 0], IMAGE[:, -1])
+def test_normalise():
     pixel = np.array([[[0.485 + 0.229, 0.456, 0.406 - 0.225]]])
     np.testing.assert_allclose(ops.normalise(pixel), [[[1.0, 0.0, -1.0]]], atol=1e-14)
 
@@ -95,15 +82,17 @@ def test_crops_follow_their_distribution(H, W, scale):
     top, left, h, w, tries = draws.crops(7, n, H, W, scale).T
     assert (top >= 0).all() and (left >= 0).all()
     assert (top + h <= H).all() and (left + w <= W).all()
-    _, _, fits = draws.accepted(H, W, scale)
+    area, log_aspect, fits = draws.accepted(H, W, scale)
     chance, error = fits.mean(), math.sqrt(fits.mean() * (1 - fits.mean()) / n)
     assert abs((tries == 1).mean() - chance) <= 4 * error + 1e-3
-    rate, error = draws.fallback_rate(8, n, H, W, scale)
+    rate = (tries > 10).mean()
+    error = math.sqrt(max(rate * (1 - rate), 1 / n) / n)
     assert abs(rate - draws.expected_fallback_rate(H, W, scale)) <= 4 * error
-    drawn = {"area": h * w / (H * W), "log_aspect": np.log(w / h)}
-    for name, (mean, deviation) in draws.expected_moments(H, W, scale).items():
-        values = drawn[name][tries <= 10]
-        assert abs(values.mean() - mean) <= 4 * deviation / math.sqrt(len(values)) + 2e-3, name
+    for drawn, grid in ((h * w / (H * W), area), (np.log(w / h), log_aspect)):
+        values, expected = drawn[tries <= 10], np.broadcast_to(grid, fits.shape)[fits]
+        # Rounding of w and h moves the means by about one part in the crop's side.
+        error = expected.std() / math.sqrt(len(values))
+        assert abs(values.mean() - expected.mean()) <= 4 * error + 2e-3
 
 
 def test_crop_corner_is_uniform_and_fallback_central():

@@ -3,15 +3,14 @@
 import io
 
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from tests.oracles import torch_checkpoint as checkpoint  # noqa: E402
-from tests.oracles.small import assert_same_state  # noqa: E402
-from tests.oracles.small import images  # noqa: E402
-from tests.oracles.small import tiny  # noqa: E402
-from tests.oracles.torch_moco import MoCoOracle  # noqa: E402
-from tests.oracles.torch_moco import unit_rows  # noqa: E402
+from tests.oracles import torch_checkpoint as checkpoint
+from tests.oracles.small import assert_same_state
+from tests.oracles.small import images
+from tests.oracles.small import tiny
+from tests.oracles.torch_moco import MoCoOracle
+from tests.oracles.torch_moco import unit_rows
 
 
 @pytest.mark.parametrize("prefix", ["module.", ""])
@@ -25,16 +24,10 @@ def test_training_file(prefix):
     assert list(content) == ["epoch", "arch", "state_dict", "optimizer"]
     assert (content["epoch"], content["arch"]) == (7, "resnet50")
     state, count = content["state_dict"], len(list(oracle.encoder_q.parameters()))
-    names = list(oracle.encoder_q.state_dict())
-    assert list(state) == [
-        f"{prefix}{name}"
-        for name in ["queue", "queue_ptr"]
-        + [f"encoder_q.{name}" for name in names]
-        + [f"encoder_k.{name}" for name in names]
-    ]
-    assert state[f"{prefix}queue"].shape == (6, 10)
-    assert state[f"{prefix}queue_ptr"].shape == (1,)
-    assert state[f"{prefix}queue_ptr"].dtype == torch.int64
+    names = [f"encoder_{e}.{name}" for e in "qk" for name in oracle.encoder_q.state_dict()]
+    assert list(state) == [f"{prefix}{name}" for name in ["queue", "queue_ptr", *names]]
+    queue, pointer = state[f"{prefix}queue"], state[f"{prefix}queue_ptr"]
+    assert (queue.shape, pointer.shape, pointer.dtype) == ((6, 10), (1,), torch.int64)
     assert state[f"{prefix}encoder_q.bn1.num_batches_tracked"] == 1
     assert content["optimizer"]["param_groups"][0]["params"] == list(range(2 * count))
     assert list(content["optimizer"]["state"]) == list(range(count))  # θq's alone

@@ -28,14 +28,8 @@ def training_file(oracle, arch, epoch, prefix="module."):
       prefix: "module." as DistributedDataParallel writes it, or "".
     """
     model = OriginalModel(oracle.encoder_q, oracle.encoder_k, oracle.queue, oracle.queue_ptr)
-    return copy.deepcopy(
-        {
-            "epoch": epoch,
-            "arch": arch,
-            "state_dict": dict(model.state_dict(prefix=prefix)),
-            "optimizer": oracle.optimizer.state_dict(),
-        }
-    )
+    state, optimizer = dict(model.state_dict(prefix=prefix)), oracle.optimizer.state_dict()
+    return copy.deepcopy({"epoch": epoch, "arch": arch, "state_dict": state, "optimizer": optimizer})
 
 
 def cleaned_file(encoder_q, arch, epoch, prefix="module."):
@@ -81,7 +75,7 @@ def convert_to_detectron2(state):
     for name, value in state.items():
         if not name.startswith("module.encoder_q."):
             continue
-        name = name.replace("module.encoder_q.", "")
+        name = name.removeprefix("module.encoder_q.")
         if "layer" not in name:
             name = "stem." + name
         for stage in (1, 2, 3, 4):

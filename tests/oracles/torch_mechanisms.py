@@ -49,9 +49,9 @@ class EndToEndOracle:
         for (queries, keys), p in zip(views, permutations, strict=True):
             k = self.encode_keys(keys, p)
             q = F.normalize(self.encoder_q(queries), dim=1)
-            loss_d, logits_d = batch_nce(q, k, self.T)
-            losses.append(loss_d)
-            logits.append(logits_d.detach())
+            scores = q @ k.T / self.T  # [N, N]: row i's own key is column i, the others its negatives
+            losses.append(F.cross_entropy(scores, torch.arange(len(q))))
+            logits.append(scores.detach())
         loss = descend(self.optimizer, sum(losses), lr)
         return loss, torch.stack(logits) if self.symmetric else logits[0]
 
@@ -75,7 +75,7 @@ class BankOracle:
       momentum, weight_decay: of SGD; every parameter decays.
     """
 
-    def __init__(self, encoder, bank, *, T, bank_m, momentum, weight_decay):
+    def __init__(self, encoder, bank, *, T, bank_m=0.5, momentum=0.9, weight_decay=1e-4):
         self.encoder = encoder
         self.bank = bank.detach().clone()  # [N_data, C]
         self.T, self.bank_m = T, bank_m
@@ -116,11 +116,6 @@ class MemoryBankOracle(BankOracle):
     `step` takes negatives [K] and returns logits [n, 1 + K]. Arguments are those of `BankOracle`.
     """
 
-    def __init__(self, encoder, bank, *, T, bank_m=0.5, momentum=0.9, weight_decay=1e-4):
-        super().__init__(
-            encoder, bank, T=T, bank_m=bank_m, momentum=momentum, weight_decay=weight_decay
-        )
-
     def objective(self, f, rows, negatives):
         return info_nce(f, self.bank[rows], self.bank[torch.as_tensor(negatives)], self.T)
 
@@ -132,18 +127,13 @@ class NPIDOracle(BankOracle):
     softmax it takes None and returns [n, N_data].
 
     Args:
-      encoder, bank, T, bank_m, momentum, weight_decay: as in `BankOracle`.
+      encoder, bank, bank_m, options: as in `BankOracle`.
       proximal: λ of the term λ ‖f − v_old‖².
       softmax: "nce", whose Z is estimated in the first step and constant from then on, or "full".
     """
 
-    def __init__(
-        self, encoder, bank, *, T, proximal=30.0, bank_m=0.0, softmax="nce", momentum=0.9,
-        weight_decay=1e-4,
-    ):  # fmt: skip
-        super().__init__(
-            encoder, bank, T=T, bank_m=bank_m, momentum=momentum, weight_decay=weight_decay
-        )
+    def __init__(self, encoder, bank, *, proximal=30.0, bank_m=0.0, softmax="nce", **options):
+        super().__init__(encoder, bank, bank_m=bank_m, **options)
         if softmax not in ("nce", "full"):
             raise ValueError(f"softmax must be 'nce' or 'full', got {softmax!r}")
         self.proximal, self.softmax = proximal, softmax
@@ -152,13 +142,14 @@ class NPIDOracle(BankOracle):
     def objective(self, f, rows, negatives):
         positive = self.bank[rows]  # [n, C]
         if self.softmax == "full":
-            loss, logits = full_softmax(f, self.bank, rows, self.T)
+            logits = f @ self.bank.T / self.T
+            loss = F.cross_entropy(logits, rows)
         else:
             v = self.bank[torch.as_tensor(negatives)]  # [n, m, C]
             if self.Z is None:
                 self.Z = estimate_z(f, v, self.T, len(self.bank))
             loss, logits = nce(f, positive, v, self.Z, self.T, len(self.bank))
-        return loss + self.proximal * proximal_term(f, positive), logits
+        return loss + self.proximal * (f - positive).square().sum(1).mean(), logits
 
 
 class SimSiamOracle:
@@ -214,19 +205,6 @@ def descend(optimizer, loss, lr):
     return loss.detach()
 
 
-def batch_nce(q, k, T):
-    """Cross-entropy with label i in row i of the logits q kᵀ / T.
-
-    Args:
-      q, k: [N, C] unit rows; row i of k is the positive of row i of q, the others its negatives.
-
-    Returns:
-      (loss, logits): the mean over the batch and [N, N].
-    """
-    logits = q @ k.T / T
-    return F.cross_entropy(logits, torch.arange(len(q))), logits
-
-
 def nce(f, positive, negatives, Z, T, N):
     """Noise-contrastive estimation: with Pn = 1 / N and h(i, f) = P(i|f) / (P(i|f) + m Pn)
 
@@ -248,20 +226,5 @@ def nce(f, positive, negatives, Z, T, N):
 
 
 def estimate_z(f, negatives, T, N):
-    """Z ≈ N · mean of exp(v·f / T) over the batch and its negatives, a number.
-
-    Args:
-      f, negatives: [n, C] and [n, m, C].
-    """
+    """Z ≈ N · mean of exp(v·f / T) over f [n, C] and its negatives [n, m, C], a number."""
     return N * (torch.einsum("nmc,nc->nm", negatives, f) / T).exp().mean().item()
-
-
-def full_softmax(f, bank, rows, T):
-    """Cross-entropy with label rows[i] of the logits f bankᵀ / T: (the mean, [n, N_data])."""
-    logits = f @ bank.T / T
-    return F.cross_entropy(logits, rows), logits
-
-
-def proximal_term(f, old):
-    """The mean over the batch of ‖f − old‖², [n, C] each."""
-    return (f - old).square().sum(1).mean()

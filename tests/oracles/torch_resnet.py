@@ -27,16 +27,13 @@ class GroupBatchNorm2d(nn.BatchNorm2d):
 
     def forward(self, x):  # [n, C, H, W]
         if not self.training:
-            return F.batch_norm(
-                x, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
-            )
+            return super().forward(x)
         if len(x) % self.groups:
             raise ValueError(f"a batch of {len(x)} does not split into {self.groups} equal groups")
         outputs, means, variances = [], [], []
         for part in x.chunk(self.groups):
-            mean = torch.zeros_like(self.running_mean)  # [C]
-            var = torch.zeros_like(self.running_var)  # [C]
-            # With momentum 1 torch writes the group's mean and unbiased variance into these two.
+            # With momentum 1 torch writes the group's mean and unbiased variance into these two, [C].
+            mean, var = torch.zeros_like(self.running_mean), torch.zeros_like(self.running_var)
             outputs.append(F.batch_norm(part, mean, var, self.weight, self.bias, True, 1.0, self.eps))
             means.append(mean)
             variances.append(var)
@@ -61,10 +58,8 @@ class BasicBlock(nn.Module):
 
     def __init__(self, inputs, planes, stride, norm):
         super().__init__()
-        self.conv1 = conv(inputs, planes, 3, stride)
-        self.bn1 = norm(planes)
-        self.conv2 = conv(planes, planes, 3)
-        self.bn2 = norm(planes)
+        self.conv1, self.bn1 = conv(inputs, planes, 3, stride), norm(planes)
+        self.conv2, self.bn2 = conv(planes, planes, 3), norm(planes)
         self.downsample = shortcut(inputs, planes * self.expansion, stride, norm)
 
     def forward(self, x):
@@ -80,13 +75,11 @@ class Bottleneck(nn.Module):
 
     def __init__(self, inputs, planes, stride, norm):
         super().__init__()
-        self.conv1 = conv(inputs, planes, 1)
-        self.bn1 = norm(planes)
-        self.conv2 = conv(planes, planes, 3, stride)
-        self.bn2 = norm(planes)
-        self.conv3 = conv(planes, planes * self.expansion, 1)
-        self.bn3 = norm(planes * self.expansion)
-        self.downsample = shortcut(inputs, planes * self.expansion, stride, norm)
+        outputs = planes * self.expansion
+        self.conv1, self.bn1 = conv(inputs, planes, 1), norm(planes)
+        self.conv2, self.bn2 = conv(planes, planes, 3, stride), norm(planes)
+        self.conv3, self.bn3 = conv(planes, outputs, 1), norm(outputs)
+        self.downsample = shortcut(inputs, outputs, stride, norm)
 
     def forward(self, x):
         y = F.relu(self.bn1(self.conv1(x)))

@@ -43,23 +43,14 @@ def images():
     veiled.putalpha(100)
     deep = Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257)
     pictures = [
-        (photo, "JPEG"),
-        (photo.resize((41, 16)), "PNG"),
-        (photo.convert("L"), "JPEG"),
-        (photo.convert("CMYK"), "JPEG"),
-        (veiled, "PNG"),
-        (deep, "PNG"),
-        (photo.resize((16, 16)), "GIF"),
-        (photo.resize((7, 5)), "BMP"),
-        (photo.resize((20, 33)), "WEBP"),
-    ]
-    return [encoded(*picture) for picture in pictures]
-
-
-def encoded(picture, kind):
-    file = io.BytesIO()
-    picture.save(file, kind)
-    return file.getvalue()
+        (photo, "JPEG"), (photo.resize((41, 16)), "PNG"), (photo.convert("L"), "JPEG"),
+        (photo.convert("CMYK"), "JPEG"), (veiled, "PNG"), (deep, "PNG"), (photo.resize((7, 5)), "BMP"),
+        (photo.resize((16, 16)), "GIF"), (photo.resize((20, 33)), "WEBP"),
+    ]  # fmt: skip
+    files = [io.BytesIO() for _ in pictures]
+    for file, (picture, kind) in zip(files, pictures, strict=True):
+        picture.save(file, kind)
+    return [file.getvalue() for file in files]
 
 
 @pytest.fixture(scope="session")

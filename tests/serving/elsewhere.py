@@ -14,10 +14,8 @@ import tensorflow as tf
 
 def main(folder, requests, answers):
     assert importlib.util.find_spec("mocotf") is None
-    elements = {
-        name: list(map(bytes, e)) if e.dtype == object else e
-        for name, e in np.load(requests, allow_pickle=True).items()
-    }
+    given = np.load(requests, allow_pickle=True)
+    elements = {name: list(map(bytes, e)) if e.dtype == object else e for name, e in given.items()}
     found = {}
     loaded = tf.saved_model.load(folder)
     for name, e in elements.items():

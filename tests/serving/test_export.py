@@ -1,11 +1,12 @@
 """What a version consists of, and when there is one."""
 
-import hashlib
 import json
 import os
+import pathlib
 import shutil
 import signal
 import subprocess
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -37,13 +38,13 @@ exporting.export(open_run(sys.argv[1]), sys.argv[2])
 
 
 def tree(folder):
-    """Returns path → (time of change, hash) of all files."""
-    found = {}
-    for parent, _, names in os.walk(folder):
-        for path in (os.path.join(parent, name) for name in names):
-            with open(path, "rb") as file:
-                found[path] = os.stat(path).st_mtime_ns, hashlib.sha256(file.read()).hexdigest()
-    return found
+    """Returns path → (time of change, content) of all files."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in files}
+
+
+def read(version, name):
+    return pathlib.Path(version, name).read_text(encoding="utf-8")
 
 
 def test_a_version_has_all_that_the_server_looks_for(version):
@@ -51,25 +52,22 @@ def test_a_version_has_all_that_the_server_looks_for(version):
     assert set(os.listdir(version)) >= {
         "saved_model.pb", "variables", "assets.extra", "batching_params.pbtxt", "metadata.json"
     }  # fmt: skip
-    with open(os.path.join(version, "..", "models.config"), encoding="utf-8") as file:
-        config = text_format.Parse(file.read(), model_server_config_pb2.ModelServerConfig())
-    (model,) = config.model_config_list.config
+    config = model_server_config_pb2.ModelServerConfig()
+    (model,) = text_format.Parse(read(version, "../models.config"), config).model_config_list.config
     assert (model.name, model.base_path) == ("small", "/models/small")
 
 
 def test_batching_parameters_are_the_servers(version):
-    with open(os.path.join(version, "batching_params.pbtxt"), encoding="utf-8") as file:
-        lines = [line for line in file.read().splitlines() if not line.startswith("#")]
-    names = {line.split()[0] for line in lines}
-    assert names == {
+    lines = read(version, "batching_params.pbtxt").splitlines()
+    found = [line.partition(" { value: ") for line in lines if not line.startswith("#")]
+    assert {name for name, _, _ in found} == {
         "max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads"
     }  # fmt: skip
-    assert all(line.split()[1:3] == ["{", "value:"] and int(line.split()[3]) > 0 for line in lines)
+    assert all(int(value.split()[0]) > 0 for _, _, value in found)
 
 
 def test_metadata_says_what_it_was_made_of(run_dir, version):
-    with open(os.path.join(version, "metadata.json"), encoding="utf-8") as file:
-        found = json.load(file)
+    found = json.loads(read(version, "metadata.json"))
     assert found["flags"] == FLAGS | {"width": "1.0"}
     assert (found["version"], found["step"], found["model"]) == (2, 2, "small")
     assert (found["knn_top1"], found["knn_step"]) == (10.0, 1)  # measured last until the checkpoint
@@ -97,9 +95,8 @@ def test_a_version_that_computes_something_else_is_not_published(tmp_path, run_d
 
     def save(encoder, view, folder):
         real(encoder, view, folder)
-        encoder.backbone.get_layer("bn1").gamma.assign_add(
-            encoder.backbone.get_layer("bn1").gamma * 1e-3
-        )
+        gamma = encoder.backbone.get_layer("bn1").gamma
+        gamma.assign_add(gamma * 1e-3)
 
     monkeypatch.setattr(exporting.saved_model, "save", save)
     with pytest.raises(RuntimeError, match="computes something else"):
@@ -121,23 +118,18 @@ def test_in_bfloat16_it_stays_near(tmp_path, run_dir, version, images):
 
 
 def test_versions_that_are_there_stay_as_they_are(tmp_path, run_dir, monkeypatch):
-    first = open_run(os.path.join(run_dir, "checkpoints", "ckpt-0"))
-    export(first, str(tmp_path))
+    export(open_run(os.path.join(run_dir, "checkpoints", "ckpt-0")), str(tmp_path))
     before = tree(tmp_path)
     export(open_run(run_dir), str(tmp_path))
     assert versions_in(tmp_path) == [0, 2]
     with pytest.raises(UserError, match="version 2 exists.*try --version=3"):
         export(open_run(run_dir), str(tmp_path))
-    monkeypatch.setattr(exporting.warmup, "write", interrupt)
+    monkeypatch.setattr(exporting.warmup, "write", mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         export(open_run(run_dir), str(tmp_path), version=7)
     after = tree(tmp_path)
     assert {path: after[path] for path in before} == before
     assert sorted(os.listdir(tmp_path)) == ["0", "2", "models.config"]
-
-
-def interrupt(*_):
-    raise KeyboardInterrupt
 
 
 def test_a_killed_export_leaves_nothing_that_a_server_loads(tmp_path, run_dir):
@@ -166,45 +158,35 @@ def test_the_number_is_the_step_unless_a_server_would_not_take_it_up(tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path, run_dir, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(
-        UserError, match="--export_dir=.*file/model: Not a directory; expected a folder"
-    ):
-        export(open_run(run_dir), str(tmp_path / "file" / "model"))
-
-    def no_room(*_, **__):
-        raise tf.errors.ResourceExhaustedError(None, None, "no space left\nmore")
-
-    monkeypatch.setattr(tf.saved_model, "save", no_room)
+    run = open_run(run_dir)
+    message = "--export_dir=.*file/model: Not a directory; expected a folder"
+    with pytest.raises(UserError, match=message):
+        export(run, str(tmp_path / "file" / "model"))
+    no_room = tf.errors.ResourceExhaustedError(None, None, "no space left\nmore")
+    monkeypatch.setattr(tf.saved_model, "save", mock.Mock(side_effect=no_room))
     with pytest.raises(UserError, match="no space left; expected a folder that can be written"):
-        export(open_run(run_dir), str(tmp_path / "model"))
+        export(run, str(tmp_path / "model"))
     assert os.listdir(tmp_path / "model") == []
 
 
+def half(content):
+    return content[: len(content) // 2]
+
+
 @pytest.mark.parametrize(
-    ("spoil", "message"),
+    ("name", "change", "message"),
     [
-        (lambda run: set_width(run / "flags.cfg", "0.25"), "is of another architecture"),
-        (lambda run: cut(run / "checkpoints" / "ckpt-2.index"), "expected a run directory"),
-        (
-            lambda run: cut(run / "checkpoints" / "ckpt-2.data-00000-of-00001"),
-            "expected a run directory",
-        ),
+        ("flags.cfg", lambda text: text + b"--width=0.25\n", "is of another architecture"),
+        ("checkpoints/ckpt-2.index", half, "expected a run directory"),
+        ("checkpoints/ckpt-2.data-00000-of-00001", half, "expected a run directory"),
     ],
 )
-def test_a_checkpoint_that_does_not_fit_leaves_no_folder(tmp_path, run_dir, spoil, message):
-    shutil.copytree(run_dir, tmp_path / "run")
-    spoil(tmp_path / "run")
+def test_a_checkpoint_that_does_not_fit_leaves_no_folder(tmp_path, run_dir, name, change, message):
+    path = shutil.copytree(run_dir, tmp_path / "run") / name
+    path.write_bytes(change(path.read_bytes()))
     with pytest.raises(UserError, match=message) as error:
         export(open_run(str(tmp_path / "run")), str(tmp_path / "served"))
     assert "\n" not in str(error.value) and not (tmp_path / "served").exists()
-
-
-def set_width(path, width):
-    path.write_text(path.read_text().replace("--width=1.0", f"--width={width}"))
-
-
-def cut(path):
-    os.truncate(path, os.path.getsize(path) // 2)
 
 
 def test_one_export_at_a_time(tmp_path):

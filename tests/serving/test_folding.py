@@ -24,8 +24,7 @@ def trained(arch, stem):
 def test_the_folded_backbone_computes_the_same(arch, stem):
     backbone, images = trained(arch, stem)
     folded = fold(backbone)
-    expected = backbone(images, training=False).numpy()
-    found = folded(images, training=False).numpy()
+    expected, found = (f(images, training=False).numpy() for f in (backbone, folded))
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max()
     assert not any(isinstance(layer, BatchNorm) for layer in folded.layers)
 

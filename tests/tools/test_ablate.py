@@ -11,8 +11,10 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from mocotf.cli import command
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from mocotf.settings import texts_of
 from mocotf.training.run_dir import RunDir
 from tests import processes
 from tests.commands import SMALL
@@ -34,7 +36,7 @@ def base():
     with flagsaver.flagsaver():
         for flag in flags.FLAGS.get_key_flags_for_module(train_flags.__name__):
             flag.unparse()
-        flags.FLAGS(["ablate", DEMO])
+        command.parse(["ablate", DEMO])
         yield
 
 
@@ -89,8 +91,8 @@ def test_rows_that_groups_share_are_run_once(base):
     assert run.name == "base_seed=4" and plan.runs_of(tables).count(run) == 1
     (other,) = seeds_of(tables, "momentum", "m .9")
     assert other.name == "moco_m=0.9_seed=4" and other.flags["moco_m"] == "0.9"
-    different = {name for name in run.flags if run.flags[name] != other.flags[name]}
-    assert different - train_flags.NEUTRAL == {"moco_m"}
+    texts = [texts_of(one.settings, decisive=True).items() for one in (run, other)]
+    assert {name for name, _ in texts[0] ^ texts[1]} == {"moco_m"}
 
 
 def test_runs_of_any_batch_see_as_many_images(base):
@@ -118,7 +120,7 @@ def test_shares_of_a_schedule_become_epochs_and_curves_are_watched(base):
     ("row", "message"),
     [
         ("--moco_q=1", "pieces: x: --moco_q=1: mocotf.train has no flag --moco_q"),
-        ("--moco_m=2", "pieces: x: flag --moco_m=2"),
+        ("--moco_m=2", "pieces: x: --moco_m=2: expected a finite number from 0 to 1"),
         ("--schedule=3,4", "pieces: x: --cos and --schedule contradict each other"),
     ],
 )
@@ -136,7 +138,7 @@ def test_groups_are_chosen_by_name():
 
 def test_a_folder_of_another_run_is_refused_and_threads_stay(base, tmp_path):
     (run,) = plan.runs_of(expand([dataclasses.replace(grids.PIECES, rows=(grids.BASE,))], seeds=(0,)))
-    RunDir(tmp_path / run.name, run.flags)
+    RunDir(tmp_path / run.name, run.settings)
     plan.check_folders([run], str(tmp_path))
     (more,) = plan.runs_of(expand([grids.QUEUE], str(tmp_path), seeds=(0,), threads=7))[3:4]
     assert more.name == run.name and more.flags["intra_op_threads"] == "1"

@@ -10,20 +10,15 @@ from mocotf.training.cluster import place_in
 from mocotf.training.strategy import make_strategy
 
 TWO = ["a:1", "b:2"]
+LED = {"chief": ["c:0"], "worker": TWO}
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "2", "SLURM_STEP_NODELIST": "node[07-08]",
+    "SLURM_STEP_TASKS_PER_NODE": "2,1", "SLURM_JOB_ID": "123",
+}  # fmt: skip
 
 
 def tf_config(cluster, kind, index):
     return {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})}
-
-
-def slurm(rank):
-    return {
-        "SLURM_STEP_NUM_TASKS": "3",
-        "SLURM_PROCID": str(rank),
-        "SLURM_STEP_NODELIST": "node[07-08]",
-        "SLURM_STEP_TASKS_PER_NODE": "2,1",
-        "SLURM_JOB_ID": "123",
-    }
 
 
 def test_a_process_alone_is_no_cluster():
@@ -38,14 +33,9 @@ def test_a_process_alone_is_no_cluster():
         ((TWO, 1), {}, {"worker": TWO}, (1, 2)),
         ((TWO, 0), tf_config({"worker": ["c:1"]}, "worker", 0), {"worker": TWO}, (0, 2)),
         ((), tf_config({"worker": TWO}, "worker", 1), {"worker": TWO}, (1, 2)),
-        (
-            (),
-            tf_config({"chief": ["c:0"], "worker": TWO}, "worker", 1),
-            {"chief": ["c:0"], "worker": TWO},
-            (2, 3),
-        ),
-        ((), tf_config({"chief": ["c:0"], "worker": TWO}, "chief", 0), None, (0, 3)),
-        ((), slurm(2), {"worker": ["node07:10123", "node07:10124", "node08:10123"]}, (2, 3)),
+        ((), tf_config(LED, "worker", 1), LED, (2, 3)),
+        ((), tf_config(LED, "chief", 0), None, (0, 3)),
+        ((), SLURM, {"worker": ["node07:10123", "node07:10124", "node08:10123"]}, (2, 3)),
     ],
 )
 def test_workers_are_found(monkeypatch, arguments, environ, addresses, place):
@@ -77,19 +67,16 @@ def test_what_names_no_workers_is_refused(arguments, environ, message):
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("name", "options", "message"),
     [
-        ({"name": "multi_worker"}, "--strategy=multi_worker contradicts"),
-        ({"name": "mirrored", "cluster": object()}, "--strategy=mirrored contradicts"),
-        ({"name": "tpu"}, "--strategy=tpu with --tpu=None"),
-        ({"name": "mirrored", "tpu": "local"}, "--strategy=mirrored with --tpu=local"),
-        (
-            {"name": "auto", "cluster": object(), "num_logical_devices": 2},
-            "contradicts --strategy=multi",
-        ),
-        ({"name": "auto", "tpu": "nowhere"}, "--tpu=nowhere: .*expected a TPU's name"),
+        ("multi_worker", {}, "--strategy=multi_worker contradicts"),
+        ("mirrored", {"cluster": object()}, "--strategy=mirrored contradicts"),
+        ("tpu", {}, "--strategy=tpu with --tpu=None"),
+        ("mirrored", {"tpu": "local"}, "--strategy=mirrored with --tpu=local"),
+        ("auto", {"cluster": object(), "num_logical_devices": 2}, "contradicts --strategy=multi"),
+        ("auto", {"tpu": "nowhere"}, "--tpu=nowhere: .*expected a TPU's name"),
     ],
 )
-def test_strategies_that_cannot_be_are_refused(options, message):
+def test_strategies_that_cannot_be_are_refused(name, options, message):
     with pytest.raises(UserError, match=message):
-        make_strategy(**options)
+        make_strategy(name, **options)

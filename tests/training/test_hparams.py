@@ -21,7 +21,7 @@ def told(path):
 
 
 def test_a_run_is_a_line_of_its_flags_typed_and_its_metrics_named(tmp_path):
-    run_dir = RunDir(str(tmp_path), {})
+    run_dir = RunDir(str(tmp_path), ())
     flags = {"lr": "0.12", "mlp": "true", "arch": "resnet10", "mean": "0.5,0.4,0.3", "seed": "0"}
     records = Records(run_dir, METRICS, flags)
     records.write({"step": 1, "epoch": 0, "loss": 5.0, "chance": 6.9})

@@ -2,8 +2,6 @@
 
 import json
 import os
-import resource
-import signal
 import types
 
 import numpy as np
@@ -20,6 +18,7 @@ from mocotf.training.pictures import show_views
 from mocotf.training.records import Records
 from mocotf.training.records import duration
 from mocotf.training.run_dir import RunDir
+from tests.training.test_checkpoints import files_limited_to
 
 METRICS = (*MECHANISMS["moco"].METRICS, *MEASURES)
 
@@ -28,9 +27,16 @@ def record(step):
     return {"step": step, "epoch": 0, "loss": 9.0 - step, "chance": 6.9, "acc1": 1.0, "lr": 0.1}
 
 
+def write(run_dir, *each):
+    """Writes records as one start of a run does."""
+    records = Records(run_dir, METRICS)
+    for one in each:
+        records.write(one)
+    records.close()
+
+
 def events_in(path):
-    events = EventAccumulator(str(path))
-    return events.Reload()
+    return EventAccumulator(str(path)).Reload()
 
 
 def scalars(path, tag):
@@ -38,17 +44,10 @@ def scalars(path, tag):
 
 
 def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
-    run_dir = RunDir(str(tmp_path), {})
-    records = Records(run_dir, METRICS)
-    for step in (1, 2, 3):
-        records.write(record(step))
-    records.close()
-
+    run_dir = RunDir(str(tmp_path), ())
+    write(run_dir, *map(record, (1, 2, 3)))
     run_dir.forget_after(2)  # the newest checkpoint was of step 2
-    records = Records(run_dir, METRICS)
-    for step in (3, 4):
-        records.write(record(step))
-    records.close()
+    write(run_dir, *map(record, (3, 4)))
     assert [r["step"] for r in run_dir.metrics()] == [1, 2, 3, 4]
     assert scalars(tmp_path, "pretext/loss") == [(s, 9.0 - s) for s in (1, 2, 3, 4)]
     assert scalars(tmp_path / "reference", "pretext/loss") == [(s, 6.9) for s in (1, 2, 3, 4)]
@@ -57,36 +56,26 @@ def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
 
 
 def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
-    records = Records(run_dir := RunDir(str(tmp_path), {}), METRICS)
+    records = Records(run_dir := RunDir(str(tmp_path), ()), METRICS)
     records.write(record(1))
-    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    message = r"metrics.jsonl: File too large; .* after step 2; make room"
     size = os.path.getsize(run_dir.file("metrics.jsonl"))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size + 10, limits[1]))
-    try:
-        with pytest.raises(
-            UserError, match=r"metrics.jsonl: File too large; .* after step 2; make room"
-        ):
-            records.write(record(2))
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, old)
+    with files_limited_to(size + 10), pytest.raises(UserError, match=message):
+        records.write(record(2))
     assert [r["step"] for r in run_dir.metrics()] == [1]
 
 
 def test_views_are_shown_as_pairs(tmp_path):
-    run_dir = RunDir(str(tmp_path), {})
+    run_dir = RunDir(str(tmp_path), ())
     views = np.zeros((20, 32, 32, 3), np.float32)
     show_views(run_dir, (views, views + 1), v2(size=32))
-    records = Records(run_dir, METRICS)
-    records.write({"step": 0, "epoch": 0})
-    records.close()
+    write(run_dir, {"step": 0, "epoch": 0})
     (image,) = events_in(tmp_path).Images("pictures/views")
     assert (image.width, image.height) == (8 * 64, 2 * 2 * 64)  # two rows of eight pairs, enlarged
 
 
 def test_pictures_of_steps_that_are_forgotten_are_not_shown_and_the_others_once(tmp_path):
-    run_dir = RunDir(str(tmp_path), {})
+    run_dir = RunDir(str(tmp_path), ())
     records = Records(run_dir, METRICS)
     for step in (5, 15, 25):
         keep_picture(run_dir, "neighbours", step, np.full((16, 24, 3), step, np.uint8))
@@ -104,18 +93,15 @@ def test_pictures_of_steps_that_are_forgotten_are_not_shown_and_the_others_once(
 
 
 def test_what_is_measured_once_is_a_line_through_all_measurements(tmp_path):
-    records = Records(RunDir(str(tmp_path), {}), METRICS)
-    records.write({"step": 0, "epoch": 0, "knn_top1": 40.0, "knn_top1_pixels": 35.0})
-    records.write(record(10))
-    records.write(record(20) | {"knn_top1": 70.0})
-    records.close()
+    first = {"step": 0, "epoch": 0, "knn_top1": 40.0, "knn_top1_pixels": 35.0}
+    write(RunDir(str(tmp_path), ()), first, record(10), record(20) | {"knn_top1": 70.0})
     assert scalars(tmp_path, "evaluation/knn_top1") == [(0, 40), (20, 70)]
     assert scalars(tmp_path / "reference", "evaluation/knn_top1") == [(0, 35), (20, 35)]
 
 
 def test_the_line_on_the_terminal_has_what_there_is(tmp_path):
     plan = types.SimpleNamespace(total_steps=40, steps_per_epoch=10)
-    records = Records(RunDir(str(tmp_path), {}), METRICS)
+    records = Records(RunDir(str(tmp_path), ()), METRICS)
     last = record(11) | {"images_per_second": 1234.5, "data_wait": 0.1, "knn_top1": 70.0}
     assert records.progress_line(last, plan, 60) == (
         "epoch 2/4  step 11/40  loss -2.000 (chance 6.900)  acc1 1.0  lr 0.1  1234 images/s  "

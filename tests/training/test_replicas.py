@@ -16,23 +16,28 @@ VALUES = {
 }
 
 
+LOCAL = {
+    "synchronization": tf.VariableSynchronization.ON_READ,
+    "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+}
+
+
+def is_second():
+    return tf.distribute.get_replica_context().replica_id_in_sync_group == 1
+
+
 @pytest.fixture
 def apart(replicas):
     """Returns a strategy of two replicas and variables, name → variable, that differ between them."""
     strategy = replicas(2)
-    local = {
-        "synchronization": tf.VariableSynchronization.ON_READ,
-        "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
-    }
     with strategy.scope():
-        named = {name: tf.Variable(value, **local) for name, value in VALUES.items()}
+        named = {name: tf.Variable(value, **LOCAL) for name, value in VALUES.items()}
 
     def spoil():
-        second = tf.distribute.get_replica_context().replica_id_in_sync_group == 1
         for variable in named.values():
             value = variable.read_value()
             bits = tf.bitcast(value, tf.int32)
-            spoiled = tf.bitcast(bits + tf.cast(second, tf.int32), value.dtype)
+            spoiled = tf.bitcast(bits + tf.cast(is_second(), tf.int32), value.dtype)
             tf.raw_ops.AssignVariableOp(resource=variable.handle, value=spoiled)
 
     tf.function(lambda: strategy.run(spoil))()
@@ -52,18 +57,13 @@ def test_a_single_bit_is_found_and_mended(apart, name):
 
 def test_values_that_changed_places_differ(replicas):
     strategy = replicas(2)
-
-    def swapped():
-        second = tf.distribute.get_replica_context().replica_id_in_sync_group == 1
-        return tf.where(second, [2.0, 1.0], [1.0, 2.0])
-
     with strategy.scope():
-        variable = tf.Variable(
-            [0.0, 0.0],
-            synchronization=tf.VariableSynchronization.ON_READ,
-            aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        )
-    tf.function(lambda: strategy.run(lambda: variable.assign(swapped())))()
+        variable = tf.Variable([0.0, 0.0], **LOCAL)
+
+    def swap():
+        variable.assign(tf.where(is_second(), [2.0, 1.0], [1.0, 2.0]))
+
+    tf.function(lambda: strategy.run(swap))()
     with pytest.raises(UserError, match="1 of 1"):
         check_replicas(strategy, {"v": variable})
 

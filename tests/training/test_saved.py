@@ -29,10 +29,6 @@ def test_opens_the_newest_checkpoint_or_the_one_named(run):
     assert newest.path == first.path == str(path)
     np.testing.assert_array_equal(outputs(newest.encoder()), outputs(model.query_encoder))
     assert not np.array_equal(outputs(first.encoder()), outputs(newest.encoder()))
-
-
-def test_the_untrained_encoder_is_the_one_that_the_run_began_with(run):
-    first = open_run(str(run[0] / "checkpoints" / "ckpt-0"))
     np.testing.assert_array_equal(outputs(first.encoder(trained=False)), outputs(first.encoder()))
 
 

@@ -1,26 +1,34 @@
-"""RetinaNet of KerasHub as we build it: targets, losses, what is tuned, replicas, detections."""
+"""RetinaNet of KerasHub as we build it: targets, losses, what is tuned, replicas, detections; saved."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from mocotf.data.recipe import Augmentation
+from mocotf.errors import UserError
 from mocotf.optim.sgd import SGD
+from mocotf.transfer import saved_detector
 from mocotf.transfer.backbone import pyramid
+from mocotf.transfer.coco_scores import MOST_DETECTIONS
+from mocotf.transfer.detection import Detection
+from mocotf.transfer.detection_views import Canvas
 from mocotf.transfer.detector import PRIOR
 from mocotf.transfer.detector import Detector
 from mocotf.transfer.detector import box_loss_of
 from mocotf.transfer.detector import class_loss_of
+from mocotf.transfer.scenes import cutout_scenes
 from tests import tiny
 
 SIZE, CLASSES = 32, 3
+VIEW = Augmentation(size=16, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
+CANVAS = Canvas(64, (64,), 64)  # images are enlarged
 
 
-def make(seed=0, stem="cifar", **options):
-    keras.utils.set_random_seed(seed)
-    backbone = pyramid(tiny.stages(0.125, stem))
+def make(classes=CLASSES, stem="cifar", **options):
+    keras.utils.set_random_seed(0)
     options = {"canvas": SIZE, "levels": (2, 3), "depth": 1} | options
-    return Detector(backbone, CLASSES, **options)
+    return Detector(pyramid(tiny.stages(0.125, stem)), classes, **options)
 
 
 def batch(n=4):
@@ -69,16 +77,9 @@ def test_targets_are_those_of_the_papers_rule(detector):
         y, x = (anchors[fits, :2] + anchors[fits, 2:]).T / 2
         height, width = (anchors[fits, 2:] - anchors[fits, :2]).T
         y1, x1, y2, x2 = boxes[i, 0]
-        by_hand = np.stack(
-            [
-                ((x1 + x2) / 2 - x) / width,
-                ((y1 + y2) / 2 - y) / height,
-                np.log((x2 - x1) / width),
-                np.log((y2 - y1) / height),
-            ],
-            axis=1,
-        )
-        np.testing.assert_allclose(offsets[i, fits], by_hand, atol=1e-5)
+        centre = ((x1 + x2) / 2 - x) / width, ((y1 + y2) / 2 - y) / height
+        extent = np.log((x2 - x1) / width), np.log((y2 - y1) / height)
+        np.testing.assert_allclose(offsets[i, fits].T, [*centre, *extent], atol=1e-5)
     assert fitting > 3
     assert (classes[3] == -1).all() and np.isfinite(offsets).all()  # no object: background
 
@@ -113,40 +114,35 @@ def test_losses_are_those_of_the_papers():
     found[0, 0] = targets[0, 0] + 0.05  # within the parabola
     x = np.abs(targets - found).astype(np.float64)
     smooth = np.where(x < 0.1, x**2 / 0.2, x - 0.05)
-    expected = smooth[:, [0, 3]].sum()
     loss = box_loss_of(tf.constant(targets), classes, tf.constant(found))
-    assert float(loss) == pytest.approx(expected, rel=1e-4)
+    assert float(loss) == pytest.approx(smooth[:, [0, 3]].sum(), rel=1e-4)
 
 
 def test_to_begin_with_every_class_is_as_rare_as_the_prior(detector):
     offsets, scores = detector(batch()[0])
     assert np.median(tf.sigmoid(scores)) == pytest.approx(PRIOR, rel=0.1)
-    assert np.max(tf.sigmoid(scores)) < 0.1
-    assert np.abs(np.mean(offsets)) < 0.1
+    assert np.max(tf.sigmoid(scores)) < 0.1 and np.abs(np.mean(offsets)) < 0.1
 
 
-def trained(strategy, shares, steps=2, lr=0.05):
-    """Returns (name → array of all there is after some steps, the reports of the steps)."""
+def trained(strategy, steps=2):
+    """Returns (name → array of all there is after some steps, the reports of the steps, the model)."""
     with strategy.scope():
         model = make()
-        model.compile(optimizer=SGD(lr, momentum=0.9), auto_scale_loss=False)
+        model.compile(optimizer=SGD(0.05, momentum=0.9), auto_scale_loss=False)
         model.optimizer.build(model.theta)
     model.steps_per_epoch, model.total_steps = steps, steps
     step = model.make_train_function()
+    shares = [np.split(part, strategy.num_replicas_in_sync) for part in batch()]
     values = strategy.experimental_distribute_values_from_function(
-        lambda context: tuple(
-            tf.constant(np.split(part, shares)[context.replica_id_in_sync_group]) for part in batch()
-        )
+        lambda context: tuple(tf.constant(s[context.replica_id_in_sync_group]) for s in shares)
     )
-    if shares == 1:
-        values = tuple(map(tf.constant, batch()))
     logs = [{k: float(v) for k, v in step(iter([values])).items()} for _ in range(steps)]
     return {v.path: v.numpy() for v in model.retina.variables}, logs, model
 
 
 @pytest.fixture(scope="module")
 def alone(replicas):
-    return trained(replicas(1), 1)
+    return trained(replicas(1))
 
 
 def test_every_layer_is_tuned(alone):
@@ -167,7 +163,7 @@ def test_every_layer_is_tuned(alone):
 @pytest.mark.slow
 def test_two_replicas_learn_what_one_does_of_the_joint_batch(replicas, alone):
     one, one_logs, _ = alone
-    two, two_logs, _ = trained(replicas(2), 2)
+    two, two_logs, _ = trained(replicas(2))
     for a, b in zip(one_logs, two_logs, strict=True):
         assert a == pytest.approx(b, rel=2e-3)
     for name, value in one.items():
@@ -175,11 +171,8 @@ def test_two_replicas_learn_what_one_does_of_the_joint_batch(replicas, alone):
 
 
 def test_all_batch_norm_is_of_all_replicas(detector):
-    norms = [
-        layer
-        for layer in detector.retina._flatten_layers()
-        if isinstance(layer, keras.layers.BatchNormalization)
-    ]
+    layers = detector.retina._flatten_layers()
+    norms = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == 5 + 2 + 2
     assert {(n.synchronized, n.momentum, n.epsilon) for n in norms} == {(True, 0.9, 1e-5)}
 
@@ -192,11 +185,37 @@ def test_detections_are_decoded_and_thinned_out_class_by_class(detector, monkeyp
     fits = np.flatnonzero(classes[0] == 1)
     scores[0, fits, 1] = np.linspace(0, 2, len(fits))  # all say the same box
     scores[0, fits[0], 2] = 1.0  # of another class it stays
-    monkeypatch.setattr(
-        detector, "call", lambda images, training: (tf.constant(offsets), tf.constant(scores))
-    )
+    answer = tf.constant(offsets), tf.constant(scores)
+    monkeypatch.setattr(detector, "call", lambda images, training: answer)
     boxes, found, labels, counts = (x.numpy() for x in detector.detect(tf.constant(images), 10))
     assert counts.tolist() == [2] and labels[0, :2].tolist() == [1, 2]
     np.testing.assert_allclose(boxes[0, :2], [box[0, 0]] * 2, atol=1e-3)
     np.testing.assert_allclose(found[0, :2], 1 / (1 + np.exp([-2.0, -1.0])), rtol=1e-5)
     assert boxes.shape == (1, 10, 4) and not found[0, 2:].any()
+
+
+def test_saved_it_finds_what_it_does_in_python_in_pixels_of_the_image(tmp_path):
+    detector = make(10, canvas=64, levels=(None, None))
+    bias = detector.retina.classification_head.prediction_layer.bias
+    bias.assign_add(tf.random.stateless_normal(bias.shape, [0, 1]) + 3)  # now it finds something
+    scenes, path = cutout_scenes(1, 2, 48), str(tmp_path / "saved")
+    saved_detector.save(detector, CANVAS, VIEW, scenes.class_names, path)
+    serve = tf.saved_model.load(path).signatures["serving_default"]
+    images = [tf.io.encode_png(scenes.load(handle)) for handle in (1, 2)]
+    found = serve(image_bytes=tf.stack([images[0], tf.constant("no image"), images[1]]))
+    answers = Detection(scenes, CANVAS)._answers(detector, VIEW)
+    for i, (_, _, (boxes, scores, labels)) in zip((0, 2), answers, strict=True):
+        n = int(found["counts"][i])
+        assert n == len(labels) > 3
+        np.testing.assert_allclose(found["boxes"][i, :n], boxes, atol=1e-2)
+        np.testing.assert_allclose(found["scores"][i, :n], scores, atol=1e-4)
+        names = [name.decode() for name in found["names"][i, :n].numpy()]
+        assert names == [scenes.class_names[label] for label in labels]
+        assert 40 < np.max(found["boxes"][i]) <= 48
+    assert found["counts"][1] == 0 and not np.any(found["scores"][1])
+    assert set(found["labels"][1].numpy()) == {-1} and found["boxes"].shape == (3, MOST_DETECTIONS, 4)
+
+
+def test_a_folder_that_it_cannot_be_saved_in_is_told(detector, tmp_path):
+    with pytest.raises(UserError, match="is no folder that can be written"):
+        saved_detector.save(detector, Canvas(SIZE, (SIZE,), SIZE), VIEW, "ab", str(tmp_path / "a/b"))

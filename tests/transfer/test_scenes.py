@@ -19,13 +19,13 @@ from mocotf.transfer.detection_views import measured_views
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth
 from mocotf.transfer.scenes import cutout_scenes
+from tests import tiny_tfds
 
 SIDE = 40
 
 
-def truth(boxes, labels, skipped=None, **options):
-    skipped = collections.Counter() if skipped is None else skipped
-    return Truth(boxes, labels, 30, SIDE, 2, skipped=skipped, **options)
+def truth(boxes, labels, **options):
+    return Truth(boxes, labels, 30, SIDE, 2, **({"skipped": collections.Counter()} | options))
 
 
 def test_bad_boxes_are_cut_or_left_out_and_counted():
@@ -39,25 +39,20 @@ def test_bad_boxes_are_cut_or_left_out_and_counted():
         [1, 2, 5, np.nan],
         [1, 2, 5, 6],  # of no class
     ]
-    found = truth(boxes, [0, 1, 0, 0, 0, 0, 2], skipped)
+    found = truth(boxes, [0, 1, 0, 0, 0, 0, 2], skipped=skipped)
     np.testing.assert_array_equal(found.boxes, [[1, 2, 5, 6], [0, 0, 10, SIDE]])
     assert found.labels.tolist() == [0, 1] and found.hard.tolist() == [False, False]
     assert +skipped == {"outside the image": 1, "without area": 3, "unknown class": 1}
 
 
-def test_no_boxes_are_none():
-    found = truth([], [])
-    assert found.boxes.shape == (0, 4) and found.labels.shape == found.hard.shape == (0,)
-
-
 def test_scenes_without_any_box_or_image_are_told():
-    images = np.zeros((2, 30, SIDE, 3), np.uint8)
-    good = (images, [truth([[1, 2, 5, 6]], [0]), truth([], [])])
+    images, none = np.zeros((2, 30, SIDE, 3), np.uint8), truth([], [])
+    good = (images, [truth([[1, 2, 5, 6]], [0]), none])
     with pytest.raises(UserError, match="none of 2 training images has a box"):
-        IndexedScenes("x", "ab", (images, [truth([], [])] * 2), good)
+        IndexedScenes("x", "ab", (images, [none, none]), good)
     crowd = truth([[1, 2, 5, 6]], [0], hard=[True])
     with pytest.raises(UserError, match="none of 2 test images has a box.*not of crowds only"):
-        IndexedScenes("x", "ab", good, (images, [crowd, truth([], [])]))
+        IndexedScenes("x", "ab", good, (images, [crowd, none]))
     with pytest.raises(UserError, match="no image to measure on"):
         IndexedScenes("x", "ab", good, (images[:0], []))
 
@@ -80,9 +75,6 @@ def test_the_embedded_scenes():
     assert scenes.load(4).shape == (64, 64, 3) and not scenes.skipped
     again = cutout_scenes(5, 2, 64)  # of more images the first are the same
     np.testing.assert_array_equal(again.load(2), scenes.load(2))
-
-
-# ---- Files of COCO's format
 
 
 def content():
@@ -136,11 +128,17 @@ def test_of_a_coco_file_some_images(folder):
     assert read(folder, test_images=1).test_size == 1
 
 
+def box_is(value):
+    return lambda c: c["annotations"][0].update(bbox=value), "is no file of COCO's format"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         (lambda c: c.pop("categories"), "is no file of COCO's format"),
         (lambda c: c["annotations"][0].pop("bbox"), "is no file of COCO's format"),
+        *map(box_is, ([1, 2, 3], [1, 2, 3, 4, 5], None, "box", [1, 2, None, 4])),
+        (lambda c: c["images"][0].update(width=None), "is no file of COCO's format"),
         (lambda c: c.update(categories=[]), "has no categories"),
         (lambda c: c.update(annotations=[]), "none of 2 training images has a box"),
         (lambda c: c["categories"].pop(), "expected the same in both"),
@@ -164,83 +162,55 @@ def test_what_is_no_json_takes_one_line(folder, text):
         read(folder, "bad.json")
 
 
-# ---- TFDS
+def prepare(data_dir, features, make):
+    """Prepares the data set tiny_scenes under `data_dir`; returns its folder, str."""
+    splits = {"train": range(4), "validation": range(10, 14), "test": range(20, 24)}
+    return str(tiny_tfds.prepare(data_dir, "tiny_scenes", features, splits, make).data_dir)
 
 
-def prepare(data_dir, features, make, splits=("train", "validation", "test")):
-    """Prepares the TFDS data set tiny_scenes under `data_dir`; `make` is (number) → example."""
-    import tensorflow_datasets as tfds
-    from etils import epath
-
-    with tfds.core.registered.skip_registration():
-
-        class TinyScenes(tfds.core.GeneratorBasedBuilder):
-            VERSION = tfds.core.Version("1.0.0")
-            pkg_dir_path = epath.Path(data_dir)
-            __module__ = "tiny_scenes"  # as if written in a notebook: TFDS looks for no files beside it
-
-            def _info(self):
-                return self.dataset_info_from_configs(
-                    features=tfds.features.FeaturesDict(features(tfds))
-                )
-
-            def _split_generators(self, manager):
-                return {s: self._generate_examples(10 * i, 10 * i + 4) for i, s in enumerate(splits)}
-
-            def _generate_examples(self, first, last):
-                yield from ((number, make(number, tfds)) for number in range(first, last))
-
-    builder = TinyScenes(data_dir=str(data_dir))
-    builder.download_and_prepare(file_format="tfrecord")
-    return builder.data_dir
-
-
-def objects(tfds, encoding="jpeg"):
-    return {
-        "image": tfds.features.Image(shape=(None, None, 3), encoding_format=encoding),
-        "objects": tfds.features.Sequence(
-            {
-                "bbox": tfds.features.BBoxFeature(),
-                "label": tfds.features.ClassLabel(names=["cat", "dog"]),
-                "is_difficult": tfds.features.Tensor(shape=(), dtype=np.bool_),
-            }
-        ),
+def objects(features, encoding="jpeg"):
+    of_one = {
+        "bbox": features.BBoxFeature(),
+        "label": features.ClassLabel(names=["cat", "dog"]),
+        "is_difficult": features.Tensor(shape=(), dtype=np.bool_),
     }
+    image = features.Image(shape=(None, None, 3), encoding_format=encoding)
+    return {"image": image, "objects": features.Sequence(of_one)}
 
 
-def scene(number, tfds):
-    box = tfds.features.BBox(0.1, 0.2, 0.5, 1.0)
+def scene(number):
+    box = np.array([0.1, 0.2, 0.5, 1.0])
     found = [{"bbox": box, "label": number % 2, "is_difficult": number % 3 == 0}] * (number % 4)
     return {"image": np.full((20, 30, 3), number, np.uint8), "objects": found}
 
 
+def level(scenes, handle):
+    return round(float(tf.reduce_mean(tf.cast(tf.io.decode_jpeg(scenes.load(handle)), tf.float32))))
+
+
 def test_scenes_of_tfds(tmp_path):
-    scenes = tfds_scenes.TFDSScenes("tfds", str(prepare(tmp_path, objects, scene)))
+    scenes = tfds_scenes.TFDSScenes("tfds", prepare(tmp_path, objects, scene))
     assert (scenes.size, scenes.test_size, scenes.class_names) == (8, 4, ("cat", "dog"))
     order = Order(seed=1, batch_size=4, steps_per_epoch=2)
-    numbers = []
-    for _, handle in scenes.draw(order).take(8):
-        boxes, labels, hard = scenes.truth(handle, [20, 30, 3])
-        number = _level(scenes, handle)
-        assert len(boxes) == number % 4
-        np.testing.assert_allclose(boxes, np.tile([2, 6, 10, 30], (len(boxes), 1)), atol=1e-5)
-        assert set(labels.numpy()) <= {number % 2} and set(hard.numpy()) <= {number % 3 == 0}
-        numbers.append(number)
+    keys, handles = zip(*scenes.draw(order).take(8), strict=True)
+    numbers = [level(scenes, handle) for handle in handles]
     assert sorted(numbers) == [0, 1, 2, 3, 10, 11, 12, 13]  # train and validation
-    asked = [_level(scenes, handle) for handle in scenes.tests()]
-    assert sorted(asked) == [20, 21, 22, 23]
-    assert asked == [_level(scenes, handle) for handle in scenes.tests()]
-    rest = [int(key) for key, _ in scenes.draw(order, 1).take(4)]
-    assert rest == [int(key) for key, _ in scenes.draw(order).take(8)][4:]
+    for number, handle in zip(numbers, handles, strict=True):
+        boxes, labels, hard = scenes.truth(handle, [20, 30, 3])
+        np.testing.assert_allclose(boxes, np.tile([2, 6, 10, 30], (number % 4, 1)), atol=1e-5)
+        assert set(labels.numpy()) <= {number % 2} and set(hard.numpy()) <= {number % 3 == 0}
+    asked, again = ([level(scenes, handle) for handle in scenes.tests()] for _ in range(2))
+    assert sorted(asked) == [20, 21, 22, 23] and asked == again
+    assert [int(key) for key, _ in scenes.draw(order, 1).take(4)] == [int(key) for key in keys[4:]]
 
 
 @pytest.mark.parametrize("encoding", ["jpeg", "png"])
 def test_a_test_image_of_tfds_that_does_not_decode_is_left_out(tmp_path, encoding):
-    def make(number, tfds):
-        return scene(number, tfds) | ({"image": b"no image"} if number == 21 else {})
+    def make(number):
+        return scene(number) | ({"image": b"no image"} if number == 21 else {})
 
-    folder = prepare(tmp_path, lambda tfds: objects(tfds, encoding), make)
-    scenes, bad_images = tfds_scenes.TFDSScenes("tfds", str(folder)), BadImages()
+    folder = prepare(tmp_path, lambda features: objects(features, encoding), make)
+    scenes, bad_images = tfds_scenes.TFDSScenes("tfds", folder), BadImages()
     view = Augmentation(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
     found = list(measured_views(scenes, Canvas(32, (16,), 16), view, bad_images))
     assert len(found) == 3 and len(bad_images.names) == 1
@@ -257,19 +227,12 @@ def test_scenes_of_several_data_sets_as_voc_has_them(tmp_path, monkeypatch):
     scenes = tfds_scenes.TFDSScenes("voc", str(tmp_path))
     assert (scenes.size, scenes.test_size, scenes.hard_are_crowds) == (8, 4, False)
     drawn = scenes.draw(Order(seed=0, batch_size=8, steps_per_epoch=1)).take(8)
-    numbers = sorted(_level(scenes, handle) for _, handle in drawn)
+    numbers = sorted(level(scenes, handle) for _, handle in drawn)
     assert numbers == [0, 1, 2, 3, 10, 11, 12, 13]
 
 
-def _level(scenes, handle):
-    return round(float(tf.reduce_mean(tf.cast(tf.io.decode_jpeg(scenes.load(handle)), tf.float32))))
-
-
 def test_tfds_without_boxes_is_told(tmp_path):
-    folder = prepare(
-        tmp_path,
-        lambda tfds: {"image": tfds.features.Image(shape=(None, None, 3))},
-        lambda number, tfds: {"image": np.zeros((4, 4, 3), np.uint8)},
-    )
+    images = {"image": np.zeros((4, 4, 3), np.uint8)}
+    folder = prepare(tmp_path, lambda features: {"image": features.Image()}, lambda number: images)
     with pytest.raises(UserError, match="expected image, and objects of bbox and label"):
-        tfds_scenes.TFDSScenes("tfds", str(folder))
+        tfds_scenes.TFDSScenes("tfds", folder)

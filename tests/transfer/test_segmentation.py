@@ -1,6 +1,5 @@
 """Scores of masks against scikit-learn's; training crops of images and masks; pictures."""
 
-import keras
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -9,13 +8,9 @@ import tensorflow as tf
 from mocotf.data.bad_images import BadImages
 from mocotf.data.recipe import Augmentation
 from mocotf.data.source import Order
+from mocotf.transfer import mask_views as views
 from mocotf.transfer.cutouts import cutouts
 from mocotf.transfer.mask_picture import mask_picture
-from mocotf.transfer.mask_views import Crop
-from mocotf.transfer.mask_views import cropped
-from mocotf.transfer.mask_views import measured_views
-from mocotf.transfer.mask_views import resized
-from mocotf.transfer.mask_views import training_batches
 from mocotf.transfer.masked import MaskedCutouts
 from mocotf.transfer.segmentation import Scores
 from mocotf.transfer.segmentation import batched
@@ -33,17 +28,15 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_miou_is_scikit_learns(case):
-    truth, found = (np.array(part, np.uint8).reshape(2, 2) for part in CASES[case])
+    truth, found = np.array(CASES[case], np.uint8)
     scores = Scores(4)
-    scores.add(truth[:1], found[:1])  # in two parts
-    scores.add(truth[1:], found[1:])
-    labels = range(4)
-    expected = sklearn.metrics.confusion_matrix(truth.ravel(), found.ravel(), labels=labels)
+    for half in (slice(0, 2), slice(2, 4)):
+        scores.add(truth[None, half], found[None, half])
+    expected = sklearn.metrics.confusion_matrix(truth, found, labels=range(4))
     np.testing.assert_array_equal(scores.confusion, expected)
-    jaccard = sklearn.metrics.jaccard_score(truth.ravel(), found.ravel(), average="macro")
-    assert scores.miou == pytest.approx(100 * jaccard)
+    jaccard = sklearn.metrics.jaccard_score(truth, found, average="macro")
+    assert scores.miou == pytest.approx(100 * jaccard) and scores.pixels == 4
     assert scores.pixel_accuracy == pytest.approx(100 * np.mean(truth == found))
-    assert scores.pixels == 4
 
 
 def test_ignored_pixels_do_not_count():
@@ -53,9 +46,9 @@ def test_ignored_pixels_do_not_count():
 
 
 def test_large_counts_are_exact():
-    scores = Scores(2)
+    scores, none = Scores(2), np.zeros([2**12, 2**10], np.uint8)
     for _ in range(5):
-        scores.add(np.zeros([2**12, 2**10], np.uint8), np.zeros([2**12, 2**10], np.uint8))
+        scores.add(none, none)
     scores.add(np.array([[1]]), np.array([[0]]))
     assert scores.confusion.tolist() == [[5 * 2**22, 0], [1, 0]]  # float32 would lose it
 
@@ -69,40 +62,36 @@ def ramp(height, width):
 
 @pytest.mark.parametrize(("draw", "expected"), [(0.0, (10, 20)), (1 / 3, (20, 40)), (1.0, (40, 80))])
 def test_image_and_mask_are_resized_alike(draw, expected):
-    image, mask = resized(*ramp(20, 40), tf.constant(draw), (0.5, 2.0))
+    image, mask = views.resized(*ramp(20, 40), tf.constant(draw), (0.5, 2.0))
     assert image.shape[:2] == mask.shape == expected
     assert set(np.unique(mask)) == {0, 1}
     np.testing.assert_allclose(tf.reduce_mean(image, axis=[0, 1]), [9.5, 19.5, 0], atol=0.1)
-    # The border between the halves is where it was.
-    np.testing.assert_array_equal(
-        mask, np.tile(np.arange(expected[1]) >= expected[1] // 2, (expected[0], 1))
-    )
+    height, width = expected  # the border between the halves is where it was
+    np.testing.assert_array_equal(mask, np.tile(np.arange(width) >= width // 2, (height, 1)))
 
 
 def test_crops_are_windows_of_image_and_mask():
     image, mask = ramp(20, 40)
-    image = tf.cast(image, tf.float32)
-    window, labels = cropped(image, mask, tf.constant([0.5, 0.999]), 8)
+    window, labels = views.cropped(tf.cast(image, tf.float32), mask, tf.constant([0.5, 0.999]), 8)
     assert window[0, 0].numpy().tolist() == [6, 32, 0]  # 13 and 33 places
     np.testing.assert_array_equal(labels, (window[..., 1] >= 20).numpy())
 
 
 def test_small_images_are_filled_up_with_the_mean_and_ignored_pixels():
     image, mask = ramp(4, 20)
-    window, labels = cropped(tf.cast(image, tf.float32) + 1, mask, tf.constant([0.9, 0.0]), 8)
+    window, labels = views.cropped(tf.cast(image, tf.float32) + 1, mask, tf.constant([0.9, 0.0]), 8)
     assert np.all(window[:4] != 0, axis=(0, 1, 2)) and not np.any(window[4:])
     assert np.all(labels[4:] == IGNORED) and not np.any(labels[:4] == IGNORED)
 
 
 def batch_list(masked, crop, first_step=0, steps=4, seed=0):
-    bad_images = BadImages(None, masked.size, 0.1)
-    order = Order(seed, 4, masked.size // 4)
-    batches = training_batches(masked, crop, VIEW, order, bad_images=bad_images, first_step=first_step)
+    order, bad = Order(seed, 4, masked.size // 4), BadImages()
+    batches = views.training_batches(masked, crop, VIEW, order, bad_images=bad, first_step=first_step)
     return list(batches.take(steps).as_numpy_iterator())
 
 
 def test_batches_depend_on_seed_and_step_only():
-    masked, crop = MaskedCutouts(12, 4), Crop(65, (0.5, 2.0))
+    masked, crop = MaskedCutouts(12, 4), views.Crop(65, (0.5, 2.0))
     whole = batch_list(masked, crop)
     images, masks = whole[0]
     assert images.shape == (4, 65, 65, 3) and images.dtype == np.float32
@@ -113,58 +102,50 @@ def test_batches_depend_on_seed_and_step_only():
     assert not np.array_equal(batch_list(masked, crop, seed=1)[0][0], images)
 
 
+def pixels_of(images, masks):
+    """Returns what there is of (red, green, blue, class)."""
+    return {*map(tuple, np.c_[images.reshape(-1, 3), masks.ravel()].tolist())}
+
+
 def test_image_and_mask_stay_together():
-    """Whatever is drawn, pixels keep the classes that they have in the set."""
-    masked = MaskedCutouts(12, 4)
     made = cutouts("train", 12)
-    pixels, classes = made.images.reshape(-1, 3).tolist(), made.masks.ravel().tolist()
-    known = {(*pixel, c) for pixel, c in zip(pixels, classes, strict=True)}
-    for images, masks in batch_list(masked, Crop(65, (1.0, 1.0)), steps=3):
+    known = pixels_of(made.images, made.masks)
+    for images, masks in batch_list(MaskedCutouts(12, 4), views.Crop(65, (1.0, 1.0)), steps=3):
         levels = np.rint(255 * (images * np.array(VIEW.std) + np.array(VIEW.mean))).astype(int)
-        for pixel, c in zip(levels.reshape(-1, 3).tolist(), masks.ravel().tolist(), strict=True):
-            assert (*pixel, c) in known
+        assert pixels_of(levels, masks) <= known
 
 
 def test_test_images_are_whole_and_normalised():
-    masked = MaskedCutouts(4, 3)
-    views = list(measured_views(masked, VIEW, BadImages(None, 7, 0.1)).as_numpy_iterator())
-    made = cutouts("test", 3)
-    assert len(views) == 3
-    for (image, mask), pixels, expected in zip(views, made.images, made.masks, strict=True):
+    seen, made = views.measured_views(MaskedCutouts(4, 3), VIEW, BadImages()), cutouts("test", 3)
+    for (image, mask), pixels, expected in zip(seen, made.images, made.masks, strict=True):
         levels = 255 * (image * np.array(VIEW.std) + np.array(VIEW.mean))
         np.testing.assert_allclose(levels, pixels, atol=1e-3)
         np.testing.assert_array_equal(mask, expected)
 
 
-def test_images_of_one_size_are_measured_together():
-    rows = [np.zeros(shape) for shape in ((2, 2), (2, 2), (2, 2), (3, 2), (2, 2))]
-    views = tf.data.Dataset.from_generator(
-        lambda: ((row,) for row in rows), output_signature=(tf.TensorSpec([None, None]),)
+def batched_shapes(shapes, most):
+    images = tf.data.Dataset.from_generator(
+        lambda: ((np.zeros(shape, np.uint8),) for shape in shapes),
+        output_signature=(tf.TensorSpec([None, None], tf.uint8),),
     )
-    assert [part.shape for (part,) in batched(views, 2)] == [(2, 2, 2), (1, 2, 2), (1, 3, 2), (1, 2, 2)]
+    return [part.shape for (part,) in batched(images, most)]
+
+
+def test_images_of_one_size_are_measured_together():
+    shapes = batched_shapes([(2, 2), (2, 2), (2, 2), (3, 2), (2, 2)], 2)
+    assert shapes == [(2, 2, 2), (1, 2, 2), (1, 3, 2), (1, 2, 2)]
 
 
 def test_large_images_are_measured_few_at_a_time():
-    rows = [np.zeros(shape, np.uint8) for shape in [(2048, 1024)] * 3 + [(4096, 2048)] * 2]
-    views = tf.data.Dataset.from_generator(
-        lambda: ((row,) for row in rows), output_signature=(tf.TensorSpec([None, None], tf.uint8),)
-    )
-    assert [len(part) for (part,) in batched(views, 16)] == [2, 1, 1, 1]
+    shapes = batched_shapes([(2048, 1024)] * 3 + [(4096, 2048)] * 2, 16)
+    assert [n for n, *_ in shapes] == [2, 1, 1, 1]
 
 
 def test_a_picture_shows_image_truth_and_answer():
     image = np.full((20, 30, 3), 77, np.uint8)
     mask = np.zeros((20, 30), np.uint8)
-    mask[:, 15:] = 2
-    mask[0] = IGNORED
+    mask[:, 15:], mask[0] = 2, IGNORED
     picture = mask_picture([(image, mask, mask)] * 4, 3)
     assert picture.dtype == np.uint8 and picture.ndim == 3
     colours = {tuple(c) for c in picture.reshape(-1, 3).tolist()}
     assert {(77, 77, 77), (0, 0, 0), (128, 128, 128), (255, 255, 255)} < colours and len(colours) == 5
-
-
-def test_keras_counts_classes_that_are_there_or_were_found():
-    """What `Scores` relies on: a class without pixels is no zero in the mean."""
-    metric = keras.metrics.MeanIoU(3, dtype="int64")
-    metric.update_state([0, 0], [0, 0])
-    assert float(metric.result()) == pytest.approx(1)

@@ -19,21 +19,20 @@ from tests import tiny
 RESNET = functools.partial(resnet, "resnet10")
 
 
-def segmenter(strategy=None, *, lr=0.05, classes=4, stem="cifar", make=tiny.stages, **options):
+def segmenter(strategy=None, *, classes=4, stem="cifar", make=tiny.stages, **options):
     with (strategy or tf.distribute.get_strategy()).scope():
         keras.utils.set_random_seed(0)
         backbone = pyramid(make(width=0.125, stem=stem), dilated=True)
         model = Segmenter(backbone, classes, **({"channels": 8, "dilation": 2} | options))
-        sgd = SGD(lr, momentum=0.9, weight_decay=0.01)
-        model.compile(optimizer=sgd, auto_scale_loss=False)
-        sgd.build(model.theta)
+        model.compile(SGD(0.05, momentum=0.9, weight_decay=0.01), auto_scale_loss=False)
+        model.optimizer.build(model.theta)
     return model
 
 
-def batches(seed=0, steps=4, n=4, size=17):
+def batches():
     """Images whose pixels are brighter the higher their class, with ignored ones."""
-    rng = np.random.default_rng(seed)
-    masks = rng.integers(0, 4, (steps, n, 3, 3)).repeat(6, axis=2).repeat(6, axis=3)[..., :size, :size]
+    rng = np.random.default_rng(0)
+    masks = rng.integers(0, 4, (4, 4, 3, 3)).repeat(6, axis=2).repeat(6, axis=3)[..., :17, :17]
     images = rng.normal(masks[..., None], 0.3, (*masks.shape, 3)).astype(np.float32)
     masks[:, 0, :5] = IGNORED  # more of them on one replica than on the other
     return images, masks.astype(np.uint8)
@@ -43,6 +42,10 @@ def train(model, steps=4):
     dataset = tf.data.Dataset.from_tensor_slices(batches()).repeat()
     fit(model, lambda step: dataset.skip(step), steps_per_epoch=4, total_steps=steps, callbacks=[])
     return model
+
+
+def every_variable(model):
+    return [*model.backbone.variables, *model.head.variables]
 
 
 @pytest.mark.parametrize(("stem", "stride"), [("imagenet", 16), ("small", 8), ("cifar", 4)])
@@ -86,9 +89,8 @@ def test_the_head_is_what_pytorch_computes():
     for i in (1, 2):
         kernel = head.get_layer(f"head.conv{i}").kernel.numpy().transpose(3, 2, 0, 1)
         x = torch.nn.functional.conv2d(x, torch.tensor(kernel), padding=2, dilation=2)
-        gamma, beta, mean, variance = (
-            torch.tensor(v.numpy()) for v in head.get_layer(f"head.bn{i}").variables
-        )
+        norm = head.get_layer(f"head.bn{i}").variables
+        gamma, beta, mean, variance = (torch.tensor(v.numpy()) for v in norm)
         x = torch.nn.functional.batch_norm(x, mean, variance, gamma, beta, eps=1e-5).relu()
     kernel, bias = (torch.tensor(v.numpy()) for v in head.get_layer("head.score").variables)
     expected = torch.nn.functional.conv2d(x, kernel.permute(3, 2, 0, 1), bias).permute(0, 2, 3, 1)
@@ -115,28 +117,25 @@ def test_a_place_of_the_map_looks_around_its_pixel():
 
 
 def test_the_loss_is_the_mean_over_pixels_that_are_not_ignored():
-    model = segmenter()
     images, masks = (part[0] for part in batches())
-    scores = model(images, training=True).numpy().reshape(-1, 4)
-    expected = torch.nn.functional.cross_entropy(
-        torch.tensor(scores), torch.tensor(masks.reshape(-1).astype(np.int64)), ignore_index=IGNORED
-    )
+    scores = torch.tensor(segmenter()(images, training=True).numpy().reshape(-1, 4))
+    classes = torch.tensor(masks.reshape(-1).astype(np.int64))
+    expected = torch.nn.functional.cross_entropy(scores, classes, ignore_index=IGNORED)
     logs = segmenter().train_step((tf.constant(images), tf.constant(masks)))
     assert float(logs["loss"]) == pytest.approx(float(expected), rel=1e-5)
 
 
 def test_a_batch_of_ignored_pixels_teaches_nothing_and_breaks_nothing():
-    model = segmenter()
     images, masks = (tf.constant(part[0]) for part in batches())
-    logs = model.train_step((images, tf.fill(masks.shape, tf.constant(IGNORED, tf.uint8))))
+    logs = segmenter().train_step((images, tf.fill(masks.shape, tf.constant(IGNORED, tf.uint8))))
     assert float(logs["loss"]) == 0 and float(logs["gradient_norm"]) == 0
 
 
 def test_all_layers_learn_and_brightness_is_learned():
     model = segmenter()
-    before = {v.path: v.numpy() for v in [*model.backbone.variables, *model.head.variables]}
+    before = {v.path: v.numpy() for v in every_variable(model)}
     train(model, steps=60)
-    for variable in [*model.backbone.variables, *model.head.variables]:
+    for variable in every_variable(model):
         assert not np.array_equal(before[variable.path], variable.numpy()), variable.path
     images, masks = (part[0] for part in batches())
     found = model.classify(images).numpy()
@@ -146,14 +145,11 @@ def test_all_layers_learn_and_brightness_is_learned():
 def test_two_replicas_do_what_one_does_with_the_joint_batch(replicas):
     """Statistics of batch norm, the loss and its gradients are those of all pixels together."""
     one, two = (train(segmenter(replicas(n)), steps=3) for n in (1, 2))
-    for a, b in zip(one.backbone.variables, two.backbone.variables, strict=True):
-        np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4, err_msg=a.path)
-    for a, b in zip(one.head.variables, two.head.variables, strict=True):
+    for a, b in zip(every_variable(one), every_variable(two), strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4, err_msg=a.path)
 
 
 def test_names_of_variables_are_different():
     """Checkpoints know the optimizer's variables by them."""
-    model = segmenter()
-    names = [v.path for v in model.optimizer.variables]
+    names = [v.path for v in segmenter().optimizer.variables]
     assert len(names) == len(set(names))

@@ -1,13 +1,15 @@
 """From a grid to its runs: which there are, with which flags, how long they will take."""
 
 import dataclasses
+import functools
 import os
 
 from absl import flags
-from absl.testing import flagsaver
 
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from mocotf.settings import texts_of
+from mocotf.settings import with_values
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import read_flags
@@ -32,7 +34,7 @@ class Run:
         name: of its folder in --out; says what differs from the base recipe.
         title: for people, without the seed.
         seed: its.
-        flags: name → text of all its flags.
+        settings: all its `Settings`.
         steps: it takes in all.
         watched: accuracy is measured on the way, not only at both ends.
     """
@@ -40,9 +42,14 @@ class Run:
     name: str
     title: str
     seed: int
-    flags: dict[str, str] = dataclasses.field(compare=False, repr=False)
+    settings: tuple = dataclasses.field(compare=False, repr=False)
     steps: int
     watched: bool
+
+    @functools.cached_property
+    def flags(self):
+        """Name → text of all its flags."""
+        return texts_of(self.settings)
 
     @property
     def core_seconds(self):
@@ -88,7 +95,7 @@ def expand(groups, out, steps_per_epoch, *, seeds, reduced, threads):
         UserError: mocotf.train would refuse the flags of a row.
     """
     watched = {row.flags for group in GROUPS if group.figures == "steps" for row in group.rows}
-    base = _decisive(_flags_of("", steps_per_epoch, reduced)[0])
+    base = _settings_of("", steps_per_epoch, reduced)[0].texts()
     known, tables = {}, []
     for group in groups:
         rows = []
@@ -97,16 +104,16 @@ def expand(groups, out, steps_per_epoch, *, seeds, reduced, threads):
                 continue
             title = f"{group.name}: {row.name}"
             try:
-                found, steps = _flags_of(row.flags, steps_per_epoch, reduced, row.flags in watched)
+                found, steps = _settings_of(row.flags, steps_per_epoch, reduced, row.flags in watched)
             except UserError as error:
                 raise UserError(f"{title}: {error}") from error
-            name = _name(base, _decisive(found))
+            name = _name(base, found.texts())
             runs = []
             for seed in range(row.reduced) if seeds is None else seeds:
                 run_name = f"{name}_seed={seed}"
                 if run_name not in known:
-                    own = found | {"seed": str(seed)}
-                    own["intra_op_threads"] = _threads_of(os.path.join(out, run_name), threads)
+                    own = {"intra_op_threads": _threads_of(os.path.join(out, run_name), threads)}
+                    own = tuple(with_values(found.saved, own | {"seed": seed}))
                     known[run_name] = Run(run_name, title, seed, own, steps, row.flags in watched)
                 runs.append(known[run_name])
             rows.append((row, runs))
@@ -128,7 +135,7 @@ def check_folders(runs, out):
     for run in runs:
         folder = os.path.join(out, run.name)
         if os.path.exists(os.path.join(folder, FLAGS_FILE)):
-            RunDir(folder, run.flags, neutral=train_flags.NEUTRAL)
+            RunDir(folder, run.settings)
 
 
 def seconds(runs, jobs):
@@ -137,40 +144,34 @@ def seconds(runs, jobs):
     return sum(run.core_seconds for run in runs) / cores
 
 
-def _flags_of(text, steps_per_epoch, reduced, watched=False):
-    """Returns name → text of all flags of a row without its seed, and its steps."""
-    with flagsaver.flagsaver():
-        base_batch = FLAGS.batch_size
-        _parse(text.replace("%", ""))
-        per_epoch = max(1, steps_per_epoch(FLAGS.batch_size))
-        if FLAGS.steps:  # of the base's batch: as many images
-            FLAGS.steps = max(1, FLAGS.steps * base_batch // FLAGS.batch_size)
-        elif reduced:
-            FLAGS.epochs = REDUCED_EPOCHS
-        steps = FLAGS.steps or FLAGS.epochs * per_epoch
-        epochs = steps / per_epoch
-        if "%" in text:
-            FLAGS.schedule = [f"{float(share) / 100 * epochs:g}" for share in FLAGS.schedule]
-        FLAGS.log_every = max(1, steps // RECORDS)
-        FLAGS.knn_every = max(1, round(epochs / 10) if watched else -int(-epochs // 1))
-        FLAGS.keep_checkpoints = 1
-        train_flags.check()
-        return train_flags.resolved(), steps
+def _settings_of(text, steps_per_epoch, reduced, watched=False):
+    """Returns the `Pretraining` of a row without its seed, and its steps."""
+    base = train_flags.read().training.optimisation
+    own = _parse(text.replace("%", ""))
+    asked = train_flags.read(own).training.optimisation
+    per_epoch = max(1, steps_per_epoch(asked.batch_size))
+    if asked.steps:  # of the base's batch: as many images
+        own["steps"] = max(1, asked.steps * base.batch_size // asked.batch_size)
+    elif reduced:
+        own["epochs"] = REDUCED_EPOCHS
+    steps = train_flags.read(own).training.optimisation.total_steps(per_epoch)
+    epochs = steps / per_epoch
+    if "%" in text:
+        own["schedule"] = tuple(share / 100 * epochs for share in asked.schedule)
+    own["log_every"] = max(1, steps // RECORDS)
+    own["knn_every"] = max(1, round(epochs / 10) if watched else -int(-epochs // 1))
+    own["keep_checkpoints"] = 1
+    return train_flags.read(own), steps
 
 
 def _parse(text):
+    own = {}
     for word in text.split():
-        name, _, value = word.removeprefix("--").partition("=")
+        name, equals, value = word.removeprefix("--").partition("=")
         if name not in FLAGS:
             raise UserError(f"{word}: mocotf.train has no flag --{name}")
-        try:
-            FLAGS[name].parse(value)
-        except flags.Error as error:
-            raise UserError(str(error)) from error
-
-
-def _decisive(found):
-    return {name: text for name, text in found.items() if name not in train_flags.NEUTRAL}
+        own[name] = value if equals else "true"
+    return own
 
 
 def _name(base, own):
@@ -181,5 +182,5 @@ def _name(base, own):
 def _threads_of(folder, threads):
     config = os.path.join(folder, FLAGS_FILE)
     if os.path.exists(config):
-        return read_flags(config).get("intra_op_threads", str(threads))
-    return str(threads)
+        return int(read_flags(config).get("intra_op_threads", threads))
+    return threads
