@@ -62,9 +62,9 @@ def read(values=None):
     data, views, monitor, *training = (
         cls.of(values) for cls in (DataSettings, ViewSettings, MonitorSettings, *TRAINING)
     )
-    for settings in (*training, views, monitor):
-        settings.check(given)
     config = Config.of(values, given)
+    for settings in (*training, views, monitor, config.encoder):
+        settings.check(given)
     if views.data_service and data.host_ops == "numba":
         raise UserError(
             f"--data_service={views.data_service} with --host_ops=numba: a service runs TensorFlow's "

@@ -88,11 +88,10 @@ class Config:
                     f"--{other}={values[other]} with --mechanism={name}: is for "
                     f"{' and '.join(one.NAME for one in having)} only; drop it"
                 )
-        own, encoder = mechanism.SETTINGS.of(values), EncoderSettings.of(values)
+        own = mechanism.SETTINGS.of(values)
         own.check(given)
-        encoder.check(given)
         rule = float(values["momentum"]), float(values["weight_decay"])
-        return cls(mechanism, own, encoder, *rule, int(values["seed"]))
+        return cls(mechanism, own, EncoderSettings.of(values), *rule, int(values["seed"]))
 
     def check(self, **setup):
         """Holds the settings against what a run has; arguments as of `Setup`.
