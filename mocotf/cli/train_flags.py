@@ -62,6 +62,7 @@ def read(values=None):
     data, views, monitor, *training = (
         cls.of(values) for cls in (DataSettings, ViewSettings, MonitorSettings, *TRAINING)
     )
+    EncoderSettings.of(values).check(given)
     config = Config.of(values, given)
     for settings in (*training, views, monitor, config.encoder):
         settings.check(given)
