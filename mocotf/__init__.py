@@ -9,7 +9,7 @@ import importlib
 __version__ = "0.1.0"
 
 # Imported when asked for: TensorFlow takes seconds.
-_WHERE = {"load_encoder": "mocotf.interop.portable", "embed_folder": "mocotf.evaluation.embedding"}
+_WHERE = {"load_encoder": "mocotf.interop.keras_file", "embed_folder": "mocotf.image_search.embedding"}
 
 
 def __getattr__(name):

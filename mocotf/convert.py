@@ -28,19 +28,19 @@ from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.files import read_json
 from mocotf.interop import detectron2
+from mocotf.interop import keras_file
 from mocotf.interop import keras_hub
 from mocotf.interop import litert
 from mocotf.interop import model_garden
 from mocotf.interop import onnx
-from mocotf.interop import portable
 from mocotf.interop import torch
 from mocotf.interop import torchvision
+from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.run_dir import RunDir
-from mocotf.training.saved import open_run
 from mocotf.training.weights import load_state
 
 FLAGS = flags.FLAGS
@@ -75,7 +75,7 @@ TARGETS = {
     "detectron2": Target(detectron2.write, ".pkl", "what MODEL.WEIGHTS names"),
     "keras_hub": Target(keras_hub.write, "", "a preset folder of its ResNetBackbone"),
     "model_garden": Target(model_garden.write, "", "checkpoint of its ResNet, for init_checkpoint"),
-    "keras": Target(portable.write, ".keras", "the encoder, pixels to features, of Keras's layers"),
+    "keras": Target(keras_file.write, ".keras", "the encoder, pixels to features, of Keras's layers"),
     "onnx": Target(onnx.write, ".onnx", "the same for onnxruntime"),
     "litert": Target(litert.write, ".tflite", "the same for phones"),
 }

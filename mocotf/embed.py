@@ -16,19 +16,19 @@ from absl import flags
 
 import mocotf
 from mocotf.data.bad_images import BadImages
-from mocotf.data.decode import FORMATS
-from mocotf.data.image_files import files_under
+from mocotf.data.sources.image_files import files_under
+from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
-from mocotf.evaluation.embedding import embed
-from mocotf.evaluation.embedding import fingerprint
-from mocotf.evaluation.index import Index
-from mocotf.evaluation.index import check_ending
-from mocotf.evaluation.index import write_index
-from mocotf.evaluation.partial_index import PartialIndex
-from mocotf.interop.portable import load_encoder
+from mocotf.image_search.embedding import embed
+from mocotf.image_search.embedding import fingerprint
+from mocotf.image_search.index import Index
+from mocotf.image_search.index import check_ending
+from mocotf.image_search.index import write_index
+from mocotf.image_search.partial_index import PartialIndex
+from mocotf.interop.keras_file import load_encoder
+from mocotf.moco.saved_run import open_run
 from mocotf.nn.plain import OUTPUTS
-from mocotf.training.records import duration
-from mocotf.training.saved import open_run
+from mocotf.training.metrics_log import duration
 
 FLAGS = flags.FLAGS
 COMMIT = 5  # seconds between

@@ -14,9 +14,9 @@ import os
 
 from absl import flags
 
+from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import PRECISIONS
 from mocotf.serving.export import export
-from mocotf.training.saved import open_run
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(

@@ -18,9 +18,9 @@ import tensorflow as tf
 from mocotf.cli import data_flags
 from mocotf.cli import settings_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.labelled import check_classes
-from mocotf.data.labelled import check_labelled
-from mocotf.data.sources import open_source
+from mocotf.data.sources.open import open_source
+from mocotf.data.supervised import check_classes
+from mocotf.data.supervised import check_labelled
 from mocotf.errors import UserError
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.monitor import encoder_function
@@ -28,8 +28,8 @@ from mocotf.evaluation.settings import KNNSettings
 from mocotf.evaluation.settings import MonitorSettings
 from mocotf.evaluation.settings import UntrainedSettings
 from mocotf.evaluation.splits import KNNSplits
+from mocotf.moco.saved_run import open_run
 from mocotf.training.host import configure_host
-from mocotf.training.saved import open_run
 from mocotf.training.settings import RunDirSettings
 
 SETTINGS = (RunDirSettings, UntrainedSettings, KNNSettings)

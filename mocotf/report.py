@@ -20,20 +20,20 @@ from absl import flags
 import mocotf
 from mocotf.cli import data_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.sources import open_source
+from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
-from mocotf.evaluation.report import gallery_figure
-from mocotf.evaluation.report import make_page
-from mocotf.evaluation.report import map_figure
-from mocotf.evaluation.report import sheet_figure
-from mocotf.evaluation.report_pictures import PROJECTIONS
-from mocotf.evaluation.report_pictures import look
-from mocotf.evaluation.report_runs import is_run
-from mocotf.evaluation.report_runs import read_runs
-from mocotf.evaluation.report_table import markdown
-from mocotf.evaluation.report_table import table
 from mocotf.files import atomic_write
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
+from mocotf.reporting.page import gallery_figure
+from mocotf.reporting.page import make_page
+from mocotf.reporting.page import map_figure
+from mocotf.reporting.page import sheet_figure
+from mocotf.reporting.pictures import PROJECTIONS
+from mocotf.reporting.pictures import look
+from mocotf.reporting.runs import is_run
+from mocotf.reporting.runs import read_runs
+from mocotf.reporting.table import markdown
+from mocotf.reporting.table import table
 
 FLAGS = flags.FLAGS
 log = logging.getLogger(__name__)

@@ -16,18 +16,18 @@ import numpy as np
 from absl import flags
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.decode import FORMATS
-from mocotf.data.image_files import ImageFiles
+from mocotf.data.sources.image_files import ImageFiles
+from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
-from mocotf.evaluation.embedding import embed
-from mocotf.evaluation.embedding import fingerprint
-from mocotf.evaluation.embedding import nearest
-from mocotf.evaluation.index import read_index
-from mocotf.evaluation.sheet import Found
-from mocotf.evaluation.sheet import sheet
 from mocotf.files import atomic_write
 from mocotf.files import printable
-from mocotf.interop.portable import load_encoder
+from mocotf.image_search.embedding import embed
+from mocotf.image_search.embedding import fingerprint
+from mocotf.image_search.embedding import nearest
+from mocotf.image_search.index import read_index
+from mocotf.image_search.results_page import Found
+from mocotf.image_search.results_page import sheet
+from mocotf.interop.keras_file import load_encoder
 
 FLAGS = flags.FLAGS
 

@@ -19,10 +19,10 @@ from absl import flags
 
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.pipeline import augment_crops
-from mocotf.data.pipeline import random_views
-from mocotf.data.source import Order
-from mocotf.data.sources import open_source
+from mocotf.data.pretraining import augment_crops
+from mocotf.data.pretraining import random_views
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.open import open_source
 from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function

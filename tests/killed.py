@@ -5,7 +5,7 @@ import runpy
 import signal
 import sys
 
-from mocotf.training.records import Records
+from mocotf.training.metrics_log import Records
 
 step = int(sys.argv.pop(1))
 write = Records.write

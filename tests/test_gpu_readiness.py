@@ -9,10 +9,10 @@ import tensorflow as tf
 
 from mocotf.moco.config import MECHANISMS
 from mocotf.moco.config import Config
-from mocotf.moco.trainer import Gauges
 from mocotf.nn import xla
 from mocotf.optim.schedules import Cosine
 from mocotf.training.state import state_of
+from mocotf.training.trainer import Gauges
 from tests import commands
 from tests.tiny import ONE_BLOCK
 

@@ -9,11 +9,11 @@ from absl import flags
 
 from mocotf import knn
 from mocotf.data.bad_images import BadImages
-from mocotf.data.patches import Patches
+from mocotf.data.sources.patches import Patches
 from mocotf.errors import UserError
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.monitor import encoder_function
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
 from tests import processes
 from tests.commands import results
 from tests.commands import set_flags

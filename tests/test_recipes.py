@@ -10,7 +10,7 @@ from absl.testing import flagsaver
 
 from mocotf.cli import settings_flags
 from mocotf.cli import train_flags
-from mocotf.data import recipe
+from mocotf.data.views import augmentations
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.settings import OptimisationSettings
 from mocotf.optim.sgd import SGD
@@ -74,11 +74,15 @@ def test_lr_scaling_and_warm_up_act_when_asked(parse, scaling, factor):
 
 
 def test_augmentations_are_the_papers(parse):
-    for name, expected in (("v1", recipe.v1()), ("v2", recipe.v2()), ("v2_800ep", recipe.v2())):
+    for name, expected in (
+        ("v1", augmentations.v1()),
+        ("v2", augmentations.v2()),
+        ("v2_800ep", augmentations.v2()),
+    ):
         parse(from_file(f"{name}.cfg"))
         assert train_flags.read().views.augmentation == expected
     parse(from_file("v2.cfg"), "--jitter=.1,.2,.3,.05", "--blur_prob=0", "--crop_min=.08")
-    expected = recipe.v2(jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=0, min_area=0.08)
+    expected = augmentations.v2(jitter=(0.1, 0.2, 0.3, 0.05), blur_prob=0, min_area=0.08)
     assert train_flags.read().views.augmentation == expected
 
 

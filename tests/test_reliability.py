@@ -8,9 +8,9 @@ import pytest
 import tensorflow as tf
 
 from mocotf import train
-from mocotf.data import pipeline
-from mocotf.moco.trainer import Gauges
+from mocotf.data import pretraining
 from mocotf.training.checkpoints import steps_in
+from mocotf.training.trainer import Gauges
 from tests import commands
 from tests import processes
 from tests.saved_run import write_run
@@ -62,7 +62,7 @@ def test_the_first_step_that_is_not_healthy_is_remembered():
 def test_on_nan_restore_goes_on_as_if_the_batch_were_not_there(tmp_path, monkeypatch):
     def train_on(folder, change, *arguments):
         def changed(*args, first_step, **kwargs):
-            batches = pipeline.random_views(*args, first_step=0, **kwargs).enumerate()
+            batches = pretraining.random_views(*args, first_step=0, **kwargs).enumerate()
             return change(batches).skip(first_step)
 
         monkeypatch.setattr(train, "random_views", changed)

@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
 from tests import commands
 from tests import processes
 from tests.data.support import example

@@ -24,7 +24,7 @@ from absl import flags
 
 from mocotf.cli import arguments
 from mocotf.cli import train_flags
-from mocotf.data.sources import open_source
+from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.settings import texts_of

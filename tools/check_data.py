@@ -25,10 +25,10 @@ from absl import flags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
-from mocotf.data.decode import MAGIC
-from mocotf.data.decode import MAX_PIXELS
-from mocotf.data.decode import decode
-from mocotf.data.listing import list_images
+from mocotf.data.sources.listing import list_images
+from mocotf.data.views.decode import MAGIC
+from mocotf.data.views.decode import MAX_PIXELS
+from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from mocotf.files import printable
 

@@ -18,13 +18,13 @@ from absl import flags
 
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.pipeline import centre_views
-from mocotf.data.sources import open_source
+from mocotf.data.pretraining import centre_views
+from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.knn import knn_top1
 from mocotf.interop.model_garden import same_padding
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
 
 FLAGS = flags.FLAGS
 

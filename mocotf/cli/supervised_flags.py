@@ -4,12 +4,12 @@ from mocotf.cli import data_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import settings_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.labelled import Labelled
-from mocotf.data.sources import open_source
+from mocotf.data.sources.open import open_source
+from mocotf.data.supervised import Labelled
 from mocotf.evaluation.protocol import Task
 from mocotf.evaluation.settings import ProtocolSettings
+from mocotf.moco.saved_run import open_run
 from mocotf.training.host import configure_host
-from mocotf.training.saved import open_run
 
 settings_flags.define(ProtocolSettings)
 

@@ -98,7 +98,7 @@ def check_source(settings, source, replicas, workers):
         UserError: they do not go together.
     """
     dataset, data_service = settings.data.dataset, settings.views.data_service
-    if data_service and not source.portable:
+    if data_service and not source.servable:
         raise UserError(
             f"--data_service={data_service} with --dataset={dataset}, which is kept as array_record: a "
             "service cannot read it; try a data set kept as tfrecord"

@@ -1,1 +1,1 @@
-"""Images in: sources, two-crop pipeline, augmentation."""
+"""Images in: sources, views of them, and the pipelines that join both."""

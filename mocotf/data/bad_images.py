@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.batches import NOTHING_DECODES
-from mocotf.data.decode import FORMATS
+from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
 

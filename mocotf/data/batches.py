@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from mocotf.data.decode import or_else
+from mocotf.data.views.decode import or_else
 
 PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 TOGETHER = 64  # images of a batch that are finished together: enough to make calling Python cheap

@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from mocotf.data import recipe
-from mocotf.data.pair import OPS
+from mocotf.data.views import augmentations
+from mocotf.data.views.host import OPS
 from mocotf.errors import UserError
 from mocotf.settings import Settings
 from mocotf.settings import setting
@@ -81,9 +81,11 @@ class ViewSettings(Settings):
     blur_prob: float | None = setting(
         None, "Share of views blurred, with --aug_plus. Default: .5.", low=0, high=1
     )
-    mean: tuple[float, ...] = setting(recipe.IMAGENET_MEAN, "Mean of R, G, B in [0, 1].", count=3)
+    mean: tuple[float, ...] = setting(
+        augmentations.IMAGENET_MEAN, "Mean of R, G, B in [0, 1].", count=3
+    )
     std: tuple[float, ...] = setting(
-        recipe.IMAGENET_STD, "Standard deviation of R, G, B.", count=3, low=1e-6
+        augmentations.IMAGENET_STD, "Standard deviation of R, G, B.", count=3, low=1e-6
     )
     augment_on: str = setting(
         "host",
@@ -109,7 +111,7 @@ class ViewSettings(Settings):
     @property
     def augmentation(self):
         """The `Augmentation` that the settings describe."""
-        make = recipe.v2 if self.aug_plus else recipe.v1
+        make = augmentations.v2 if self.aug_plus else augmentations.v1
         changes = {"jitter": self.jitter, "blur_prob": self.blur_prob}
         return make(
             size=self.image_size,

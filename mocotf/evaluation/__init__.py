@@ -1,1 +1,1 @@
-"""Feature extraction, kNN and its monitor; vectors of images, and the search among them."""
+"""What an encoder has learned: features, kNN and its monitor, the linear protocol and fine-tuning."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mocotf.data.pipeline import centre_views
+from mocotf.data.pretraining import centre_views
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.scores import Scores

@@ -4,8 +4,8 @@ import keras
 import tensorflow as tf
 
 from mocotf.metrics import Metric
-from mocotf.moco.trainer import Trainer
-from mocotf.moco.trainer import norm
+from mocotf.training.trainer import Trainer
+from mocotf.training.trainer import norm
 
 STD = 0.01  # of new weights, as in the papers' protocol (arXiv 1911.05722, §4.1)
 
@@ -44,17 +44,17 @@ class Classifier(Trainer):
         self.built = True
 
     @property
-    def theta(self):
+    def trained_variables(self):
         """What is trained: variables."""
         tuned = self.backbone.trainable_variables if self.tune else []
         return [*tuned, *(v for head in self.heads for v in head.trainable_variables)]
 
-    def parts(self):
+    def variable_groups(self):
         return {"backbone": self.backbone.variables} | {h.name: h.variables for h in self.heads}
 
     def watched(self, record, batch_size):
         del record, batch_size
-        return {"weight_norm": norm(self.theta)}
+        return {"weight_norm": norm(self.trained_variables)}
 
     def call(self, images, training=False):
         """Returns the scores `[n, heads, classes]`, float32, of images `[n, S, S, 3]`."""
@@ -81,8 +81,8 @@ class Classifier(Trainer):
             # The optimizer sums gradients over replicas; the loss is their mean. Summed over heads,
             # each has the gradient that it would have alone.
             scaled_loss = self.optimizer.scale_loss(tf.reduce_sum(losses) / replicas)
-        gradients = tape.gradient(scaled_loss, [v.value for v in self.theta])
-        self.optimizer.apply_gradients(zip(gradients, self.theta, strict=True))
+        gradients = tape.gradient(scaled_loss, [v.value for v in self.trained_variables])
+        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
         rank = ranks(scores, labels)
         return {
             "loss": tf.reduce_min(losses),

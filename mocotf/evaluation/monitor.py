@@ -4,7 +4,7 @@ import logging
 
 import tensorflow as tf
 
-from mocotf.data.labelled import check_classes
+from mocotf.data.supervised import check_classes
 from mocotf.errors import UserError
 from mocotf.evaluation.gallery import show
 from mocotf.evaluation.splits import KNNSplits

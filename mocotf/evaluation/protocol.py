@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.labelled import Labelled
-from mocotf.data.pipeline import centre_views
-from mocotf.data.pipeline import random_views
-from mocotf.data.source import Order
+from mocotf.data.pretraining import centre_views
+from mocotf.data.pretraining import random_views
+from mocotf.data.sources.base import Order
+from mocotf.data.supervised import Labelled
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.features import extract
@@ -20,6 +20,7 @@ from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.scores import Scores
 from mocotf.evaluation.settings import ProtocolSettings
 from mocotf.files import write_json
+from mocotf.moco.saved_run import SavedRun
 from mocotf.settings import texts_of
 from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
@@ -29,7 +30,6 @@ from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
-from mocotf.training.saved import SavedRun
 from mocotf.training.settings import TrainingSettings
 from mocotf.training.strategy import make_strategy
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from mocotf.data.labelled import LABELS
+from mocotf.data.supervised import LABELS
 from mocotf.settings import Settings
 from mocotf.settings import setting
 

@@ -1,6 +1,6 @@
 """The images of a source that kNN reads: a bank to compare with, and queries."""
 
-from mocotf.data.pipeline import centre_views
+from mocotf.data.pretraining import centre_views
 from mocotf.evaluation.album import Album
 from mocotf.evaluation.features import batches
 from mocotf.evaluation.features import extract

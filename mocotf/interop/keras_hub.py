@@ -4,7 +4,7 @@ import os
 
 import keras
 
-from mocotf.data.views import normalize
+from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
 from mocotf.interop.output import check_stem

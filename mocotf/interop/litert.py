@@ -3,10 +3,10 @@
 import tensorflow as tf
 
 from mocotf.files import atomic_path
+from mocotf.interop.keras_file import from_run
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.interop.output import quiet
-from mocotf.interop.portable import from_run
 
 
 def write(saved, path):

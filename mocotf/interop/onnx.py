@@ -2,10 +2,10 @@
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
+from mocotf.interop.keras_file import from_run
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.interop.output import quiet
-from mocotf.interop.portable import from_run
 
 
 def write(saved, path):

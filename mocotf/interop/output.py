@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from mocotf.data.views import normalize
+from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.errors import UserError
 from mocotf.nn.backbone import check_resnet
 

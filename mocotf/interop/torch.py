@@ -13,7 +13,7 @@ from mocotf.interop.torch_names import misfits
 from mocotf.interop.torch_names import parameters
 from mocotf.interop.torch_names import read_state
 from mocotf.interop.torch_names import write_state
-from mocotf.moco.key_encoder import copy_weights
+from mocotf.moco.momentum import copy_weights
 
 
 def read_file(path):

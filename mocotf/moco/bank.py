@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from mocotf.moco.contrastive import NegativesSettings
 from mocotf.moco.per_replica import per_replica_variable
-from mocotf.moco.shuffle import all_gather
-from mocotf.moco.shuffle import own_share
 from mocotf.settings import setting
+from mocotf.training.collectives import all_gather
+from mocotf.training.collectives import own_share
 
 CONTAINER = "/sys/fs/cgroup/memory.max"
 NEGATIVES = 2  # folded into the keys of draws, in which permutations have 0 and 1

@@ -160,7 +160,7 @@ class Config:
         # Keras would wrap it in a loss scaling of its own.
         compile_options |= {"jit_compile": jit_compile, "auto_scale_loss": False}
         model.compile(optimizer=sgd, **compile_options)
-        model.optimizer.build(model.learned)
+        model.optimizer.build(model.trained_variables)
         return model
 
 

@@ -7,9 +7,9 @@ from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
-from mocotf.moco.shuffle import own_rows
 from mocotf.moco.two_encoders import TwoEncoders
 from mocotf.moco.two_encoders import TwoEncodersSettings
+from mocotf.training.collectives import own_rows
 
 
 class EndToEnd(TwoEncoders):
@@ -59,7 +59,7 @@ class EndToEnd(TwoEncoders):
         return chance(self.N - 1, directions=1 + self.symmetric)
 
     @property
-    def learned(self):
+    def trained_variables(self):
         return self.query_encoder.trainable_variables + self.key_encoder.trainable_variables
 
     def train_step(self, batch):

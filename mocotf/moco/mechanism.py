@@ -9,11 +9,11 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.metrics import Metric
 from mocotf.moco.probe import METRICS as PROBE_METRICS
-from mocotf.moco.trainer import Trainer
-from mocotf.moco.trainer import norm
 from mocotf.nn.encoder import build_encoder
 from mocotf.nn.settings import EncoderSettings
 from mocotf.settings import Settings
+from mocotf.training.trainer import Trainer
+from mocotf.training.trainer import norm
 
 _STD = "standard deviation of a coordinate; 0 is collapse"
 _UNIFORM = "uniform_std", "1/√d"
@@ -46,9 +46,9 @@ class Mechanism(Trainer):
     A subclass in a file of its own, and its line in `mocotf.moco.config`, are all that a mechanism
     needs: flags, checks, records, charts and warnings are made of what it says here.
 
-    Create it, compile it with an `mocotf.optim.sgd.SGD` built for `learned`, and `fit` it inside a
-    strategy's scope on a dataset of batches: VIEWS views `[N, H, W, 3]`, or what `augment` makes views
-    of; then with a probe labels `[N]`; then with INDEXED the images' indices, int64 `[N]`.
+    Create it, compile it with an `mocotf.optim.sgd.SGD` built for `trained_variables`, and `fit` it
+    inside a strategy's scope on a dataset of batches: VIEWS views `[N, H, W, 3]`, or what `augment`
+    makes views of; then with a probe labels `[N]`; then with INDEXED the images' indices, int64 `[N]`.
 
     Args:
         query_encoder: a built `Encoder`; trained by back-propagation, and what is kept.
@@ -151,7 +151,7 @@ class Mechanism(Trainer):
         raise NotImplementedError
 
     @property
-    def learned(self):
+    def trained_variables(self):
         """The variables that the optimizer trains."""
         return self.query_encoder.trainable_variables
 
@@ -178,7 +178,7 @@ class Mechanism(Trainer):
         del first_step
         return batches
 
-    def parts(self):
+    def variable_groups(self):
         parts = {"query_encoder": self.query_encoder.variables}
         return parts | ({"probe": self.probe.named} if self.probe else {})
 
@@ -205,13 +205,13 @@ class Mechanism(Trainer):
         return self.probe.learn(features, labels) if self.probe else {}
 
     def gradients(self, tape, loss):
-        """Returns the gradients, for the optimizer, of `learned`; `loss` is this replica's mean."""
+        """Returns the gradients, for the optimizer, of a loss, of which `loss` is this replica's mean."""
         # The optimizer sums gradients over replicas; the method takes their mean.
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         scale = self.optimizer.scale_loss(tf.ones_like(loss) / replicas)
-        return tape.gradient(loss, [v.value for v in self.learned], output_gradients=scale)
+        return tape.gradient(loss, [v.value for v in self.trained_variables], output_gradients=scale)
 
     def descend(self, gradients):
         """Takes the optimizer's step; returns what it reports."""
-        self.optimizer.apply_gradients(zip(gradients, self.learned, strict=True))
+        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
         return {"gradient_norm": self.optimizer.gradient_norm.value}

@@ -110,8 +110,8 @@ class MemoryBank(Contrastive):
     def steps_to_fill(self, batch_size):
         return self.bank.N / batch_size
 
-    def parts(self):
-        return super().parts() | {"bank": {"entries": self.bank.variable}}
+    def variable_groups(self):
+        return super().variable_groups() | {"bank": {"entries": self.bank.variable}}
 
     def train_step(self, batch):
         """One step on this replica's share of the global batch; see `MoCo.train_step`."""

@@ -8,13 +8,13 @@ from mocotf.errors import UserError
 from mocotf.metrics import Metric
 from mocotf.moco import micro_batches
 from mocotf.moco.contrastive import NegativesSettings
-from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce
 from mocotf.moco.metrics import REPORTED
 from mocotf.moco.metrics import similarities
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
+from mocotf.moco.momentum import momentum_update
 from mocotf.moco.probe import METRICS as PROBE_METRICS
 from mocotf.moco.queue import Queue
 from mocotf.moco.queue import mean_age
@@ -120,8 +120,8 @@ class MoCo(TwoEncoders):
     def steps_to_fill(self, batch_size):
         return self.queue.K / (batch_size * (1 + self.symmetric))
 
-    def parts(self):
-        return super().parts() | {
+    def variable_groups(self):
+        return super().variable_groups() | {
             "queue": {"keys": self.queue.keys, "pointer": self.queue.pointer},
         }
 
@@ -149,7 +149,7 @@ class MoCo(TwoEncoders):
         pairs = [(x_q, k) for (x_q, _), (k, _) in zip(directions, keys, strict=True)]
 
         names = REPORTED + (tuple(m.name for m in PROBE_METRICS) if self.probe else ())
-        zeros = [tf.zeros(v.shape, v.dtype) for v in self.learned], dict.fromkeys(names, 0.0)
+        zeros = [tf.zeros(v.shape, v.dtype) for v in self.trained_variables], dict.fromkeys(names, 0.0)
         gradients, metrics = micro_batches.mean(self.contrast, (pairs, labels), self.A, zeros)
         metrics |= self.descend(gradients)
 

@@ -18,10 +18,10 @@ from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
 from mocotf.moco.per_replica import per_replica_variable
-from mocotf.moco.shuffle import all_gather
-from mocotf.moco.shuffle import own_share
 from mocotf.nn.products import products_with
 from mocotf.settings import setting
+from mocotf.training.collectives import all_gather
+from mocotf.training.collectives import own_share
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,8 +86,8 @@ class NPID(MemoryBank):
     def chance(self):
         return nce_chance(self.K) if self.K else chance(self.bank.N - 1)
 
-    def parts(self):
-        parts = super().parts()
+    def variable_groups(self):
+        parts = super().variable_groups()
         return parts | {"bank": parts["bank"] | {"log_Z": self.log_Z}}
 
     def train_step(self, batch):

@@ -6,6 +6,9 @@ the batch statistics a key sees come from another subset than its query's. Queri
 
 import tensorflow as tf
 
+from mocotf.training.collectives import all_gather
+from mocotf.training.collectives import own_share
+
 SHUFFLES = ("gather", "input", "off")  # who permutes: the step, the input pipeline, nobody
 
 
@@ -88,40 +91,3 @@ def shuffle_keys(batches, seed, first_step=0, replicas=1, A=1):
     # Parallel only to be ahead of the step: deterministic, it keeps the order.
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     return batches.enumerate(first_step).map(shuffled, **parallel)
-
-
-def all_gather(x):
-    """Returns `x` `[n, …]` of every replica, concatenated in replica order to `[N, …]`.
-
-    Its gradient is this replica's share of the sum of all replicas' gradients. That of TensorFlow's own
-    operator, which gathers them once more, is not.
-    """
-    replica = tf.distribute.get_replica_context()
-    if replica.num_replicas_in_sync == 1:
-        return x
-
-    @tf.custom_gradient
-    def gather(x):
-        def gradient(dy):
-            summed = replica.all_reduce(tf.distribute.ReduceOp.SUM, tf.convert_to_tensor(dy))
-            return own_share(summed)
-
-        # A tensor straight from the input iterator carries no device, which all_gather needs.
-        return replica.all_gather(tf.identity(x), axis=0), gradient
-
-    return gather(x)
-
-
-def own_share(x):
-    """Returns this replica's n rows of the global `x` `[N, …]`."""
-    replica = tf.distribute.get_replica_context()
-    n = tf.shape(x)[0] // replica.num_replicas_in_sync
-    start = tf.cast(replica.replica_id_in_sync_group, tf.int32) * n
-    return x[start : start + n]
-
-
-def own_rows(x):
-    """Returns the rows, int32 `[n]`, that this replica's `x` `[n, …]` has in the global batch."""
-    n = tf.shape(x)[0]
-    replica = tf.cast(tf.distribute.get_replica_context().replica_id_in_sync_group, tf.int32)
-    return replica * n + tf.range(n)

@@ -77,11 +77,11 @@ class SimSiam(Mechanism):
         return cls(query_encoder, predictor_dim=settings.predictor_dim, **common)
 
     @property
-    def learned(self):
+    def trained_variables(self):
         return self.query_encoder.trainable_variables + self.predictor.trainable_variables
 
-    def parts(self):
-        return super().parts() | {"predictor": self.predictor.variables}
+    def variable_groups(self):
+        return super().variable_groups() | {"predictor": self.predictor.variables}
 
     def train_step(self, batch):
         """One step on this replica's share of the global batch: `(x_1, x_2)`, each `[n, H, W, 3]`, or

@@ -5,7 +5,7 @@ import dataclasses
 from mocotf.errors import UserError
 from mocotf.moco.contrastive import Contrastive
 from mocotf.moco.contrastive import ContrastiveSettings
-from mocotf.moco.key_encoder import copy_weights
+from mocotf.moco.momentum import copy_weights
 from mocotf.moco.shuffle import SHUFFLES
 from mocotf.moco.shuffle import encode_shuffled
 from mocotf.moco.shuffle import shuffle_keys
@@ -89,8 +89,8 @@ class TwoEncoders(Contrastive):
         replicas = self.distribute_strategy.num_replicas_in_sync
         return shuffle_keys(batches, self.seed, first_step, replicas, self.A)
 
-    def parts(self):
-        query, *rest = super().parts().items()
+    def variable_groups(self):
+        query, *rest = super().variable_groups().items()
         return dict([query, ("key_encoder", self.key_encoder.variables), *rest])
 
     def directions(self, x_q, x_k):

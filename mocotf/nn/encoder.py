@@ -7,7 +7,7 @@ from mocotf.nn.backbone import build_backbone
 from mocotf.nn.heads import linear_head
 from mocotf.nn.heads import mlp_head
 from mocotf.nn.remat import recomputed
-from mocotf.nn.resnet import parts
+from mocotf.nn.resnet import segments
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -66,7 +66,7 @@ class Encoder(keras.Model):
 
 def _recomputed_features(backbone):
     """Returns a backbone in training, images `[n, H, W, 3]` → `[n, C]`, recomputed part by part."""
-    *stem_and_blocks, pooling = parts(backbone)
+    *stem_and_blocks, pooling = segments(backbone)
     stem_and_blocks = [recomputed(part) for part in stem_and_blocks]
 
     def features(x):

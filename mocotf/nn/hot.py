@@ -25,7 +25,7 @@ _elsewhere = contextvars.ContextVar("elsewhere", default=False)
 
 
 @contextlib.contextmanager
-def portable():
+def plain():
     """Within it, layers use TensorFlow's own operators: for graphs that other machines are to run."""
     token = _elsewhere.set(True)
     try:

@@ -57,7 +57,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
     return keras.Model(images, features, name=name or arch)
 
 
-def parts(backbone):
+def segments(backbone):
     """Returns a backbone's stem, each residual block, and pooling: models in a row, of its layers."""
     ends = [layer.output for layer in last_norms(backbone)]
     bounds = [backbone.input, backbone.get_layer("layer1.0.conv1").input, *ends, backbone.output]

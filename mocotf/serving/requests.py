@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
-from mocotf.data.decode import decode
-from mocotf.data.pipeline import prepare
+from mocotf.data.pretraining import prepare
+from mocotf.data.views.decode import decode
 
 
 def _image_of_example(serialized):

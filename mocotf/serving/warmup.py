@@ -11,9 +11,9 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_log_pb2
 
-from mocotf.data.patches import PHOTOGRAPHS
-from mocotf.data.patches import photograph
-from mocotf.data.pipeline import prepare
+from mocotf.data.pretraining import prepare
+from mocotf.data.sources.patches import PHOTOGRAPHS
+from mocotf.data.sources.patches import photograph
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.session import SessionModel
 

@@ -1,1 +1,1 @@
-"""Strategies, run directory, checkpoints, logging, the fit loop."""
+"""How any model is trained: the driver of a run, its directory, checkpoints, records, strategies."""

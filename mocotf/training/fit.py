@@ -6,7 +6,7 @@ from mocotf.optim.sgd import SGD
 
 
 def compile_with_sgd(model, settings, schedule, lr_scales):
-    """Compiles a `Trainer`, in the scope of its strategy, with an `SGD` built for its `theta`.
+    """Compiles a `Trainer`, in the scope of its strategy, with an `SGD` for its `trained_variables`.
 
     Args:
         model: the trainer.
@@ -16,7 +16,7 @@ def compile_with_sgd(model, settings, schedule, lr_scales):
     Raises:
         UserError: no layer that is trained has the name of one of `lr_scales`.
     """
-    paths = [variable.path for variable in model.theta]
+    paths = [variable.path for variable in model.trained_variables]
     for prefix in lr_scales:
         if not any(path.startswith(prefix) for path in paths):
             known = dict.fromkeys(path.partition("/")[0].partition(".")[0] for path in paths)
@@ -31,7 +31,7 @@ def compile_with_sgd(model, settings, schedule, lr_scales):
     )
     steps = settings.run.steps_per_execution
     model.compile(optimizer=sgd, auto_scale_loss=False, steps_per_execution=steps)
-    sgd.build(model.theta)
+    sgd.build(model.trained_variables)
 
 
 def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):

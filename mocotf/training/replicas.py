@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from mocotf.errors import UserError
-from mocotf.moco.shuffle import all_gather
+from mocotf.training.collectives import all_gather
 
 
 def broadcast(strategy, variables):

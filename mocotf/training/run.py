@@ -21,10 +21,10 @@ from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.divergence import DivergenceError
 from mocotf.training.fit import fit
+from mocotf.training.metrics_log import Records
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.progress import Progress
-from mocotf.training.records import Records
 from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import meet
 from mocotf.training.run_dir import RunDir

@@ -12,7 +12,7 @@ def state_of(model):
     queue/pointer and optimizer/VARIABLE; a bank is bank/entries.
     """
     named = {}
-    for part, variables in model.parts().items():
+    for part, variables in model.variable_groups().items():
         named |= named_variables(part, variables)
     for v in model.optimizer.variables:
         name = f"optimizer/{v.path.partition('/')[2]}"
@@ -22,7 +22,7 @@ def state_of(model):
 
 
 def named_variables(part, variables):
-    """Returns name → variable of what `Trainer.parts` calls a part."""
+    """Returns name → variable of what `Trainer.variable_groups` calls a part."""
     if not isinstance(variables, dict):
         variables = {v.path: v for v in variables}
     return {f"{part}/{name}": v for name, v in variables.items()}

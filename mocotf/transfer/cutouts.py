@@ -1,6 +1,6 @@
 """The embedded task of detection and segmentation: cut-outs of photographs on a canvas of another.
 
-Nothing is downloaded. Ten photographs of `mocotf.data.patches` are the classes, four the canvases, at
+Nothing is downloaded. Ten photographs of the source `patches` are the classes, four the canvases, at
 the scale of its patches. Training and test images are made of training tiles and of held-out tiles,
 as training and test patches are: no pixel of a test image is in a training image or patch.
 """
@@ -10,8 +10,8 @@ import functools
 
 import numpy as np
 
-from mocotf.data.patches import Patches
-from mocotf.data.patches import halved
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.patches import halved
 
 CANVASES = ("astronaut", "camera", "motorcycle_left", "rocket")
 CLASSES = tuple(name for name in Patches.class_names if name not in CANVASES)

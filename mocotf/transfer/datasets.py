@@ -5,7 +5,7 @@ import abc
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.source import draw_by_index
+from mocotf.data.sources.base import draw_by_index
 from mocotf.errors import UserError
 
 CHOICE = 0  # seed of which images are chosen where not all are
@@ -27,7 +27,7 @@ class TransferDataset(abc.ABC):
 
     @abc.abstractmethod
     def draw(self, order, first_step=0):
-        """Returns the endless dataset of (key, handle), as `mocotf.data.source.Source.draw` has it."""
+        """Returns the endless dataset of (key, handle), as `Source.draw` has it."""
 
     @abc.abstractmethod
     def tests(self):

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from mocotf.data.batches import good_ones
 from mocotf.data.batches import whole_batches_of_files
-from mocotf.data.decode import decode
-from mocotf.data.views import normalize
+from mocotf.data.views.decode import decode
+from mocotf.data.views.tensorflow_ops import normalize
 
 NO_BOX, NO_LABEL = -1.0, -1  # fill up the boxes of an image; no anchor fits them
 SMALLEST = 1.0  # side of a box that is learned, pixels of the canvas

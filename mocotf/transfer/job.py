@@ -42,7 +42,7 @@ class Job(abc.ABC):
 
     @abc.abstractmethod
     def build(self, start, seed):
-        """Returns a new `Trainer` with an attribute `theta`, the variables that are trained.
+        """Returns a new `Trainer`, which has `trained_variables`.
 
         Args:
             start: a `Start`.

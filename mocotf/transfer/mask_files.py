@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from mocotf.data.decode import decode
-from mocotf.data.folder import HELD_OUT
-from mocotf.data.folder import QUERY_EVERY
-from mocotf.data.listing import list_images
+from mocotf.data.sources.folder import HELD_OUT
+from mocotf.data.sources.folder import QUERY_EVERY
+from mocotf.data.sources.listing import list_images
+from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from mocotf.files import printable
 from mocotf.transfer.datasets import chosen

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from mocotf.data.batches import good_ones
 from mocotf.data.batches import whole_batches_of_files
-from mocotf.data.views import normalize
+from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.transfer.segmenter import IGNORED
 
 

@@ -6,7 +6,7 @@ import re
 
 import keras
 
-from mocotf.data.source import Order
+from mocotf.data.sources.base import Order
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.measures import MEASURES
 from mocotf.files import atomic_write

@@ -2,8 +2,8 @@
 
 import tensorflow as tf
 
-from mocotf.data.decode import decode
-from mocotf.data.decode import or_else
+from mocotf.data.views.decode import decode
+from mocotf.data.views.decode import or_else
 from mocotf.files import atomic_path
 from mocotf.transfer.coco_scores import MOST_DETECTIONS
 from mocotf.transfer.detection_views import lay

@@ -4,13 +4,13 @@ import dataclasses
 import os
 
 from mocotf.errors import UserError
+from mocotf.moco.saved_run import SavedRun
+from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import check_resnet
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
-from mocotf.training.saved import SavedRun
-from mocotf.training.saved import open_run
 from mocotf.training.weights import load_backbone
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.settings import RANDOM

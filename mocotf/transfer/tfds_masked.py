@@ -5,9 +5,9 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.decode import decode
-from mocotf.data.records import RecordFiles
-from mocotf.data.tfds import prepared
+from mocotf.data.sources.records import RecordFiles
+from mocotf.data.sources.tfds import prepared
+from mocotf.data.views.decode import decode
 from mocotf.transfer.datasets import RecordDataset
 from mocotf.transfer.datasets import check_tfrecord
 from mocotf.transfer.masked import BACKGROUND

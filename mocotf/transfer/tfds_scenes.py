@@ -2,10 +2,10 @@
 
 import tensorflow as tf
 
-from mocotf.data.records import RecordFiles
-from mocotf.data.tfds import PREPARED
-from mocotf.data.tfds import lying_in
-from mocotf.data.tfds import prepared
+from mocotf.data.sources.records import RecordFiles
+from mocotf.data.sources.tfds import PREPARED
+from mocotf.data.sources.tfds import lying_in
+from mocotf.data.sources.tfds import prepared
 from mocotf.errors import UserError
 from mocotf.transfer.datasets import RecordDataset
 from mocotf.transfer.datasets import check_tfrecord

@@ -10,9 +10,9 @@ import tensorflow as tf
 from PIL import Image
 from scipy import stats
 
-from mocotf.data import color
-from mocotf.data.folder import Folder
-from mocotf.data.views import view_draws
+from mocotf.data.sources.folder import Folder
+from mocotf.data.views import color
+from mocotf.data.views.tensorflow_ops import view_draws
 from tests import tiny_tfds
 from tests.measured import agree
 
@@ -39,7 +39,7 @@ def assert_close_levels(ours, theirs, mean, most=255, quantity=None):
 
 
 def in_planes(operator):
-    """Returns an operator of `mocotf.data.color` that takes and gives images `[n, H, W, C]`."""
+    """Returns an operator of `mocotf.data.views.color` that takes and gives images `[n, H, W, C]`."""
 
     def interleaved(images, *arguments):
         planes = tf.transpose(images, [0, 3, 1, 2])

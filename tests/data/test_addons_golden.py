@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from mocotf.data import color
+from mocotf.data.views import color
 from tests.data.support import in_planes
 from tests.data.support import jitter_with
 

@@ -6,8 +6,8 @@ import types
 import pytest
 import tensorflow as tf
 
-from mocotf.data.array_record import ArrayRecordFiles
-from mocotf.data.source import Order
+from mocotf.data.sources.array_record import ArrayRecordFiles
+from mocotf.data.sources.base import Order
 from tests.data.support import drawn
 from tests.data.support import flat
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import color
+from mocotf.data.views import color
 from tests.data.support import assert_close_levels
 from tests.data.support import in_planes
 from tests.data.support import photograph

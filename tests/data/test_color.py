@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from mocotf.data import color
-from mocotf.data import recipe
+from mocotf.data.views import augmentations
+from mocotf.data.views import color
 from tests.data.support import assert_close_levels
 from tests.data.support import assert_equally_likely
 from tests.data.support import in_planes
@@ -108,7 +108,7 @@ def test_operators_of_strength_0_are_left_out(used):
 
 
 def test_all_orders_are_equally_likely():
-    draws = many_draws()[:3000, :, recipe.ORDER].ravel()
+    draws = many_draws()[:3000, :, augmentations.ORDER].ravel()
     n, image = len(draws), IMAGES[1, 10:70:15, 10:110:25]
     factors = np.array([1.4, 1.4, 0.6, 0.1], np.float32)
     outcomes = np.stack([jittered(image, order, factors).ravel() for order in ORDERS])

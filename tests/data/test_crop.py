@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 from scipy import stats
 
-from mocotf.data import crop
-from mocotf.data import recipe
+from mocotf.data.views import augmentations
+from mocotf.data.views import crop
 from tests.data.support import assert_close_levels
 from tests.data.support import assert_same_distribution
 from tests.data.support import assert_share
@@ -53,7 +53,7 @@ def test_batched_crops_each_have_their_window(size):
 
 def windows(height, width, draws, min_area=0.2):
     """Returns int `[n, 4]`: top, left, height, width."""
-    draws = draws.reshape(-1, recipe.DRAWS)
+    draws = draws.reshape(-1, augmentations.DRAWS)
     return np.stack(crop.sample_window(draws, height, width, min_area), axis=1)
 
 
@@ -96,8 +96,8 @@ def test_centre_crops_are_as_frequent_as_after_ten_tries(size):
 
 
 def test_centre_crop_is_torchvisions_at_any_size():
-    never = np.full([1, recipe.DRAWS], 0.999, np.float32)
-    never[:, recipe.AREA] = 50  # times the area of the image
+    never = np.full([1, augmentations.DRAWS], 0.999, np.float32)
+    never[:, augmentations.AREA] = 50  # times the area of the image
     for height in (1, 2, 7, 75, 99, 100, 101, 133, 134, 500):
         for width in (1, 3, 74, 76, 100, 127, 200, 999):
             window = windows(height, width, never)[0]
@@ -109,13 +109,13 @@ def test_windows_lie_inside_the_image(size):
     top, left, height, width = windows(*size, many_draws(), min_area=0.08).T
     assert min(top.min(), left.min()) >= 0 and min(height.min(), width.min()) >= 1
     assert (top + height).max() <= size[0] and (left + width).max() <= size[1]
-    largest = np.full([1, recipe.DRAWS], 1 - 2**-23, np.float32)  # the largest draw there is
+    largest = np.full([1, augmentations.DRAWS], 1 - 2**-23, np.float32)  # the largest draw there is
     top, left, height, width = windows(*size, largest)[0]
     assert top + height <= size[0] and left + width <= size[1]
 
 
 def test_images_of_different_sizes_share_a_call():
-    draws = many_draws()[:40].reshape(-1, recipe.DRAWS)
+    draws = many_draws()[:40].reshape(-1, augmentations.DRAWS)
     heights, widths = np.arange(80) * 7 % 300 + 50, np.arange(80) * 11 % 300 + 50
     together = np.stack(crop.sample_window(draws, heights, widths, 0.2), axis=1)
     apart = [windows(h, w, d)[0] for d, h, w in zip(draws, heights, widths, strict=True)]

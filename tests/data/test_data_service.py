@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
-from mocotf.data.patches import Patches
-from mocotf.data.pipeline import random_views
-from mocotf.data.source import Order
-from mocotf.data.tfds import TFDS
+from mocotf.data.pretraining import random_views
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.tfds import TFDS
+from mocotf.data.views import augmentations
 from tests import processes
 from tests.data.support import folder_with_bad_files
 from tests.data.support import prepare_tiny_images
 
-CROPS = recipe.Augmentation(size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0)
+CROPS = augmentations.Augmentation(size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0)
 # A worker that has TensorFlow only: mocotf cannot be imported.
 WORKER = """
 import sys
@@ -66,7 +66,11 @@ def batches(source, count, augmentation, **options):
 
 @pytest.mark.parametrize(
     ("name", "first_step", "augmentation"),
-    [("patches", 0, recipe.v2(size=16)), ("folder", 2, recipe.v1(size=16)), ("tfds", 2, CROPS)],
+    [
+        ("patches", 0, augmentations.v2(size=16)),
+        ("folder", 2, augmentations.v1(size=16)),
+        ("tfds", 2, CROPS),
+    ],
 )
 def test_one_worker_makes_the_same_views_in_the_same_order(
     tmp_path, service, name, first_step, augmentation

@@ -13,14 +13,14 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mocotf.data import crop
-from mocotf.data import decode as decoding
-from mocotf.data import recipe
-from mocotf.data.decode import decode
-from mocotf.data.decode import or_else
-from mocotf.data.pair import OPS
-from mocotf.data.pair import decode_windows
-from mocotf.data.pair import view_maker
+from mocotf.data.views import augmentations
+from mocotf.data.views import crop
+from mocotf.data.views import decode as decoding
+from mocotf.data.views.decode import decode
+from mocotf.data.views.decode import or_else
+from mocotf.data.views.host import OPS
+from mocotf.data.views.host import decode_windows
+from mocotf.data.views.host import view_maker
 from tests.data.support import assert_close_levels
 from tests.data.support import many_draws
 from tests.data.support import photograph
@@ -41,7 +41,7 @@ def encoded(image, fmt, **options):
 def random_crops(data, draws, size, min_area, ops="tensorflow"):
     """Returns both crops of an image, uint8 `[2, S, S, 3]`."""
     image, windows = decode_windows(data, draws, min_area)
-    make = view_maker(recipe.v2(size=size), ops, crops_only=True)
+    make = view_maker(augmentations.v2(size=size), ops, crops_only=True)
     return tf.stack(make(image, windows, draws))
 
 
@@ -202,7 +202,7 @@ def test_crops_are_those_of_the_whole_image(kind):
 
 
 def test_smallest_area_reaches_the_crops():
-    draws = tf.zeros([2, recipe.DRAWS])  # smallest area, widest, top left
+    draws = tf.zeros([2, augmentations.DRAWS])  # smallest area, widest, top left
     for min_area in (0.08, 0.2, 1.0):
         whole = as_pillow(FILES["png"])
         box = np.stack(crop.sample_window(draws, *whole.shape[:2], min_area), axis=1)[0]

@@ -5,10 +5,10 @@ import os
 import pytest
 import tensorflow as tf
 
-from mocotf.data import folder
-from mocotf.data.folder import Folder
-from mocotf.data.listing import list_images
-from mocotf.data.source import Order
+from mocotf.data.sources import folder
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.listing import list_images
 from mocotf.errors import UserError
 
 

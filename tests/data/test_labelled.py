@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
-from mocotf.data.folder import Folder
-from mocotf.data.labelled import Labelled
-from mocotf.data.patches import Patches
-from mocotf.data.pipeline import random_views
-from mocotf.data.source import Order
-from mocotf.data.tfrecord import TFRecords
+from mocotf.data.pretraining import random_views
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.tfrecord import TFRecords
+from mocotf.data.supervised import Labelled
+from mocotf.data.views import augmentations
 from mocotf.errors import UserError
 from tests.data.support import colour_number
 from tests.data.support import example
 from tests.data.support import write_colours
 from tests.data.support import write_records
 
-PLAIN = recipe.Augmentation(
+PLAIN = augmentations.Augmentation(
     size=16, min_area=0.3, jitter_prob=0.0, gray_prob=0.0, blur_prob=0.0, mean=(0, 0, 0), std=(1, 1, 1)
 )
 

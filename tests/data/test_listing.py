@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import folder
-from mocotf.data.listing import Listing
-from mocotf.data.source import Order
+from mocotf.data.sources import folder
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.listing import Listing
 
 CLASSES = 1000
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import crop
-from mocotf.data.decode import decode
-from mocotf.data.pair import decode_windows
+from mocotf.data.views import crop
+from mocotf.data.views.decode import decode
+from mocotf.data.views.host import decode_windows
 from tests.data.support import many_draws
 from tests.data.support import photograph
 

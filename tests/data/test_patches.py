@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import patches
-from mocotf.data.patches import Patches
-from mocotf.data.source import Order
+from mocotf.data.sources import patches
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.patches import Patches
 from mocotf.errors import UserError
 
 

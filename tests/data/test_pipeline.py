@@ -10,17 +10,17 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data import batches
-from mocotf.data import pipeline
-from mocotf.data import recipe
+from mocotf.data import pretraining
 from mocotf.data.bad_images import BadImages
 from mocotf.data.batches import NOTHING_DECODES
-from mocotf.data.decode import decode
-from mocotf.data.folder import Folder
-from mocotf.data.pair import OPS
-from mocotf.data.patches import Patches
-from mocotf.data.source import Order
-from mocotf.data.tfds import TFDS
-from mocotf.data.tfrecord import TFRecords
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.tfds import TFDS
+from mocotf.data.sources.tfrecord import TFRecords
+from mocotf.data.views import augmentations
+from mocotf.data.views.decode import decode
+from mocotf.data.views.host import OPS
 from tests.data.support import assert_close_levels
 from tests.data.support import colour_number
 from tests.data.support import example
@@ -30,11 +30,11 @@ from tests.data.support import prepare_tiny_images
 from tests.data.support import write_colours
 from tests.data.support import write_records
 
-PLAIN = recipe.Augmentation(
+PLAIN = augmentations.Augmentation(
     size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, mean=(0, 0, 0), std=(1, 1, 1)
 )
 # XLA compiles views for each augmentation and number of images, and takes a second: few of them here.
-COLOURED = recipe.v2(size=16, jitter=(0.4, 0, 0, 0), blur_prob=0)
+COLOURED = augmentations.v2(size=16, jitter=(0.4, 0, 0, 0), blur_prob=0)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def order_of(source, batch_size, seed=0, **worker):
 def steps(source, count, augmentation=PLAIN, batch_size=8, seed=0, threads=2, bad=None, **options):
     """Returns float `[count, 2, batch_size, S, S, 3]`."""
     options.setdefault("order", order_of(source, batch_size, seed))
-    pairs = pipeline.random_views(source, augmentation, bad_images=bad or BadImages(), **options)
+    pairs = pretraining.random_views(source, augmentation, bad_images=bad or BadImages(), **options)
     options = tf.data.Options()
     options.threading.private_threadpool_size = threads
     return np.array([np.stack(pair) for pair in pairs.with_options(options).take(count)])
@@ -86,7 +86,7 @@ def test_views_do_not_depend_on_how_many_are_made_at_once(sources, monkeypatch):
     expected = steps(sources["folder"], 4, COLOURED)
     for calls in (1, 5):
         parallel = {"num_parallel_calls": calls, "deterministic": True}
-        for module in (batches, pipeline):
+        for module in (batches, pretraining):
             monkeypatch.setattr(module, "PARALLEL", parallel)
         np.testing.assert_array_equal(steps(sources["folder"], 4, COLOURED), expected)
 
@@ -98,12 +98,12 @@ def test_small_views_are_those_that_are_made_one_by_one(tmp_path, monkeypatch, o
     source = folder_with_bad_files(tmp_path, 27, (4, 9))
 
     def made():
-        pairs = pipeline.random_views(
-            source, recipe.v2(size=16), Order(0, 25, 1), bad_images=BadImages(), **options
+        pairs = pretraining.random_views(
+            source, augmentations.v2(size=16), Order(0, 25, 1), bad_images=BadImages(), **options
         )
         return [x for batch in pairs.take(2).as_numpy_iterator() for x in batch]
 
-    monkeypatch.setattr(pipeline, "SMALL", 0)
+    monkeypatch.setattr(pretraining, "SMALL", 0)
     one_by_one = made()
     monkeypatch.undo()
     for together in (8, 64):
@@ -201,8 +201,8 @@ def test_evaluation_view_is_short_side_256_then_centre_224(shape, suffix):
     left, top = round((width - 224) / 2), round((height - 224) / 2)
     resized = image.resize((width, height), Image.Resampling.BILINEAR)
     pillow = np.asarray(resized.crop((left, top, left + 224, top + 224)))
-    view = pipeline.prepare(decode(file.getvalue()), recipe.v2()).numpy()
-    levels = (view * recipe.IMAGENET_STD + recipe.IMAGENET_MEAN) * 255
+    view = pretraining.prepare(decode(file.getvalue()), augmentations.v2()).numpy()
+    levels = (view * augmentations.IMAGENET_STD + augmentations.IMAGENET_MEAN) * 255
     assert_close_levels(levels, pillow, 0.5, most=2, quantity="evaluation view, Pillow's")
 
 
@@ -210,7 +210,7 @@ def test_images_of_the_views_size_are_used_whole(sources):
     source = sources["patches"]
 
     def first_batch(augmentation, size):
-        views = pipeline.centre_views(
+        views = pretraining.centre_views(
             source, source.evaluation("queries"), augmentation, BadImages(), size
         )
         return next(iter(views))
@@ -225,7 +225,7 @@ def test_evaluation_leaves_out_what_does_not_decode(tmp_path):
     for i, label in enumerate("ab"):
         folder_with_bad_files(tmp_path / label, 10 + i, (3, 4))
     source, bad = Folder(str(tmp_path)), BadImages()
-    views = pipeline.centre_views(source, source.evaluation("bank"), PLAIN, bad, 4)
+    views = pretraining.centre_views(source, source.evaluation("bank"), PLAIN, bad, 4)
     labels = [int(label) for _, batch in views for label in batch]
     assert labels == [0] * 7 + [1] * 7  # of 9 each
     assert len(bad.names) == 4
@@ -260,7 +260,7 @@ def test_one_view_is_the_first_of_two_and_tells_its_image(sources, name, ops):
     options = {"bad_images": BadImages(), "ops": ops, "labels": True, "indices": True}
     order = order_of(source, 8)
     pair, one = (
-        next(iter(pipeline.random_views(source, COLOURED, order, views=views, **options)))
+        next(iter(pretraining.random_views(source, COLOURED, order, views=views, **options)))
         for views in (2, 1)
     )
     assert (len(pair), len(one)) == (4, 3)
@@ -275,7 +275,7 @@ def test_one_view_is_the_first_of_two_and_tells_its_image(sources, name, ops):
 
 def test_a_replaced_image_has_the_index_of_what_replaces_it(tmp_path):
     source = folder_with_bad_files(tmp_path, 12, (3,))
-    views = pipeline.random_views(
+    views = pretraining.random_views(
         source, PLAIN, order_of(source, 6), bad_images=BadImages(), views=1, indices=True
     )
     for x, indices in views.take(4):

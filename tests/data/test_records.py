@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data.records import RecordFiles
-from mocotf.data.source import Order
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.records import RecordFiles
 from mocotf.errors import UserError
 from tests.data.support import drawn
 from tests.data.support import flat

@@ -3,8 +3,8 @@
 import pytest
 import tensorflow as tf
 
-from mocotf.data.source import Order
-from mocotf.data.source import RandomAccessSource
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.base import RandomAccessSource
 from tests.data.support import drawn
 from tests.data.support import flat
 

@@ -7,10 +7,10 @@ import types
 import pytest
 import tensorflow as tf
 
-from mocotf.data import tfds
-from mocotf.data.decode import decode
-from mocotf.data.source import Order
-from mocotf.data.tfds import TFDS
+from mocotf.data.sources import tfds
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.tfds import TFDS
+from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from tests.data.support import drawn
 from tests.data.support import flat

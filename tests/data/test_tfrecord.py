@@ -3,10 +3,10 @@
 import pytest
 import tensorflow as tf
 
-from mocotf.data.decode import or_else
-from mocotf.data.source import Order
-from mocotf.data.tfrecord import TFRecords
-from mocotf.data.tfrecord import count_records
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.tfrecord import TFRecords
+from mocotf.data.sources.tfrecord import count_records
+from mocotf.data.views.decode import or_else
 from mocotf.errors import UserError
 from tests.data.support import drawn
 from tests.data.support import example
@@ -91,7 +91,7 @@ def test_empty_and_truncated_shards_are_named_and_the_rest_is_used(tmp_path):
 
 def test_a_given_number_of_images_is_believed(tmp_path, monkeypatch):
     write_shards(tmp_path, "train", [0, 3, 3, 3])
-    monkeypatch.setattr("mocotf.data.tfrecord.count_records", None)
+    monkeypatch.setattr("mocotf.data.sources.tfrecord.count_records", None)
     source = TFRecords(str(tmp_path), num_images=9)
     assert source.size == 9 and source.bad_shards == (f"{shard(tmp_path, 0, 4)}: empty",)
     assert source.steps_per_epoch(3, 3) == 3 and len(loaded(source)) == 9

@@ -4,26 +4,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import crop
-from mocotf.data import pipeline
-from mocotf.data import recipe
+from mocotf.data import pretraining
 from mocotf.data.bad_images import BadImages
-from mocotf.data.decode import decode
-from mocotf.data.folder import Folder
-from mocotf.data.patches import Patches
-from mocotf.data.source import Order
-from mocotf.data.views import augment
-from mocotf.data.views import view_draws
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.patches import Patches
+from mocotf.data.views import augmentations
+from mocotf.data.views import crop
+from mocotf.data.views.decode import decode
+from mocotf.data.views.tensorflow_ops import augment
+from mocotf.data.views.tensorflow_ops import view_draws
 from tests.data.support import write_colours
 
 BATCH = 4
 PATHS = [
-    ("patches", False, "numba", recipe.v2),
-    ("patches", True, "numba", recipe.v1),
-    ("folder", False, "numba", recipe.v1),
-    ("folder", False, "tensorflow", recipe.v2),
-    ("folder", True, "numba", recipe.v2),
-    ("folder", True, "tensorflow", recipe.v1),
+    ("patches", False, "numba", augmentations.v2),
+    ("patches", True, "numba", augmentations.v1),
+    ("folder", False, "numba", augmentations.v1),
+    ("folder", False, "tensorflow", augmentations.v2),
+    ("folder", True, "numba", augmentations.v2),
+    ("folder", True, "tensorflow", augmentations.v1),
 ]
 
 
@@ -41,11 +41,11 @@ def test_each_view_is_cropped_and_coloured_by_its_own_draws(tmp_path, name, crop
     source = Patches() if name == "patches" else Folder(str(tmp_path))
     augmentation = make(size=24)
     order = Order(5, BATCH, source.steps_per_epoch(BATCH))
-    pairs = pipeline.random_views(
+    pairs = pretraining.random_views(
         source, augmentation, order, bad_images=BadImages(), crops_only=crops_only, ops=ops
     )
     if crops_only:
-        pairs = pairs.map(lambda *batch: pipeline.augment_crops(augmentation)(*batch))
+        pairs = pairs.map(lambda *batch: pretraining.augment_crops(augmentation)(*batch))
     made = np.concatenate([np.stack(pair, axis=1) for pair in pairs.take(2)])
     drawn = [(view_draws(5, key), handle) for key, handle in source.draw(order).take(2 * BATCH)]
     crops = np.concatenate([crops_of(source, handle, draws, augmentation) for draws, handle in drawn])

@@ -19,7 +19,7 @@ def classifier(strategy, *, lr=0.5, scales=None, **options):
         model = Classifier(tiny.stages(0.125, "cifar"), 3, **options)
         sgd = SGD(lr, momentum=0.9, weight_decay=0.01, lr_scales=scales)
         model.compile(optimizer=sgd, auto_scale_loss=False)
-        sgd.build(model.theta)
+        sgd.build(model.trained_variables)
     return model
 
 
@@ -73,9 +73,9 @@ def test_tuning_changes_every_layer_and_batch_norm_statistics(replicas):
 
 def test_rates_of_layers_are_scaled(replicas):
     model = classifier(replicas(1), tune=True, lr=0.05, scales={"": 0.0, "layer4": 1.0, "fc": 1.0})
-    before = {v.path: v.numpy() for v in model.theta}
+    before = {v.path: v.numpy() for v in model.trained_variables}
     train(model, steps=1)
-    for variable in model.theta:
+    for variable in model.trained_variables:
         moved = not np.array_equal(before[variable.path], variable.numpy())
         assert moved == variable.path.startswith(("layer4", "fc")), variable.path
 

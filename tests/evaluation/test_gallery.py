@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data.recipe import Augmentation
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.evaluation import gallery
 from mocotf.evaluation.album import KEPT
 from mocotf.evaluation.album import SHOWN

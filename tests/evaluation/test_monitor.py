@@ -4,10 +4,10 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.folder import Folder
-from mocotf.data.patches import Patches
-from mocotf.data.recipe import Augmentation
-from mocotf.data.tfrecord import TFRecords
+from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.tfrecord import TFRecords
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.evaluation.monitor import KNNMonitor
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import Unlabelled

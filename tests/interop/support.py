@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
 from tests.saved_run import write_run
 
 

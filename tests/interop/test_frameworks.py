@@ -17,7 +17,7 @@ from mocotf.interop import model_garden
 from mocotf.interop import onnx
 from mocotf.interop import torchvision
 from mocotf.interop.torch_names import read_state
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
 from tests.interop import support
 from tests.oracles import model_garden_resnet as garden
 from tests.oracles import torch_resnet

@@ -54,7 +54,7 @@ class Sides:
             fixed = dict.fromkeys(self.model.FIXED_LR, self.schedule.lr)
             sgd = SGD(self.schedule, weight_decay=WEIGHT_DECAY, fixed_lr=fixed)
             self.model.compile(sgd, jit_compile=False)
-            self.model.optimizer.build(self.model.learned)
+            self.model.optimizer.build(self.model.trained_variables)
         run = self.strategy.run
         self._run = tf.function(lambda x: run(self.model.train_step, args=(x,)), autograph=False)
 

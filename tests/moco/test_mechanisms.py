@@ -12,11 +12,11 @@ from mocotf.moco import bank as banks
 from mocotf.moco import loss as losses
 from mocotf.moco.config import Config
 from mocotf.moco.mechanism import Setup
-from mocotf.moco.shuffle import all_gather
 from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import read
+from mocotf.training.collectives import all_gather
 from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import check_replicas
 from mocotf.training.state import shared_state

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data import recipe
-from mocotf.data.pipeline import augment_crops
+from mocotf.data.pretraining import augment_crops
+from mocotf.data.views import augmentations
 from mocotf.moco.model import MoCo
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.nn import xla
@@ -59,8 +59,8 @@ def train(model, last, first=0, batches=None):
 
 
 def test_views_may_be_made_in_the_step(replicas):
-    augmentation = recipe.v2(size=8)
-    draws = tf.random.stateless_uniform([BATCH, 2, recipe.DRAWS], [1, 2])
+    augmentation = augmentations.v2(size=8)
+    draws = tf.random.stateless_uniform([BATCH, 2, augmentations.DRAWS], [1, 2])
     crops = tf.random.stateless_uniform([2, BATCH, 8, 8, 3], [3, 4], maxval=256, dtype=tf.int32)
     crops = tf.unstack(tf.cast(crops, tf.uint8))
     augment = augment_crops(augmentation)

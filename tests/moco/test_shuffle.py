@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.moco.shuffle import all_gather
-from mocotf.moco.shuffle import own_share
 from mocotf.moco.shuffle import permutation
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.moco.shuffle import within_micro_batches
+from mocotf.training.collectives import all_gather
+from mocotf.training.collectives import own_share
 
 
 def test_is_a_permutation_and_a_pure_function_of_its_arguments():

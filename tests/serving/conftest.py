@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from mocotf.data.decode import decode
-from mocotf.data.pipeline import prepare
+from mocotf.data.pretraining import prepare
+from mocotf.data.views.decode import decode
+from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import export
-from mocotf.training.saved import open_run
 from tests.data.support import photograph
 from tests.saved_run import write_run
 

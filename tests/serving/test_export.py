@@ -16,6 +16,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from mocotf.errors import UserError
+from mocotf.moco.saved_run import open_run
 from mocotf.serving import export as exporting
 from mocotf.serving import warmup
 from mocotf.serving.export import export
@@ -23,7 +24,6 @@ from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
 from mocotf.serving.versions import versions_in
-from mocotf.training.saved import open_run
 from tests import processes
 from tests.saved_run import FLAGS
 
@@ -31,7 +31,7 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, "")
 from mocotf.serving import export as exporting
-from mocotf.training.saved import open_run
+from mocotf.moco.saved_run import open_run
 exporting.warmup.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 exporting.export(open_run(sys.argv[1]), sys.argv[2])
 """

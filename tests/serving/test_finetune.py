@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data.views import normalize
+from mocotf.data.views.tensorflow_ops import normalize
+from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import export
-from mocotf.training.saved import open_run
 from tests.saved_run import write_run
 from tests.tiny import ARCH
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data.decode import decode
-from mocotf.data.pipeline import prepare
-from mocotf.data.recipe import Augmentation
+from mocotf.data.pretraining import prepare
+from mocotf.data.views.augmentations import Augmentation
+from mocotf.data.views.decode import decode
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
 from tests.data.support import example

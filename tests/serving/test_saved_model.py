@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from mocotf.data.decode import decode
+from mocotf.data.views.decode import decode
 from mocotf.serving.session import SessionModel
 from tests import processes
 from tests.data.support import example

@@ -6,9 +6,9 @@ import threading
 import pytest
 import werkzeug.serving
 
+from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import export
 from mocotf.serving.session import SessionModel
-from mocotf.training.saved import open_run
 from tests.saved_run import write_run
 from tools import stand_in
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from mocotf.data import kernels
-from mocotf.data.folder import Folder
+from mocotf.data.sources.folder import Folder
+from mocotf.data.views import numba_ops
 from mocotf.errors import UserError
 from tests import processes
 from tools.peers import images
@@ -50,13 +50,13 @@ def test_beside_peers():
 
 def test_what_is_timed_is_what_is_made(tmp_path, monkeypatch):
     images.make(tmp_path)
-    made, make = [], kernels.ViewMaker.__call__
+    made, make = [], numba_ops.ViewMaker.__call__
 
     def counted(maker, *arguments):
         made.append(None)
         return make(maker, *arguments)
 
-    monkeypatch.setattr(kernels.ViewMaker, "__call__", counted)
+    monkeypatch.setattr(numba_ops.ViewMaker, "__call__", counted)
 
     def as_timed(first_step):
         """Returns whether as many were made as were timed, and none after."""

@@ -10,9 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.decode import decode
-from mocotf.data.decode import or_else
-from mocotf.data.folder import Folder
+from mocotf.data.sources.folder import Folder
+from mocotf.data.views.decode import decode
+from mocotf.data.views.decode import or_else
 from tests import processes
 
 

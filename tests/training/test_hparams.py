@@ -7,7 +7,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from mocotf.evaluation.measures import MEASURES
 from mocotf.metrics import LOSS
-from mocotf.training.records import Records
+from mocotf.training.metrics_log import Records
 from mocotf.training.run_dir import RunDir
 
 METRICS = (LOSS, *MEASURES)

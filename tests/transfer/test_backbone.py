@@ -10,10 +10,10 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.evaluation.classifier import Classifier
+from mocotf.moco.saved_run import open_run
 from mocotf.nn.resnet import resnet
 from mocotf.optim.sgd import SGD
 from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.saved import open_run
 from mocotf.transfer.backbone import levels_of
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.start import open_start
@@ -105,7 +105,7 @@ def test_a_supervised_run_is_a_start(run, tmp_path):
     kernel = model.backbone.get_layer("conv1").kernel
     kernel.assign_add(tf.ones_like(kernel))
     model.compile(optimizer=SGD(0.1), auto_scale_loss=False)
-    model.optimizer.build(model.theta)
+    model.optimizer.build(model.trained_variables)
     checkpoints = Checkpoints(str(tmp_path / "checkpoints"), model)
     checkpoints.save()
     assert checkpoints.wait()

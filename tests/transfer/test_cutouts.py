@@ -5,8 +5,8 @@ import collections
 import numpy as np
 import pytest
 
-from mocotf.data.patches import Patches
-from mocotf.data.patches import halved
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.patches import halved
 from mocotf.transfer import cutouts as module
 from mocotf.transfer.cutouts import CANVASES
 from mocotf.transfer.cutouts import CLASSES

@@ -9,8 +9,8 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.recipe import Augmentation
-from mocotf.data.source import Order
+from mocotf.data.sources.base import Order
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.transfer import detection_views as module
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.data.recipe import Augmentation
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.errors import UserError
 from mocotf.optim.sgd import SGD
 from mocotf.transfer import saved_detector
@@ -129,7 +129,7 @@ def trained(strategy, steps=2):
     with strategy.scope():
         model = make()
         model.compile(optimizer=SGD(0.05, momentum=0.9), auto_scale_loss=False)
-        model.optimizer.build(model.theta)
+        model.optimizer.build(model.trained_variables)
     model.steps_per_epoch, model.total_steps = steps, steps
     step = model.make_train_function()
     shares = [np.split(part, strategy.num_replicas_in_sync) for part in batch()]
@@ -155,7 +155,7 @@ def test_every_layer_is_tuned(alone):
     assert len(before) == len(model.retina.variables)  # names are all different
     unchanged = {name for name, value in before.items() if np.array_equal(value, after[name])}
     assert unchanged - seeds == unused
-    tuned = {v.path for v in model.theta}
+    tuned = {v.path for v in model.trained_variables}
     assert tuned == {n for n in before if "moving_" not in n} - unused - seeds
     assert {"conv1/kernel", "bn1/gamma"} <= tuned
 

@@ -6,7 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.recipe import Augmentation
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.errors import UserError
 from mocotf.transfer import mask_files
 from mocotf.transfer import tfds_masked

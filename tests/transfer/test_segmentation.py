@@ -6,8 +6,8 @@ import sklearn.metrics
 import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.recipe import Augmentation
-from mocotf.data.source import Order
+from mocotf.data.sources.base import Order
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.transfer import mask_views as views
 from mocotf.transfer.cutouts import cutouts
 from mocotf.transfer.mask_picture import mask_picture

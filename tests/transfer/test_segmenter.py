@@ -25,7 +25,7 @@ def segmenter(strategy=None, *, classes=4, stem="cifar", make=tiny.stages, **opt
         backbone = pyramid(make(width=0.125, stem=stem), dilated=True)
         model = Segmenter(backbone, classes, **({"channels": 8, "dilation": 2} | options))
         model.compile(SGD(0.05, momentum=0.9, weight_decay=0.01), auto_scale_loss=False)
-        model.optimizer.build(model.theta)
+        model.optimizer.build(model.trained_variables)
     return model
 
 

@@ -3,12 +3,12 @@
 import statistics
 from xml.etree import ElementTree
 
-from mocotf.evaluation.report_charts import COLOURS
-from mocotf.evaluation.report_charts import HEIGHT
-from mocotf.evaluation.report_charts import WIDTH
-from mocotf.evaluation.report_charts import Series
-from mocotf.evaluation.report_charts import line_chart
-from mocotf.evaluation.report_html import element
+from mocotf.reporting.charts import COLOURS
+from mocotf.reporting.charts import HEIGHT
+from mocotf.reporting.charts import WIDTH
+from mocotf.reporting.charts import Series
+from mocotf.reporting.charts import line_chart
+from mocotf.reporting.html import element
 from tools.ablations.outcomes import spread
 from tools.ablations.outcomes import values_of
 

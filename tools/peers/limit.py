@@ -41,7 +41,7 @@ def step_gflop(encoder, images):
         encoder: of queries or keys.
         images: `[n, H, W, 3]`, the views of a step.
     """
-    with hot.portable():  # counted as what they are, however they are computed
+    with hot.plain():  # counted as what they are, however they are computed
         forward = tf.function(lambda x: encoder(x, training=True)).get_concrete_function(images)
     operations = [op for op in forward.graph.get_operations() if op.type in ("Conv2D", "MatMul")]
     return 4 * sum(map(_flop, operations)) / 1e9

@@ -23,16 +23,16 @@ import mocotf.cli  # noqa: F401  # isort: skip  (first: it keeps TensorFlow's no
 
 import tensorflow as tf
 
-from mocotf.data import crop
-from mocotf.data import recipe
 from mocotf.data.bad_images import BadImages
-from mocotf.data.decode import open_jpeg
-from mocotf.data.folder import Folder
-from mocotf.data.pair import decode_windows
-from mocotf.data.pair import view_maker
-from mocotf.data.pipeline import random_views
-from mocotf.data.source import Order
-from mocotf.data.views import view_draws
+from mocotf.data.pretraining import random_views
+from mocotf.data.sources.base import Order
+from mocotf.data.sources.folder import Folder
+from mocotf.data.views import augmentations
+from mocotf.data.views import crop
+from mocotf.data.views.decode import open_jpeg
+from mocotf.data.views.host import decode_windows
+from mocotf.data.views.host import view_maker
+from mocotf.data.views.tensorflow_ops import view_draws
 
 SEED, BATCH = 0, 32
 UNTIMED = 2  # batches at the start of each answer
@@ -69,7 +69,7 @@ def pairs(source, ops, crops_only, first_step):
     none_bad = BadImages(total=source.size, most=0)  # the others would not skip one
     dataset = random_views(
         source,
-        recipe.v2(),
+        augmentations.v2(),
         _order(source),
         bad_images=none_bad,
         first_step=first_step,
@@ -84,7 +84,7 @@ def prefixes(source, ops):
 
     They make nothing ahead, and draw what `random_views` draws. What they make is thrown away.
     """
-    bare = recipe.v2(jitter_prob=0, gray_prob=0, blur_prob=0)
+    bare = augmentations.v2(jitter_prob=0, gray_prob=0, blur_prob=0)
     area = bare.min_area
 
     def windows(encoded, draws):
@@ -105,8 +105,8 @@ def prefixes(source, ops):
         "decode": decoded,
         "crops": made(bare, crops_only=True),
         "bare views": made(bare),
-        "colours": made(recipe.v2(blur_prob=0)),
-        "blur": made(recipe.v2()),
+        "colours": made(augmentations.v2(blur_prob=0)),
+        "blur": made(augmentations.v2()),
     }
     return {name: _iterate(source, part) for name, part in up_to.items()}
 

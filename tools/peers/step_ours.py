@@ -22,8 +22,8 @@ import keras
 import tensorflow as tf
 
 from mocotf.moco.config import Config
-from mocotf.moco.key_encoder import momentum_update
 from mocotf.moco.loss import info_nce
+from mocotf.moco.momentum import momentum_update
 from mocotf.moco.shuffle import permutation
 from mocotf.nn import hot
 from mocotf.nn import xla

@@ -1,0 +1,210 @@
+"""The input pipelines: view pairs for pre-training, centre views for evaluation."""
+
+import tensorflow as tf
+
+from mocotf.data.batches import PARALLEL
+from mocotf.data.batches import batches_of_files
+from mocotf.data.batches import good_ones
+from mocotf.data.batches import replace_bad
+from mocotf.data.views import crop
+from mocotf.data.views.augmentations import DRAWS
+from mocotf.data.views.decode import decode
+from mocotf.data.views.host import SMALL
+from mocotf.data.views.host import decode_windows
+from mocotf.data.views.host import pack
+from mocotf.data.views.host import small_view_maker
+from mocotf.data.views.host import view_maker
+from mocotf.data.views.tensorflow_ops import augment
+from mocotf.data.views.tensorflow_ops import normalize
+from mocotf.data.views.tensorflow_ops import view_draws
+
+MOST_PIXELS = 256 * 256  # of an image that is held with many others, to be finished together
+
+
+# Its functions are graphs as they are; to convert their source takes longer than all else here.
+@tf.autograph.experimental.do_not_convert
+def random_views(
+    source,
+    augmentation,
+    order,
+    *,
+    bad_images,
+    first_step=0,
+    crops_only=False,
+    ops="numba",
+    data_service=None,
+    labels=False,
+    views=2,
+    indices=False,
+):
+    """Returns the endless dataset of random views that training reads.
+
+    Every draw is a pure function of the seed and the image's key; each image and each view has its
+    own. An image that does not decode is reported and replaced by the next of its batch.
+
+    Args:
+        source: a `Source`, or a `Labelled`, of at least one batch.
+        augmentation: an `Augmentation`.
+        order: an `Order`; the dataset has this worker's share n of each batch.
+        bad_images: a `BadImages`.
+        first_step: step of the run whose batch comes first.
+        crops_only: stop after crop and resize; `augment_crops` does the rest, on the device.
+        ops: what makes views of encoded images, see `view_maker`.
+        data_service: address of a tf.data service that makes the views; needs ops "tensorflow".
+        labels: add the images' labels to each element, int64 `[n]`.
+        views: of an image: 2, x_q and x_k, or 1, x_q by the same draws.
+        indices: add the images' indices to each element, int64 `[n]`, last.
+
+    Returns:
+        Dataset of (x_q, x_k), float32 `[n, S, S, 3]` each; with `crops_only`, of (x_q, x_k, draws),
+        uint8 `[n, S, S, 3]` each and float32 `[n, views, DRAWS]`.
+    """
+    drawn = source.draw(order, first_step)
+
+    told = ([source.label] if labels else []) + ([source.index] if indices else [])
+    if source.shape:
+        batches = _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told)
+    else:
+        batches = _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops)
+    if data_service:
+        # Dynamic sharding gives every step to one of the service's workers.
+        batches = batches.apply(
+            tf.data.experimental.service.distribute(
+                processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC,
+                service=data_service,
+            )
+        )
+    if not source.shape:
+        batches = batches.map(
+            lambda *batch: replace_bad(*batch, bad_images=bad_images, n=order.share), **PARALLEL
+        )
+    if not crops_only:
+        batches = batches.map(lambda *batch: (*batch[:views], *batch[views + 1 :]))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def augment_crops(augmentation):
+    """Returns the function that makes views of a `crops_only` batch, on the device it runs on."""
+
+    def views(*crops_and_draws):
+        *crops, draws = crops_and_draws
+        return tuple(augment(x, draws[:, v], augmentation) for v, x in enumerate(crops))
+
+    return views
+
+
+def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told):
+    """Returns batches of (views…, draws, what `told` says of handles…) of images that have one size,
+    made a batch at a time by TensorFlow's operators, which are fast there."""
+
+    def image(key, handle):
+        draws = view_draws(order.seed, key)[:views]
+        return source.load(handle), draws, *(tell(handle) for tell in told)
+
+    batches = drawn.map(image, **PARALLEL).batch(order.share, drop_remainder=True)
+
+    def made(images, draws, *rest):
+        height, width = source.shape
+        crops = []
+        for v in range(views):
+            window = crop.sample_window(draws[:, v], height, width, augmentation.min_area)
+            crops.append(crop.crop_and_resize(images, window, augmentation.size))
+        if crops_only:
+            return *(tf.cast(tf.round(x), tf.uint8) for x in crops), draws, *rest
+        return *augment_crops(augmentation)(*crops, draws), draws, *rest
+
+    return batches.map(made, **PARALLEL)
+
+
+def _are_small(source, drawn):
+    """Returns whether the first images drawn are small: many of them are held at a time."""
+    sizes = drawn.take(16).map(lambda _, handle: tf.size(decode(source.load(handle)))).ignore_errors()
+    return max([int(size) for size in sizes], default=0) <= 3 * MOST_PIXELS
+
+
+def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops):
+    """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
+    encoded images."""
+    small = ops == "numba" and augmentation.size <= SMALL and _are_small(source, drawn)
+
+    def decoded(key, handle):
+        draws = view_draws(order.seed, key)[:views]
+        image, windows = decode_windows(source.load(handle), draws, augmentation.min_area)
+        return image, windows, draws, *(tell(handle) for tell in told)
+
+    if small:
+        views_of_images = small_view_maker(augmentation, crops_only, views)
+
+        def made(key, handle):
+            image, *rest = decoded(key, handle)
+            return pack(image), tf.shape(image), *rest
+
+        def finish(packed, shapes, windows, draws, *rest):
+            return *views_of_images(packed, shapes, windows, draws), draws, *rest
+
+    else:
+        views_of_image, finish = view_maker(augmentation, ops, crops_only, views), None
+
+        def made(key, handle):
+            image, windows, draws, *rest = decoded(key, handle)
+            return *views_of_image(image, windows, draws), draws, *rest
+
+    blank = tf.zeros(
+        [0, augmentation.size, augmentation.size, 3], tf.uint8 if crops_only else tf.float32
+    )
+    blanks = *([blank] * views), tf.zeros([0, views, DRAWS]), *([tf.zeros([0], tf.int64)] * len(told))
+    return batches_of_files(drawn, order.share, made, blanks, source.describe, finish)
+
+
+@tf.autograph.experimental.do_not_convert
+def centre_views(source, examples, augmentation, bad_images, batch_size=256):
+    """Returns the finite dataset of (image, label) that evaluation reads, without randomness.
+
+    Short side to 256/224 of the view's, centre crop, normalise, as the papers' linear protocol; images
+    that have the view's size already are used whole. Images that do not decode are reported and left
+    out.
+
+    Args:
+        source: a `Source`.
+        examples: dataset of its (handle, label), such as `source.evaluation("queries")`.
+        augmentation: gives size, mean and std.
+        bad_images: a `BadImages`.
+        batch_size: images a batch; the last may be smaller.
+    """
+
+    def view(handle, label):
+        image = source.load(handle)
+        return prepare(image if source.shape else decode(image), augmentation), label
+
+    if source.shape:
+        views = examples.map(view, **PARALLEL)
+    else:
+        blank = tf.zeros([augmentation.size, augmentation.size, 3]), tf.zeros([], tf.int64)
+        views = good_ones(examples, view, blank, source.describe, bad_images)
+    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def prepare(image, augmentation):
+    """Returns the evaluation view of one uint8 image, float32 `[S, S, 3]`, normalised."""
+    return normalize(centre(image, augmentation.size) / 255, augmentation)
+
+
+def centre(image, size):
+    """Returns the part of one uint8 image that evaluation looks at, float32 `[S, S, 3]` in 0…255."""
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    fits = (height == size) & (width == size)
+    image = tf.cond(fits, lambda: tf.cast(image, tf.float32), lambda: _resize_and_crop(image, size))
+    return tf.ensure_shape(image, [size, size, 3])
+
+
+def _resize_and_crop(image, size):
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    short = size * 256 // 224
+    # torchvision truncates the long side.
+    new_height = tf.where(height <= width, short, short * height // width)
+    new_width = tf.where(height <= width, short * width // height, short)
+    image = tf.image.resize(tf.cast(image, tf.float32), [new_height, new_width], antialias=True)
+    # torchvision rounds half the margin, halves to even.
+    top = tf.cast(tf.round((tf.cast(new_height, tf.float32) - size) / 2), tf.int32)
+    left = tf.cast(tf.round((tf.cast(new_width, tf.float32) - size) / 2), tf.int32)
+    return image[top : top + size, left : left + size]

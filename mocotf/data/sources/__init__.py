@@ -1,0 +1,1 @@
+"""The sources of images: folders, records, data sets, what is embedded."""

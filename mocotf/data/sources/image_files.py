@@ -1,0 +1,87 @@
+"""Image files in a fixed order, each once: what is embedded."""
+
+import hashlib
+import os
+
+import tensorflow as tf
+
+from mocotf.data.batches import PARALLEL
+from mocotf.data.pretraining import centre
+from mocotf.data.sources.listing import EXTENSIONS
+from mocotf.data.sources.listing import Listing
+from mocotf.data.sources.listing import images_under
+from mocotf.data.views.decode import decode
+from mocotf.data.views.decode import or_else
+from mocotf.errors import UserError
+
+
+class ImageFiles:
+    """Image files by number.
+
+    Args:
+        root: folder that names are relative to.
+        names: of the files, an iterable of bytes, read once.
+
+    Attributes:
+        root: as given.
+        digest: of the names, text: two lists of different names have different ones.
+    """
+
+    def __init__(self, root, names):
+        digest = hashlib.sha256()
+
+        def noted():
+            for name in names:
+                digest.update(name + b"\0")
+                yield name
+
+        self.root = root
+        self._names = Listing(noted())
+        self.digest = digest.hexdigest()
+
+    def __len__(self):
+        return len(self._names)
+
+    # Its functions are graphs as they are.
+    @tf.autograph.experimental.do_not_convert
+    def views(self, size, batch_size, first=0):
+        """Returns the finite dataset of the images' centres, as evaluation has them.
+
+        A batch has the same images whether or not some do not decode, and wherever `first` was, if that
+        is a multiple of `batch_size`.
+
+        Args:
+            size: side of a view, pixels.
+            batch_size: images a batch; the last may be smaller.
+            first: number of the image that comes first.
+
+        Returns:
+            Dataset of (names, string `[n]`; which of them decoded, bool `[n]`; images, float32
+            `[n, size, size, 3]` in 0…255, zeros where one did not).
+        """
+        folder, blank = os.path.join(os.fsencode(self.root), b""), tf.zeros([size, size, 3])
+
+        def view(number):
+            name = self._names[number]
+            path = tf.strings.join([folder, name])
+            return name, *or_else(lambda: centre(decode(tf.io.read_file(path)), size), blank)
+
+        numbers = tf.data.Dataset.range(first, len(self))
+        return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+
+def files_under(folder):
+    """Returns the `ImageFiles` under a folder, recursively, in order of name.
+
+    Raises:
+        UserError: there is no folder, or no image in it.
+    """
+    if not os.path.isdir(folder):
+        raise UserError(f"{folder}: no such folder; expected a folder of images")
+    files = ImageFiles(folder, images_under(folder))
+    if not len(files):
+        raise UserError(
+            f"{folder}: no images found; expected files ending in {' '.join(EXTENSIONS)}, in any "
+            "sub-folder"
+        )
+    return files

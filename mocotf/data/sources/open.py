@@ -1,0 +1,21 @@
+"""The source of images that a name stands for."""
+
+from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.patches import Patches
+from mocotf.data.sources.tfds import TFDS
+from mocotf.data.sources.tfrecord import TFRecords
+
+
+def open_source(settings):
+    """Returns the `Source` that `DataSettings` describe.
+
+    Raises:
+        UserError: it is not there, or has no images.
+    """
+    if settings.dataset == "patches":
+        return Patches()
+    if settings.dataset == "folder":
+        return Folder(settings.data_dir)
+    if settings.dataset == "tfrecord":
+        return TFRecords(settings.data_dir, num_images=settings.num_images)
+    return TFDS(settings.dataset, settings.data_dir)

@@ -1,0 +1,102 @@
+"""The views of one encoded image, on the host."""
+
+import tensorflow as tf
+
+from mocotf.data.views import crop
+from mocotf.data.views.decode import decode
+from mocotf.data.views.decode import jpeg_window
+from mocotf.data.views.decode import open_jpeg
+from mocotf.data.views.tensorflow_ops import augment
+
+OPS = ("numba", "tensorflow")
+SMALL = 64  # side of views; to call Python for one so small takes longer than to make it
+
+
+def decode_windows(encoded, draws, min_area):
+    """Decodes what all crops of an image need, once.
+
+    Args:
+        encoded: the image file's bytes, a string scalar.
+        draws: uniforms `[views, DRAWS]`.
+        min_area: see `Augmentation`.
+
+    Returns:
+        (image, windows): uint8 `[h, w, 3]`, and the crops' top, left, height, width in it, int32
+        `[views, 4]`.
+    """
+
+    def sampled(height, width):
+        return tf.stack(crop.sample_window(draws, height, width, min_area), axis=1)
+
+    def jpeg():
+        checked, shape = open_jpeg(encoded)
+        windows = sampled(shape[0], shape[1])
+        begin = tf.reduce_min(windows[:, :2], axis=0)
+        end = tf.reduce_max(windows[:, :2] + windows[:, 2:], axis=0)
+        needed = tf.concat([begin, end - begin], axis=0)
+        return jpeg_window(checked, needed), windows - tf.concat([begin, [0, 0]], axis=0)
+
+    def other():
+        image = decode(encoded)
+        return image, sampled(tf.shape(image)[0], tf.shape(image)[1])
+
+    return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
+
+
+def view_maker(augmentation, ops, crops_only=False, views=2):
+    """Returns the function (image, windows, draws) → its views, such as (x_q, x_k).
+
+    Args:
+        augmentation: an `Augmentation`.
+        ops: "numba", the faster, or "tensorflow", which other machines can run from its graph alone.
+        crops_only: return crops, uint8 `[S, S, 3]`, for `augment` to go on with, and not views,
+            float32.
+        views: how many; windows `[views, 4]` and draws `[views, DRAWS]` are of so many.
+    """
+    size = augmentation.size
+    if ops == "numba":
+        from mocotf.data.views.numba_ops import ViewMaker  # Numba takes a second to import
+
+        make, dtype = ViewMaker(augmentation, crops_only), tf.uint8 if crops_only else tf.float32
+
+        def all_views(image, windows, draws):
+            made = tf.numpy_function(make, [image, windows, draws], [dtype] * views)
+            return tuple(tf.ensure_shape(x, [size, size, 3]) for x in made)
+
+        return all_views
+
+    @tf.function(jit_compile=True, autograph=False)
+    def finish(blocks, draws):
+        x = crop.join_blocks(blocks, size)
+        if crops_only:
+            return tf.cast(tf.round(x), tf.uint8)
+        return augment(x[None], draws[None], augmentation)[0]
+
+    def view(image, window, draws):
+        top, left, height, width = tf.unstack(window)
+        part = image[top : top + height, left : left + width]
+        return finish(crop.resize_to_blocks(part, size), draws)
+
+    return lambda image, windows, draws: tuple(view(image, windows[v], draws[v]) for v in range(views))
+
+
+def pack(image):
+    """Returns an image as a string that ends with its pixels: images of any shapes make a batch."""
+    return tf.io.serialize_tensor(image)
+
+
+def small_view_maker(augmentation, crops_only=False, views=2):
+    """Returns the function (packed images, shapes, windows, draws) → their views, `[n, S, S, 3]` each.
+
+    As `view_maker` by Numba, of `[n, …]` of what it takes; shapes are int32 `[n, 3]`.
+    """
+    from mocotf.data.views.numba_ops import ViewMaker
+
+    size, dtype = augmentation.size, tf.uint8 if crops_only else tf.float32
+    maker = ViewMaker(augmentation, crops_only)
+
+    def all_views(*images):
+        made = tf.numpy_function(maker.of_packed, images, [dtype] * views)
+        return tuple(tf.ensure_shape(x, [None, size, size, 3]) for x in made)
+
+    return all_views

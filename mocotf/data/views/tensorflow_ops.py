@@ -1,0 +1,86 @@
+"""From cropped images to views: jitter, gray, blur, flip, normalise, each draw per image."""
+
+import functools
+
+import tensorflow as tf
+
+from mocotf.data.views import augmentations
+from mocotf.data.views import color
+
+
+def view_draws(seed, key):
+    """Returns the uniforms of both views of the image that `key` stands for, float32 `[2, DRAWS]`."""
+    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(key, tf.int64)])
+    return tf.random.stateless_uniform([2, augmentations.DRAWS], key)
+
+
+# XLA fuses the operators into a few loops: 5 times faster than one by one, on a CPU too.
+@functools.partial(tf.function, jit_compile=True, autograph=False)
+def augment(images, draws, augmentation):
+    """Returns views of cropped images, as the encoder sees them.
+
+    Args:
+        images: `[n, S, S, 3]` in 0…255, n and S static; any dtype.
+        draws: uniforms `[n, DRAWS]`.
+        augmentation: an `Augmentation`.
+
+    Returns:
+        float32 `[n, S, S, 3]`, normalised.
+    """
+    images = tf.transpose(tf.cast(images, tf.float32) / 255, [0, 3, 1, 2])
+    if augmentation.gray_first:
+        images = _random_gray(images, draws, augmentation)
+    images = _random_jitter(images, draws, augmentation)
+    if not augmentation.gray_first:
+        images = _random_gray(images, draws, augmentation)
+    images = _random_blur(images, draws, augmentation)
+    flip = draws[:, augmentations.FLIP] < 0.5
+    images = tf.where(flip[:, None, None, None], images[..., ::-1], images)
+    return normalize(tf.transpose(images, [0, 2, 3, 1]), augmentation)
+
+
+def normalize(images, augmentation):
+    """Returns (images - mean) / std per channel, for images `[…, 3]` in [0, 1]."""
+    return (images - tf.constant(augmentation.mean, tf.float32)) / tf.constant(
+        augmentation.std, tf.float32
+    )
+
+
+def jitter_factors(draws, augmentation):
+    """Returns the jitter of each image as `color.jitter` takes it, `[n, 4]`.
+
+    Factors are U(1 - s, 1 + s), the hue shift U(-s, s); images not drawn for jitter get those that
+    change nothing.
+    """
+    strengths = tf.constant(augmentation.jitter, tf.float32)
+    neutral = tf.constant([1.0, 1.0, 1.0, 0.0])
+    factors = neutral + (2 * draws[:, augmentations.FACTORS] - 1) * strengths
+    return tf.where(_jittered(draws, augmentation)[:, None], factors, neutral)
+
+
+def _jittered(draws, augmentation):
+    return draws[:, augmentations.JITTER] < augmentation.jitter_prob
+
+
+def _random_jitter(images, draws, augmentation):
+    factors = jitter_factors(draws, augmentation)
+    return color.where_any(
+        _jittered(draws, augmentation),
+        lambda x: color.jitter(x, draws[:, augmentations.ORDER], factors, augmentation.jitter),
+        images,
+    )
+
+
+def _random_gray(images, draws, augmentation):
+    if not augmentation.gray_prob:
+        return images
+    chosen = draws[:, augmentations.GRAY] < augmentation.gray_prob
+    return color.where_any(chosen, lambda x: tf.repeat(color.gray(x), 3, axis=1), images)
+
+
+def _random_blur(images, draws, augmentation):
+    if not augmentation.blur_prob:
+        return images
+    chosen = draws[:, augmentations.BLUR] < augmentation.blur_prob
+    sigma = 0.1 + 1.9 * draws[:, augmentations.SIGMA]
+    return color.where_any(chosen, lambda x: color.blur(x, sigma), images)

@@ -1,0 +1,92 @@
+"""Image files to vectors."""
+
+import hashlib
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.data.bad_images import BadImages
+from mocotf.data.sources.image_files import files_under
+from mocotf.data.views.decode import FORMATS
+from mocotf.errors import UserError
+from mocotf.evaluation.knn import Neighbours
+
+
+def embed_folder(encoder, folder, output="embedding", batch_size=64):
+    """Returns the vectors of all images under a folder; those that do not decode are named in a warning
+    and left out.
+
+    Args:
+        encoder: a model as `mocotf.load_encoder` returns.
+        folder: searched recursively for JPEG, PNG, BMP, GIF and WebP files.
+        output: "features" or "embedding", see `mocotf.load_encoder`.
+        batch_size: images encoded at a time.
+
+    Returns:
+        (names, vectors): paths below the folder, a list of str, and float32 `[N, D]`.
+
+    Raises:
+        UserError: there is no folder, or no image in it that decodes.
+    """
+    files, bad = files_under(os.fspath(folder)), BadImages()
+    batches = list(embed(encoder, files, output, batch_size, bad))
+    names = [name for batch, *_ in batches for name in batch]
+    if not names:
+        raise UserError(f"{folder}: no image decodes; expected {FORMATS}")
+    return names, np.concatenate([vectors for _, vectors, _ in batches])
+
+
+def embed(encoder, files, output, batch_size, bad_images, first=0):
+    """Yields the vectors of image files batch by batch.
+
+    Args:
+        encoder, output: as of `embed_folder`.
+        files: an `ImageFiles`.
+        batch_size: images encoded at a time.
+        bad_images: a `BadImages`, told which do not decode.
+        first: number of the file to begin with, a multiple of `batch_size`.
+
+    Yields:
+        (names, vectors, seen): of the files that decode, a list of str and float32 `[m, D]`; and the
+        number of files looked at, from the first of all on.
+    """
+    size = encoder.input_shape[1]
+
+    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)
+    def encode(images):
+        return encoder(images, training=False)[output]
+
+    seen = first
+    for names, decoded, images in files.views(size, batch_size, first):
+        names, decoded = names.numpy(), decoded.numpy()
+        seen += len(names)
+        if not decoded.all():
+            bad_images.report(names[~decoded])
+        yield [os.fsdecode(name) for name in names[decoded]], encode(images).numpy()[decoded], seen
+
+
+def fingerprint(model):
+    """Returns a text that stands for the weights of a model: other weights have another."""
+    digest = hashlib.sha256()
+    for variable in model.variables:
+        digest.update(np.ascontiguousarray(variable.numpy()).tobytes())
+    return digest.hexdigest()
+
+
+def nearest(vectors, queries, k):
+    """Returns the most similar of `vectors` to each query, by cosine similarity.
+
+    Args:
+        vectors: float32 `[N, D]`, of any length.
+        queries: float32 `[M, D]`.
+        k: how many; all where there are fewer.
+
+    Returns:
+        (places, similarities): int `[M, k]` and float32 `[M, k]`, the most similar first; of equal ones
+        the first in `vectors`.
+    """
+    neighbours = Neighbours(queries, k)
+    neighbours.add(vectors)
+    similarities, places = neighbours.found()
+    return places, similarities

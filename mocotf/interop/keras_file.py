@@ -1,0 +1,69 @@
+"""The encoder as a Keras model of Keras's own layers: made from a run, written to a `.keras` file, read
+from either."""
+
+import os
+
+import keras
+
+from mocotf.errors import UserError
+from mocotf.errors import first_line
+from mocotf.files import atomic_path
+from mocotf.interop.output import difference
+from mocotf.interop.output import outputs
+from mocotf.moco.saved_run import open_run
+from mocotf.nn.plain import OUTPUTS
+from mocotf.nn.plain import plain
+
+
+def load_encoder(path):
+    """Returns the encoder of a run, or of a `.keras` file written from one.
+
+    Args:
+        path: a run directory, whose newest checkpoint is taken; a checkpoint in one, ckpt-STEP; or a
+            file that `python -m mocotf.convert --to=keras` wrote.
+
+    Returns:
+        A `keras.Model` from images `[n, S, S, 3]`, RGB in 0…255, S as in training, to a dictionary of
+        `features` `[n, C]`, what transfers to other tasks (2,048 of a ResNet-50), and `embedding`
+        `[n, dim]`, the head's output of unit length, whose inner products pre-training compared; both
+        float32. Its layers are Keras's own, so `save`, `export` and `fit` work as of any model.
+
+    Raises:
+        UserError: there is none, or it cannot be read.
+    """
+    path = os.fspath(path)
+    return read(path) if path.endswith(".keras") else from_run(open_run(path))
+
+
+def from_run(saved):
+    """Returns what `load_encoder` does, of a `SavedRun`."""
+    view = saved.view
+    encoder = saved.encoder(precision="float32")
+    return plain(encoder, size=view.size, mean=view.mean, std=view.std)
+
+
+def read(path):
+    """Returns the encoder of a `.keras` file; code in it, which Keras's format allows, is not run."""
+    try:
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # what is no such file fails in many ways
+        raise UserError(
+            f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.convert "
+            "--to=keras wrote"
+        ) from error
+    found = getattr(model, "output", None)
+    if not isinstance(found, dict) or set(found) != set(OUTPUTS):
+        raise UserError(
+            f"{path}: holds another model; expected the outputs {' and '.join(OUTPUTS)}, as of a file "
+            "that mocotf.convert --to=keras wrote"
+        )
+    return model
+
+
+def write(saved, path):
+    """Writes a `.keras` file, and compares what it computes with the run's encoder."""
+    images, expected = outputs(saved)
+    with atomic_path(path) as partial:
+        from_run(saved).save(partial)
+        worst = difference(read(partial)(images), expected, path)
+    return {"max_difference": worst}

@@ -1,0 +1,111 @@
+"""A pre-training run, opened for reading: what it was told to do, and its encoder."""
+
+import contextlib
+import dataclasses
+import os
+
+import keras
+
+from mocotf.data.views.augmentations import Augmentation
+from mocotf.errors import UserError
+from mocotf.moco.config import Config
+from mocotf.training.checkpoints import path_of
+from mocotf.training.checkpoints import steps_in
+from mocotf.training.run_dir import FLAGS_FILE
+from mocotf.training.run_dir import read_flags
+from mocotf.training.weights import load_encoder
+
+_NEEDED = ("arch", "width", "moco_dim", "image_size", "mean", "std", "momentum", "weight_decay", "seed")
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedRun:
+    """A run directory and one of its checkpoints; `open_run` makes it.
+
+    Attributes:
+        path: of the run directory.
+        checkpoint: path of the checkpoint, ends in ckpt-STEP.
+        flags: name → text of every flag of `mocotf.train`, as flags.cfg has them.
+    """
+
+    path: str
+    checkpoint: str
+    flags: dict[str, str]
+
+    @property
+    def step(self):
+        """Optimizer steps that the checkpoint's encoder has been trained for."""
+        return int(self.checkpoint.rpartition("-")[2])
+
+    @property
+    def config(self):
+        """The model's `Config`."""
+        return Config.of(self.flags, given=())
+
+    @property
+    def view(self):
+        """The `Augmentation` that has the size, mean and std of the images that the encoder takes."""
+        mean, std = (tuple(map(float, self.flags[name].split(","))) for name in ("mean", "std"))
+        return Augmentation(size=int(self.flags["image_size"]), mean=mean, std=std)
+
+    def encoder(self, *, trained=True, precision=None):
+        """Returns the query encoder, an `Encoder` that normalises a whole batch in training.
+
+        Args:
+            trained: load its weights; else it is as the run began, before the first step.
+            precision: Keras dtype policy; None for the run's own.
+
+        Raises:
+            UserError: the checkpoint cannot be read, or is of another architecture.
+        """
+        config = self.config
+        config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, bn_splits=1))
+        with _policy(precision or self.flags["precision"]):
+            if not trained:
+                keras.utils.set_random_seed(config.seed)
+            encoder = config.build_encoder("query_encoder")
+        if trained:
+            load_encoder(encoder, self.checkpoint)
+        return encoder
+
+
+def open_run(path):
+    """Returns the `SavedRun` at a path: a run directory, of which the newest checkpoint is taken, or a
+    checkpoint in one, as runs/v2/checkpoints/best/ckpt-STEP.
+
+    Raises:
+        UserError: there is no run, it is of another command, or it has no checkpoint.
+    """
+    run = path
+    while not os.path.exists(os.path.join(run, FLAGS_FILE)):
+        run, last = os.path.dirname(run), run
+        if run == last or os.path.isdir(path):
+            raise UserError(
+                f"{path}: no {FLAGS_FILE}; expected the --model_dir of a run, or a checkpoint in one, "
+                "checkpoints/ckpt-STEP"
+            )
+    if run == path:
+        folder = os.path.join(run, "checkpoints")
+        steps = steps_in(folder)
+        if not steps:
+            raise UserError(f"{path}: this run has no checkpoint yet")
+        path = path_of(folder, steps[-1])
+    elif not os.path.exists(f"{path}.index"):
+        raise UserError(f"{path}: no such checkpoint; expected one that {path}.index belongs to")
+    flags = read_flags(os.path.join(run, FLAGS_FILE))
+    if lacking := [name for name in _NEEDED if name not in flags]:
+        raise UserError(
+            f"{run}: its {FLAGS_FILE} has no --{lacking[0]}, so it is no run of mocotf.train; expected "
+            "the --model_dir of one"
+        )
+    return SavedRun(run or ".", path, flags)
+
+
+@contextlib.contextmanager
+def _policy(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)

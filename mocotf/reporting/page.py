@@ -1,0 +1,223 @@
+"""One HTML page of a run, or of several side by side, that needs nothing beside itself."""
+
+import dataclasses
+
+from mocotf.evaluation.classifier import Classifier
+from mocotf.evaluation.gallery import draw_gallery
+from mocotf.evaluation.measures import MEASURES
+from mocotf.moco.config import MECHANISMS
+from mocotf.moco.config import others_settings
+from mocotf.reporting.charts import COLOURS
+from mocotf.reporting.charts import line_chart
+from mocotf.reporting.charts import scatter
+from mocotf.reporting.html import element
+from mocotf.reporting.html import page
+from mocotf.reporting.html import picture
+from mocotf.reporting.html import plain_table
+from mocotf.reporting.pictures import answers
+from mocotf.reporting.pictures import project
+from mocotf.reporting.pictures import view_sheet
+from mocotf.reporting.runs import STAGES
+from mocotf.reporting.runs import differing_flags
+from mocotf.reporting.table import NOTHING
+from mocotf.reporting.table import text
+from mocotf.training.pictures import encode
+
+RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
+VIEWS = "Pairs of views of one image, as training began: each query above its key."
+ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
+NEIGHBOURS = (
+    "At the left a held-out image, beside it the training images nearest to it: green frames are of "
+    "its class, orange ones of another."
+)
+MAP = (
+    "Held-out images, coloured by class; point at one for its name. Those with a dark edge are of "
+    "another class by the vote of their neighbours."
+)
+SHOWN = (
+    "mechanism",
+    "arch",
+    "dataset",
+    "image_size",
+    "batch_size",
+    "lr",
+    "moco_k",
+    "moco_m",
+    "moco_t",
+    "seed",
+)
+
+
+def make_page(runs, sheets, galleries, maps, made):
+    """Returns the text of the page.
+
+    Args:
+        runs: `Run`s, one or more, with metrics.
+        sheets, galleries, maps: of each run its view sheet, gallery and map: an element, or a text that
+            says why there is none.
+        made: text that says by what and when the page was made.
+    """
+    title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs: " + ", ".join(r.name for r in runs)
+    return page(
+        title,
+        element("h1", title),
+        element("p", _subtitle(runs), class_="soft"),
+        *_section("Results", RESULTS, _results(runs)),
+        *(_differences(runs) if len(runs) > 1 else ()),
+        *_section("Curves", None, element("div", *_curves(runs), class_="charts")),
+        *_answers(runs),
+        *_side("What the encoder saw", VIEWS, runs, sheets),
+        *_side("Nearest neighbours", NEIGHBOURS, runs, galleries),
+        *_side("Map of the features", MAP, runs, maps),
+        *_section("All flags", None, *_all_flags(runs)),
+        element("footer", made),
+    )  # fmt: skip
+
+
+def map_figure(source, look, projection):
+    """Returns the figure of the map of a `Look`, or why there is none."""
+    if len(look.labels) < 4:
+        return f"{len(look.labels)} images are too few for a map."
+    name = source.class_name if look.labelled else lambda label: ""
+    names = {label: name(label) for label in set(look.labels.tolist())}
+    wrong = look.given != look.labels
+    hints = [
+        names[label] + (f", taken for {name(given)}" if given != label else "")
+        for label, given in zip(look.labels.tolist(), look.given.tolist(), strict=True)
+    ]
+    right = f"{100 * (1 - wrong.mean()):.1f} % right by kNN" if look.labelled else "without labels"
+    how = {"tsne": "t-SNE: neighbours stay together", "pca": "PCA: the plane of the largest spread"}
+    caption = f"{how[projection]} · {len(look.labels):,} images, {right} · step {look.step:,}"
+    svg = scatter(project(look.features, projection), look.labels, names, wrong, hints)
+    return element("figure", svg, element("figcaption", element("small", caption)))
+
+
+def gallery_figure(look):
+    """Returns the figure of the gallery of a `Look`."""
+    return element("figure", picture(encode(draw_gallery(look.album)), "queries and their neighbours"))
+
+
+def sheet_figure(run):
+    """Returns the figure of the view pairs that a `Run` has kept, or why there is none."""
+    sheet = view_sheet(run.path)
+    if sheet is None:
+        return "This run kept no picture of its views."
+    return element("figure", picture(sheet, "pairs of views"))
+
+
+def _answers(runs):
+    """Returns the section of what detectors and segmenters found; nothing where there are none."""
+    found = [answers(run.path) for run in runs]
+    if not any(found):
+        return ()
+    figures = [
+        element("figure", picture(jpeg, "truth and answers")) if jpeg else "It answers nothing."
+        for jpeg in found
+    ]
+    return _side("What was found", ANSWERS, runs, figures)
+
+
+def _subtitle(runs):
+    told = runs[0].flags.keys() - differing_flags(runs).keys()
+    if mechanism := _mechanism(runs[0]):
+        told -= others_settings(mechanism.NAME).keys()
+    shared = [f"{name} {runs[0].flags[name]}" for name in SHOWN if name in told]
+    steps = sorted({run.step for run in runs})
+    span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
+    return " · ".join([f"{span} steps", *shared])
+
+
+def _section(title, explanation, *children):
+    return element("h2", title), element("p", explanation) if explanation else None, *children
+
+
+def _side(title, explanation, runs, figures):
+    """Returns the section of a figure of each run, side by side."""
+    blocks = []
+    for run, figure in zip(runs, figures, strict=True):
+        body = element("p", figure, class_="soft") if isinstance(figure, str) else figure
+        name = element("h3", run.name) if len(runs) > 1 else None
+        blocks.append(element("div", name, body))
+    return _section(title, explanation, element("div", *blocks, class_="side" if blocks[1:] else "one"))
+
+
+def _results(runs):
+    stages = [s for s in STAGES if s.always or any(s.name in run.numbers for run in runs)]
+    head = [element("th", "run", scope="col")] if len(runs) > 1 else []
+    head += [element("th", stage.title, scope="col") for stage in stages]
+    lines = []
+    for i, run in enumerate(runs):
+        name = element("td", _key(i), run.name, class_="run") if len(runs) > 1 else None
+        lines.append(element("tr", name, *(_result(run, stage) for stage in stages)))
+    return element(
+        "table", element("thead", element("tr", *head)), element("tbody", *lines), class_="results"
+    )
+
+
+def _result(run, stage):
+    value, beside = run.numbers.get(stage.name), run.numbers.get(stage.beside)
+    digits = 2 if stage.name == "loss" else 1
+    shown = NOTHING if value is None else f"{value:.{digits}f}"
+    if value is None or beside is None:
+        return element("td", shown)
+    small = f"{stage.beside_title} {beside:.{digits}f}"
+    return element("td", shown, element("span", small, class_="beside"))
+
+
+def charts(runs):
+    """Returns the `Metric`s that have a chart; of one that mechanisms mean otherwise, all meanings."""
+    found = {}
+    for run in runs:
+        loss, *others = (_mechanism(run) or Classifier).METRICS
+        for metric in (loss, *MEASURES, *others):
+            if metric.title:
+                found.setdefault(metric.name, []).append(metric)
+    meanings = {name: "; ".join(dict.fromkeys(m.meaning for m in same)) for name, same in found.items()}
+    return [dataclasses.replace(same[0], meaning=meanings[name]) for name, same in found.items()]
+
+
+def _mechanism(run):
+    """Returns the mechanism of a run of `mocotf.train`; None of other commands."""
+    return MECHANISMS.get(run.flags.get("mechanism", "moco")) if "moco_dim" in run.flags else None
+
+
+def _curves(runs):
+    for metric in charts(runs):
+        series = [
+            (run.name, COLOURS[i % len(COLOURS)], *run.curve(metric.name))
+            for i, run in enumerate(runs)
+            if run.curve(metric.name)[0]
+        ]
+        if series:
+            levels = _levels(runs, metric)
+            yield line_chart(metric.title, metric.meaning, series, levels, metric.percent)
+
+
+def _levels(runs, metric):
+    """Returns the level that a curve is compared with, where the runs agree on it, as a list."""
+    found = {round(level, 6) for run in runs for level in run.curve(metric.level)[1]}
+    return [(metric.level_title, found.pop())] if len(found) == 1 else []
+
+
+def _differences(runs):
+    flags = differing_flags(runs)
+    if not flags:
+        return _section("Flags that differ", "None: the runs were given the same flags.")
+    rows = [[f"--{name}", *map(text, texts)] for name, texts in flags.items()]
+    return _section(
+        "Flags that differ", None, plain_table(["", *(r.name for r in runs)], rows, class_="flags")
+    )
+
+
+def _all_flags(runs):
+    for run in runs:
+        rows = [[f"--{name}", value] for name, value in sorted(run.flags.items())]
+        yield element(
+            "details",
+            element("summary", f"{run.path}: {len(rows)} flags"),
+            plain_table(["flag", "value"], rows, class_="flags"),
+        )
+
+
+def _key(i):
+    return element("span", class_="key", style=f"background:{COLOURS[i % len(COLOURS)]}")

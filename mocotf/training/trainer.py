@@ -1,0 +1,140 @@
+"""What `keras.Model.fit` needs changed for a custom step on any strategy."""
+
+import time
+
+import keras
+import tensorflow as tf
+
+from mocotf.metrics import LOSS
+from mocotf.metrics import OF_EVERY_RUN
+from mocotf.nn import xla
+
+
+class Gauges:
+    """What a run watches of itself: no state of the model, and in no checkpoint.
+
+    Attributes:
+        data_wait: seconds spent waiting for the input pipeline so far, float64 variable.
+        unhealthy_step: the first step whose loss or gradients were not finite, -1 while there is none,
+            int64 variable.
+        stop: 1 once this worker wants the run to end, float32 variable.
+    """
+
+    def __init__(self):
+        self.data_wait = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="data_wait")
+        self.unhealthy_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="unhealthy_step")
+        self.stop = tf.Variable(0.0, trainable=False, name="stop")
+
+    def note_health(self, step, loss, gradient_norm):
+        """Remembers the step if it is the first that is not healthy."""
+        healthy = tf.math.is_finite(loss) & tf.math.is_finite(gradient_norm)
+        before = self.unhealthy_step.read_value()
+        self.unhealthy_step.assign(tf.where((before < 0) & ~healthy, tf.cast(step, tf.int64), before))
+
+
+class Trainer(keras.Model):
+    """A `keras.Model` whose `fit` runs `train_step` on every strategy and watches it.
+
+    Keras 3's own train function builds the model on a batch (the encoders are built, and a batch
+    would be lost) and reduces what a step returns in a way that fails under
+    `MultiWorkerMirroredStrategy`. This one reduces scalars by their mean over replicas, ends an
+    execution of several steps at the epoch's end, and keeps the `gauges`.
+
+    Attributes:
+        METRICS: `Metric`s of what steps report and records say of them.
+        steps_per_epoch, total_steps: of the run, set before `fit`.
+        gauges: a `Gauges`.
+    """
+
+    METRICS = (LOSS, *OF_EVERY_RUN)
+
+    def __init__(self, name=None):
+        super().__init__(name=name)
+        self.gauges = Gauges()
+        self.steps_per_epoch = None
+        self.total_steps = None
+
+    def variable_groups(self):
+        """Returns part → its variables, a list or name → variable: what a checkpoint holds of it."""
+        raise NotImplementedError
+
+    def watched(self, record, batch_size):
+        """Returns name → number: what a record says of the model, beside what its steps report.
+
+        Args:
+            record: what is known of the step: its number from 1, `step`, and what it reported.
+            batch_size: images a step, over all replicas.
+        """
+        raise NotImplementedError
+
+    @property
+    def step(self):
+        """Optimizer steps taken so far, an int."""
+        return int(self.optimizer.iterations.numpy())
+
+    def _maybe_symbolic_build(self, iterator=None, data_batch=None):
+        """Does nothing: the encoders come built."""
+
+    def make_train_function(self, force=False):
+        if self.train_function is not None and not force:
+            return self.train_function
+        strategy = self.distribute_strategy
+
+        @tf.function(jit_compile=self.jit_compile, reduce_retracing=True, autograph=False)
+        def one_step(batch):
+            names = []
+
+            def step(batch):
+                with xla.compiled_whole(self.jit_compile):
+                    logs = self.train_step(batch) | {"stop": self.gauges.stop}
+                names[:] = logs
+                return tf.stack(list(logs.values()))  # one reduction for all
+
+            means = strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
+            return dict(zip(names, tf.unstack(means), strict=True))
+
+        def healthy_step(batch):
+            logs = one_step(batch)
+            self.gauges.note_health(
+                self.optimizer.iterations.value, logs["loss"], logs["gradient_norm"]
+            )
+            return logs
+
+        def next_batch(iterator):
+            before = _now()
+            with tf.control_dependencies([before]):
+                batch = next(iterator)
+            arrived = tf.nest.flatten(batch, expand_composites=True)
+            with tf.control_dependencies(arrived):
+                self.gauges.data_wait.assign_add(_now() - before)
+            return batch
+
+        def unfinished(execution_step, _):
+            # Keras counts executions, not steps: the last execution of an epoch may be shorter.
+            step = self.optimizer.iterations.value
+            ends = tf.logical_or(step % self.steps_per_epoch == 0, step == self.total_steps)
+            return tf.logical_and(execution_step < self.steps_per_execution, ~ends)
+
+        @tf.function(autograph=False)
+        def train_function(iterator):
+            def body(execution_step, _):
+                return execution_step + 1, healthy_step(next_batch(iterator))
+
+            logs = healthy_step(next_batch(iterator))
+            if self.steps_per_execution > 1:
+                _, logs = tf.while_loop(unfinished, body, [1, logs])
+            return logs
+
+        self.train_function = train_function
+        return train_function
+
+
+def _now():
+    """Returns seconds on a clock, a float64 scalar, each time that the graph comes here."""
+    # tf.timestamp is refused where operators are to be deterministic.
+    return tf.numpy_function(time.monotonic, [], tf.float64)
+
+
+def norm(variables):
+    """Returns the Euclidean norm of all variables together, a float."""
+    return float(tf.linalg.global_norm([tf.cast(v.value, tf.float32) for v in variables]))

@@ -1,0 +1,194 @@
+"""Vectors of image files: what is made of which file, and how it is kept."""
+
+import os
+import pickle
+import sys
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+from PIL import Image
+from sklearn.neighbors import NearestNeighbors
+
+import mocotf
+from mocotf.data.bad_images import BadImages
+from mocotf.data.sources.image_files import files_under
+from mocotf.errors import UserError
+from mocotf.image_search import embedding
+from mocotf.image_search import index
+from mocotf.image_search import results_page
+from mocotf.image_search.partial_index import PartialIndex
+from tests.saved_run import write_run
+
+ODD = b"b/odd \xff <i>&.png"  # no UTF-8, no HTML
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    write_run(run, image_size="32")
+    return mocotf.load_encoder(run)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Eleven images of the encoder's size, of which the fourth in order does not decode."""
+    folder, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    (folder / "b").mkdir()
+    for name in [f"a{i}.png".encode() for i in range(10)] + [ODD]:
+        pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+        Image.fromarray(pixels).save(bytes(folder) + b"/" + name, "PNG")
+    (folder / "a3.png").write_bytes(b"no image")
+    return folder
+
+
+def test_a_folder_becomes_names_and_the_vectors_of_its_images(encoder, folder, caplog):
+    expected = [*(f"a{i}.png" for i in range(10) if i != 3), os.fsdecode(ODD)]
+    pixels = np.stack([np.array(Image.open(folder / name)) for name in expected])
+    for output, dim in (("embedding", 16), ("features", 8)):
+        names, vectors = mocotf.embed_folder(encoder, folder, output, batch_size=4)
+        assert names == expected
+        assert vectors.shape == (10, dim) and vectors.dtype == np.float32
+        np.testing.assert_allclose(vectors, encoder(pixels)[output], rtol=1e-4, atol=1e-5)
+    assert "a3.png: it does not decode" in caplog.text
+
+
+def test_it_goes_on_at_any_batch_with_the_same_vectors(encoder, folder):
+    files = files_under(str(folder))
+    whole, rest = (
+        list(embedding.embed(encoder, files, "features", 4, BadImages(), first=n)) for n in (0, 4)
+    )
+    assert [seen for *_, seen in whole] == [4, 8, 11] and [seen for *_, seen in rest] == [8, 11]
+    for (names, vectors, _), (again, same, _) in zip(whole[1:], rest, strict=True):
+        assert names == again
+        np.testing.assert_array_equal(vectors, same)
+
+
+def test_what_holds_no_images_is_told_in_one_line(encoder, tmp_path):
+    with pytest.raises(UserError, match="no such folder"):
+        mocotf.embed_folder(encoder, tmp_path / "nowhere")
+    with pytest.raises(UserError, match="no images found"):
+        mocotf.embed_folder(encoder, tmp_path)
+    (tmp_path / "a.jpg").write_text("no image")
+    with pytest.raises(UserError, match="no image decodes"):
+        mocotf.embed_folder(encoder, tmp_path)
+
+
+def test_a_fingerprint_is_of_the_weights(encoder):
+    before = embedding.fingerprint(encoder)
+    bias = encoder.get_layer("backbone").get_layer("bn1").beta
+    bias.assign_add(np.full(bias.shape, 1e-3))
+    assert embedding.fingerprint(encoder) != before
+    bias.assign_sub(np.full(bias.shape, 1e-3))
+
+
+def test_nearest_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    vectors, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (50, 3))
+    places, similarities = embedding.nearest(vectors, queries, 5)
+    oracle = NearestNeighbors(n_neighbors=5, metric="cosine").fit(vectors)
+    distances, expected = oracle.kneighbors(queries)
+    np.testing.assert_array_equal(places, expected)
+    np.testing.assert_allclose(similarities, 1 - distances, atol=1e-6)
+    assert embedding.nearest(vectors, queries, 60)[0].shape == (3, 50)
+    assert np.isfinite(embedding.nearest(np.zeros([2, 8], np.float32), queries, 2)[1]).all()
+
+
+@pytest.mark.parametrize("ending", [".npz", ".parquet"])
+def test_an_index_comes_back_from_its_file(tmp_path, ending):
+    path, names = str(tmp_path / f"v{ending}"), ["a", "b/ü.jpg", "c d"]
+    vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    index.write_index(path, index.Index(names, vectors, {"step": 3, "flags": {"lr": "1"}}))
+    back = index.read_index(path)
+    assert (back.names, back.about) == (names, {"step": 3, "flags": {"lr": "1"}})
+    np.testing.assert_array_equal(back.vectors, vectors)
+    if ending == ".parquet":
+        assert pyarrow.parquet.read_schema(path).names == ["name", "vector"]
+
+
+def test_parquet_without_pyarrow_is_told_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(UserError, match=r"pyarrow is not installed.*pip install pyarrow=="):
+        index.check_ending("vectors.parquet")
+
+
+def test_code_in_an_index_is_not_run_and_what_is_none_is_told_in_one_line(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    evil = np.empty([1], object)
+    evil[0] = Evil()
+    np.savez(tmp_path / "evil.npz", about="{}", names=evil, vectors=np.zeros([1, 2]))
+    (tmp_path / "bare.npz").write_bytes(pickle.dumps(Evil()))
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
+    for name in ("evil.npz", "bare.npz", "cut.npz", "absent.npz", "cut.parquet"):
+        with pytest.raises(UserError, match="cannot be read") as error:
+            index.read_index(str(tmp_path / name))
+        assert "\n" not in str(error.value)
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(UserError, match="expected a name that ends in .npz or .parquet"):
+        index.read_index("vectors.csv")
+
+
+def rows(n, start=0):
+    return np.arange(start, start + n, dtype=np.float32)[:, None] * np.ones([1, 3], np.float32)
+
+
+def kill(unfinished):
+    """Lets go of the files, all bytes written, as may be when a process is killed."""
+    for file in (unfinished._names, unfinished._vectors, unfinished._lock):
+        file.close()
+
+
+def test_what_was_committed_is_kept_and_what_came_after_made_again(tmp_path):
+    folder, about = str(tmp_path / "unfinished"), {"weights": "x"}
+    first = PartialIndex(folder, about, 3)
+    first.add(["a", "b"], rows(2), 3)
+    first.commit()
+    first.add(["lost"], rows(1, 9), 6)
+    with pytest.raises(UserError, match="another process is writing it"):
+        PartialIndex(folder, about, 3)
+    kill(first)
+
+    second = PartialIndex(folder, about, 3)
+    assert (second.seen, second.rows) == (3, 2)
+    second.commit()  # which says nothing new
+    kill(second)
+    third = PartialIndex(folder, about, 3)
+    third.add(["c", "odd\udcff"], rows(2, 2), 6)
+    names, vectors = third.result()
+    assert names == ["a", "b", "c", "odd\udcff"]
+    np.testing.assert_array_equal(vectors, rows(4))
+    third.remove()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path):
+    def kept(weights, adding=()):
+        """Returns how many images were seen before; some more are from now on."""
+        partial = PartialIndex(str(tmp_path / "unfinished"), {"weights": weights}, 3)
+        seen = partial.seen
+        for name in adding:
+            partial.add([name], rows(1), 1)
+            partial.commit()
+        kill(partial)
+        return seen
+
+    assert kept("x", adding="a") == 0 and kept("x") == 1 and kept("y") == 0
+    assert kept("x") == 0, "it was begun anew"
+    kept("y", adding="a")
+    (tmp_path / "unfinished" / "vectors").write_bytes(b"")
+    assert kept("y") == 0
+
+
+def test_the_sheet_is_one_file_that_shows_every_image(folder):
+    similarities = {"a0.png": 0.9, os.fsdecode(ODD): -0.2, "gone.png": 0.1}
+    found = [
+        results_page.Found(name, f"{folder}/{name}", value) for name, value in similarities.items()
+    ]
+    page = results_page.sheet("Nearest <images>", "of & in", [(str(folder / "a1.png"), found)])
+    page.encode()  # UTF-8
+    assert page.count("data:image/jpeg;base64,") == 3 and page.count("not there") == 1
+    assert "Nearest &lt;images&gt;" in page and "<i>&." not in page and "http" not in page
+    assert "0.900" in page and "-0.200" in page and "%FF" in page

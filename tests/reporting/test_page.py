@@ -1,0 +1,297 @@
+"""The report and the table: what is on them, of which runs, in a browser too."""
+
+import html.parser
+import json
+import re
+import types
+
+import numpy as np
+import pytest
+
+from mocotf import report
+from mocotf.errors import UserError
+from mocotf.reporting import charts
+from mocotf.reporting import html
+from mocotf.reporting import pictures
+from mocotf.reporting.page import charts as charts_of
+from mocotf.reporting.runs import differing_flags
+from mocotf.reporting.runs import read_runs
+from mocotf.reporting.table import markdown
+from mocotf.reporting.table import table
+from mocotf.training.pictures import keep_picture
+from tests.commands import set_flags
+from tests.data.support import write_colours
+from tests.saved_run import write_run
+
+KNN = {"image_size": "32", "stem": "small", "knn_features": "pooled", "knn_k": "20", "knn_t": "0.07"}
+CLASSES = ("cats & dogs", "<i>none<br>")
+NASTY = "<script>alert(1)</script>&\"'"
+
+
+def write_metrics(folder, seed):
+    """Writes the records of a run, whose loss falls from chance."""
+    rng = np.random.default_rng(seed)
+    records = [{"step": 0, "epoch": 0, "knn_top1": 42.0, "knn_top1_pixels": 34.9, "time": 1.0}]
+    for step in range(10, 401, 10):
+        record = {"step": step, "epoch": step // 50, "loss": 6.9 - step / 300 + 0.1 * rng.random()}
+        record |= {"chance": 6.9325, "acc1": 10 + step / 20, "lr": 0.1, "time": 1.0 + step}
+        record |= {"images_per_second": 500.0, "embedding_std": 0.12, "uniform_std": 0.125}
+        if step % 100 == 0:
+            record["knn_top1"] = 50 + step / 20
+        records.append(record)
+    (folder / "metrics.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records))
+    (folder / "results.json").write_text(json.dumps({"loss": 5.5, "chance": 6.93, "knn_top1": 70.0}))
+
+
+def bare_run(folder, files=()):
+    """Writes a run of which there are flags, and files, name → text; returns its path."""
+    folder.mkdir(parents=True)
+    for name, text in {"flags.cfg": "--lr=0.1\n", **dict(files)}.items():
+        (folder / name).write_text(text)
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Returns the paths of two runs, the second with more numbers and another rate."""
+    folder = tmp_path_factory.mktemp("runs")
+    for seed, (name, rate) in enumerate((("first", "0.1"), ("second&<b>", "0.2"))):
+        write_run(folder / name, lr=rate, init_from=NASTY if seed else "", **KNN)
+        write_metrics(folder / name, seed)
+    evaluation = {"linear_top1": 81.25, "linear_top1_untrained": 55.5, "finetune_top1": 90.04}
+    (folder / "second&<b>" / "evaluation.json").write_text(json.dumps(evaluation))
+    first = types.SimpleNamespace(file=lambda name: str(folder / "first" / name))
+    keep_picture(first, "views", 0, np.full((400, 400, 3), 120, np.uint8))
+    return [str(folder / name) for name in ("first", "second&<b>")]
+
+
+def run_main(*arguments):
+    """Runs the command in this process."""
+    set_flags("--json", "--projection=pca", *arguments)
+    report.main(*(argument for argument in arguments if not argument.startswith("--")))
+
+
+@pytest.fixture(scope="module")
+def written(runs, tmp_path_factory):
+    """Returns the path of the page of both runs, with pictures of two classes."""
+    folder = tmp_path_factory.mktemp("page")
+    for name in CLASSES:
+        write_colours(str(folder / "photos" / name), 30)
+    out = folder / "report.html"
+    run_main(f"--out={out}", "--dataset=folder", f"--data_dir={folder / 'photos'}", *runs)
+    return out
+
+
+class Page(html.parser.HTMLParser):
+    """What a page is made of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.texts = [], [], []
+        self.feed(text)
+        self.text = re.sub(r"\s+", " ", " ".join(self.texts))
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ("src", "href", "data")]
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def test_runs_are_read_with_their_numbers(runs):
+    first, second = read_runs([runs[0], runs[1] + "/", runs[0]])
+    assert (first.name, second.name) == ("first", "second&<b>")
+    assert first.step == 400 and first.numbers["knn_top1"] == 70.0
+    assert first.numbers["knn_top1_untrained"] == 42.0 and "linear_top1" not in first.numbers
+    assert second.numbers["linear_top1"] == 81.25
+    steps, values = first.curve("knn_top1")
+    assert steps == (0, 100, 200, 300, 400) and values == (42.0, 55.0, 60.0, 65.0, 70.0)
+    assert first.curve("nothing") == ((), ())
+    assert differing_flags([first, second]) == {"init_from": ["", NASTY], "lr": ["0.1", "0.2"]}
+
+
+def test_records_that_are_no_numbers_are_no_points(tmp_path):
+    lines = '{"step": 1, "time": 1, "loss": NaN}\n{"step": 2, "time": 1, "loss": 3.5}\nbroken\n'
+    (run,) = read_runs([bare_run(tmp_path / "run", {"metrics.jsonl": lines})])
+    assert run.curve("loss") == ((2,), (3.5,)) and run.numbers["loss"] == 3.5
+
+
+def test_runs_of_one_name_are_told_apart(tmp_path):
+    paths = [bare_run(tmp_path / parent / "run") for parent in "ab"]
+    assert [run.name for run in read_runs(paths)] == ["a/run", "b/run"]
+
+
+def test_the_table_is_markdown_and_json(runs, capsys, tmp_path):
+    out = tmp_path / "table.md"
+    run_main("--table", f"--out={out}", *runs)
+    *lines, last = capsys.readouterr().out.splitlines()
+    assert out.read_text() == "\n".join(lines) + "\n"
+    assert [len(line) for line in lines] == [len(lines[0])] * 4, "columns are aligned"
+    rows = json.loads(last)["runs"]
+    assert [row["run"] for row in rows] == ["first", "second&<b>"]
+    assert [row["--lr"] for row in rows] == ["0.1", "0.2"]
+    assert [row["linear_top1"] for row in rows] == [None, 81.25]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    assert cells[2][cells[0].index("linear_top1")] == "–"
+    assert cells[3][cells[0].index("linear_top1")] == "81.25"
+    assert cells[1][cells[0].index("loss")].endswith("-:")
+    assert "finetune_top1_untrained" not in cells[0], "no run has it"
+
+
+def test_the_table_leaves_out_what_is_no_run(runs, capsys, caplog):
+    run_main("--table", runs[0], __file__)
+    assert "first" in capsys.readouterr().out
+    assert "test_report.py: is no run; left out" in caplog.text
+
+
+def test_cells_cannot_break_the_table():
+    text = markdown([{"a": "x|y", "b": 1}, {"a": "line\nline", "b": None}])
+    assert text.splitlines()[2] == "| x\\|y      | 1 |" and len(text.splitlines()) == 4
+
+
+def test_a_run_that_has_logged_nothing_is_a_row_of_dashes(tmp_path):
+    assert table(read_runs([bare_run(tmp_path / "new")])) == [{"run": "new", "step": 0}]
+
+
+def test_one_page_has_all_of_several_runs_and_needs_nothing_else(written):
+    page = Page(written.read_text())
+    assert all(link.startswith("data:image/") for link in page.links)
+    assert not {"script", "b", "i"} & {*page.tags}, "texts are escaped"
+    for text in (
+        NASTY, "second&<b>", "Results", "Flags that differ", "Curves", "Nearest neighbours",
+        "Map of the features", "This run kept no picture of its views.", "6 images", *CLASSES,
+        "70.0", "untrained 42.0", "81.2", "untrained 55.5", "90.0", "chance 6.93", "–",
+    ):  # fmt: skip
+        assert text in page.text, text
+    assert page.tags.count("svg") == 6 + 2  # curves, maps
+    assert page.tags.count("img") == 3, "a gallery each, and the views of the first"
+
+
+def test_a_page_without_data_says_why_and_has_the_rest(runs, capsys, tmp_path):
+    out = tmp_path / "report.html"
+    run_main(f"--out={out}", "--dataset=folder", f"--data_dir={tmp_path / 'gone'}", runs[0])
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found == {"out": str(out), "runs": runs[:1], "bytes": out.stat().st_size}
+    page = Page(out.read_text())
+    assert page.text.count("gone: no such folder") == 2
+    assert page.tags.count("svg") == 6 and "Flags that differ" not in page.text
+
+
+def test_mistakes_take_one_line_and_write_nothing(runs, tmp_path):
+    new, broken = bare_run(tmp_path / "new"), bare_run(tmp_path / "broken", {"results.json": "[1"})
+    out = f"--out={tmp_path}/report.html"
+    for arguments, message in (
+        ([out], "no run is named"),
+        ([out, str(tmp_path)], "no flags.cfg; expected the --model_dir of a run"),
+        (["--table", str(tmp_path)], "no flags.cfg"),
+        ([out, new], "has no metrics yet"),
+        ([out, runs[0], new], "new: has no metrics yet"),
+        (["--table", broken], "results.json: .*expected a JSON object"),
+        ([f"--out={tmp_path}/no/report.html", runs[0]], "cannot be written; expected a file in a"),
+        ([f"--out={tmp_path}", runs[0]], "cannot be written"),
+        (["--table", f"--out={tmp_path}/no/table.md", runs[0]], "cannot be written"),
+    ):
+        with pytest.raises(UserError, match=message) as error:
+            run_main(*arguments)
+        assert "\n" not in str(error.value)
+    assert not list(tmp_path.glob("*report.html*"))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0, 1, [0, 0.2, 0.4, 0.6, 0.8, 1]), (0, 0, [0, 0.2, 0.4, 0.6, 0.8, 1]), (3, 3, [0, 1, 2, 3]),
+        (0, 1000, [0, 200, 400, 600, 800, 1000]), (5.24, 6.93, [5, 5.5, 6, 6.5, 7]),
+        (-0.01, 0.03, [-0.01, 0, 0.01, 0.02, 0.03]),
+    ],
+)  # fmt: skip
+def test_ticks_are_round_and_span_the_values(low, high, expected):
+    assert charts.ticks(low, high) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0, "0"), (6.93, "6.93"), (12.5, "12.5"), (1200, "1,200"), (40_000, "40k"), (1.2e6, "1.2M"),
+        (12_500, "12.5k"), (0.0005, "5.0e-4"), (-3.25, "-3.25"), (100, "100"),
+    ],
+)  # fmt: skip
+def test_numbers_on_axes_are_short(value, shown):
+    assert charts.number(value) == shown
+
+
+def test_a_chart_holds_its_curves_and_levels():
+    steps = tuple(range(0, 5000, 5))
+    series = [("a", "#123456", steps, [float(s) for s in steps]), ("b", "#654321", (0, 9), (1.0, 2.0))]
+    chart = charts.line_chart("Title", "meaning", series, [("chance", 6000.0)])
+    assert {"Title", "meaning", "chance 6,000", "a", "b", "step"} <= set(chart.itertext())
+    path, _ = (part.get("d") for part in chart.iter("path"))
+    points = [tuple(map(float, p.split())) for p in path.strip("M").split("L")]
+    assert len(points) < 500
+    xs, ys = zip(*points, strict=True)
+    assert list(xs) == sorted(xs) and list(ys) == sorted(ys, reverse=True)
+    assert 0 < min(xs) < max(xs) < 520 and 0 < min(ys) < max(ys) < 270
+    hints = [part.text for part in chart.iter("title")]
+    assert "a, step 0: 0" in hints and "b, step 9: 2" in hints
+
+
+def test_the_tree_escapes():
+    bold = html.element("b", "c")
+    text = html.page("<t>", html.element("p", "a < b & ", bold, " > d", title='"x"'))
+    assert "<title>&lt;t&gt;</title>" in text
+    assert '<p title="&quot;x&quot;">a &lt; b &amp; <b>c</b> &gt; d</p>' in text
+
+
+@pytest.mark.parametrize("projection", ["pca", "tsne"])
+def test_a_map_keeps_clusters_apart_and_is_the_same_each_time(projection):
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 3
+    points = (10 * np.eye(3, 70)[labels] + rng.normal(size=(60, 70))).astype(np.float32)
+    plane = pictures.project(points, projection)
+    assert plane.shape == (60, 2)
+    centres = np.stack([plane[labels == c].mean(axis=0) for c in range(3)])
+    nearest = np.linalg.norm(plane[:, None] - centres, axis=2).argmin(axis=1)
+    np.testing.assert_array_equal(nearest, labels)
+    np.testing.assert_array_equal(plane, pictures.project(points, projection))
+
+
+def test_pictures_without_labels_are_looked_at_too(runs, tmp_path):
+    write_colours(str(tmp_path / "photos"), 40)
+    out = tmp_path / "report.html"
+    run_main(f"--out={out}", "--dataset=folder", f"--data_dir={tmp_path / 'photos'}", runs[0])
+    page = Page(out.read_text())
+    assert "4 images, without labels" in page.text and page.tags.count("img") == 2
+    (run,) = read_runs(runs[:1])
+    points_of_curves = sum(len(run.curve(metric.name)[0]) for metric in charts_of([run]))
+    assert page.tags.count("circle") == 4 + points_of_curves
+
+
+def test_a_browser_shows_the_page(browser, written):
+    browser.open(str(written))
+    text = browser.text()
+    for expected in ("2 runs: first, second&<b>", "kNN top-1, %", "Fine-tuned", "PCA", *CLASSES):
+        assert expected in text
+    assert browser.errors() == []
+    for tag, property_, count in (("img", "naturalWidth", 3), ("svg", "clientWidth", 8)):
+        widths = browser.properties(tag, property_)
+        assert len(widths) == count and min(widths) > 300
+    assert browser.driver.execute_script("return document.body.scrollWidth <= window.innerWidth")
+    browser.screenshot("report")
+
+
+def test_a_detectors_answers_and_ap_are_on_the_page(runs, tmp_path):
+    metrics, results = {"step": 9, "loss": 1.0, "ap": 12.5, "time": 1.0}, {"detect_ap": 12.5}
+    files = {"metrics.jsonl": json.dumps(metrics), "results.json": json.dumps(results)}
+    run = bare_run(tmp_path / "detector", files)
+    own = types.SimpleNamespace(file=lambda name: f"{run}/{name}")
+    for step, level in ((5, 50), (10, 200)):
+        keep_picture(own, "detect", step, np.full((40, 40, 3), level, np.uint8))
+    out = tmp_path / "page.html"
+    run_main(run, f"--out={out}")
+    text = out.read_text()
+    assert "What was found" in text and "Detection, AP" in text and "12.5" in text
+    with open(f"{run}/pictures/detect-10.jpg", "rb") as latest:
+        assert pictures.answers(run) == latest.read()
+    run_main(runs[0], f"--out={out}")
+    assert "What was found" not in out.read_text()

@@ -1,0 +1,117 @@
+"""metrics.jsonl and TensorBoard show the same numbers, each step once."""
+
+import json
+import os
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from mocotf.data.views.augmentations import v2
+from mocotf.errors import UserError
+from mocotf.evaluation.measures import MEASURES
+from mocotf.moco.config import MECHANISMS
+from mocotf.training.metrics_log import Records
+from mocotf.training.metrics_log import duration
+from mocotf.training.pictures import keep_picture
+from mocotf.training.pictures import show_views
+from mocotf.training.run_dir import RunDir
+from tests.training.test_checkpoints import files_limited_to
+
+METRICS = (*MECHANISMS["moco"].METRICS, *MEASURES)
+
+
+def record(step):
+    return {"step": step, "epoch": 0, "loss": 9.0 - step, "chance": 6.9, "acc1": 1.0, "lr": 0.1}
+
+
+def write(run_dir, *each):
+    """Writes records as one start of a run does."""
+    records = Records(run_dir, METRICS)
+    for one in each:
+        records.write(one)
+    records.close()
+
+
+def events_in(path):
+    return EventAccumulator(str(path)).Reload()
+
+
+def scalars(path, tag):
+    return [(event.step, round(event.value, 4)) for event in events_in(path).Scalars(tag)]
+
+
+def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
+    run_dir = RunDir(str(tmp_path), ())
+    write(run_dir, *map(record, (1, 2, 3)))
+    run_dir.forget_after(2)  # the newest checkpoint was of step 2
+    write(run_dir, *map(record, (3, 4)))
+    assert [r["step"] for r in run_dir.metrics()] == [1, 2, 3, 4]
+    assert scalars(tmp_path, "pretext/loss") == [(s, 9.0 - s) for s in (1, 2, 3, 4)]
+    assert scalars(tmp_path / "reference", "pretext/loss") == [(s, 6.9) for s in (1, 2, 3, 4)]
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert all(json.loads(line)["time"] > 1e9 for line in lines)
+
+
+def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
+    records = Records(run_dir := RunDir(str(tmp_path), ()), METRICS)
+    records.write(record(1))
+    message = r"metrics.jsonl: File too large; .* after step 2; make room"
+    size = os.path.getsize(run_dir.file("metrics.jsonl"))
+    with files_limited_to(size + 10), pytest.raises(UserError, match=message):
+        records.write(record(2))
+    assert [r["step"] for r in run_dir.metrics()] == [1]
+
+
+def test_views_are_shown_as_pairs(tmp_path):
+    run_dir = RunDir(str(tmp_path), ())
+    views = np.zeros((20, 32, 32, 3), np.float32)
+    show_views(run_dir, (views, views + 1), v2(size=32))
+    write(run_dir, {"step": 0, "epoch": 0})
+    (image,) = events_in(tmp_path).Images("pictures/views")
+    assert (image.width, image.height) == (8 * 64, 2 * 2 * 64)  # two rows of eight pairs, enlarged
+
+
+def test_pictures_of_steps_that_are_forgotten_are_not_shown_and_the_others_once(tmp_path):
+    run_dir = RunDir(str(tmp_path), ())
+    records = Records(run_dir, METRICS)
+    for step in (5, 15, 25):
+        keep_picture(run_dir, "neighbours", step, np.full((16, 24, 3), step, np.uint8))
+        records.write(record(step))
+    records.close()
+    run_dir.forget_after(15)
+    records = Records(run_dir, METRICS)
+    keep_picture(run_dir, "neighbours", 25, np.full((16, 24, 3), 200, np.uint8))
+    records.write(record(25))
+    records.close()
+    images = events_in(tmp_path).Images("pictures/neighbours")
+    assert [image.step for image in images] == [5, 15, 25]
+    levels = [tf.io.decode_image(image.encoded_image_string).numpy().mean() for image in images]
+    np.testing.assert_allclose(levels, [5, 15, 200], atol=2)
+
+
+def test_what_is_measured_once_is_a_line_through_all_measurements(tmp_path):
+    first = {"step": 0, "epoch": 0, "knn_top1": 40.0, "knn_top1_pixels": 35.0}
+    write(RunDir(str(tmp_path), ()), first, record(10), record(20) | {"knn_top1": 70.0})
+    assert scalars(tmp_path, "evaluation/knn_top1") == [(0, 40), (20, 70)]
+    assert scalars(tmp_path / "reference", "evaluation/knn_top1") == [(0, 35), (20, 35)]
+
+
+def test_the_line_on_the_terminal_has_what_there_is(tmp_path):
+    plan = types.SimpleNamespace(total_steps=40, steps_per_epoch=10)
+    records = Records(RunDir(str(tmp_path), ()), METRICS)
+    last = record(11) | {"images_per_second": 1234.5, "data_wait": 0.1, "knn_top1": 70.0}
+    assert records.progress_line(last, plan, 60) == (
+        "epoch 2/4  step 11/40  loss -2.000 (chance 6.900)  acc1 1.0  lr 0.1  1234 images/s  "
+        "data wait 10%  ETA 00:01:00  kNN 70.0"
+    )
+    for name in ("acc1", "chance", "knn_top1"):  # as of a mechanism without keys
+        del last[name]
+    assert "loss -2.000  lr 0.1" in records.progress_line(last, plan, 60)
+
+
+def test_durations_are_readable():
+    assert duration(59.6) == "00:01:00"
+    assert duration(2 * 86400 + 3 * 3600 + 4 * 60 + 5) == "2d 03:04:05"
