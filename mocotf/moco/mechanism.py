@@ -205,7 +205,7 @@ class Mechanism(Trainer):
         return self.probe.learn(features, labels) if self.probe else {}
 
     def gradients(self, tape, loss):
-        """Returns the gradients, for the optimizer, of a loss, of which `loss` is this replica's mean."""
+        """Returns the gradients, for the optimizer, of a loss; `loss` is this replica's mean of it."""
         # The optimizer sums gradients over replicas; the method takes their mean.
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         scale = self.optimizer.scale_loss(tf.ones_like(loss) / replicas)

@@ -1,0 +1,49 @@
+"""Rooms import only from those above them, and only commands and `cli` know flags."""
+
+import ast
+import pathlib
+import re
+
+from tests.processes import ROOT
+
+PACKAGE = pathlib.Path(ROOT, "mocotf")
+
+
+def order():
+    """Returns the rooms in the order of docs/architecture.md."""
+    text = pathlib.Path(ROOT, "docs", "architecture.md").read_text(encoding="utf-8")
+    return re.findall(r"^(\w+) ", text.split("```")[1], re.MULTILINE)
+
+
+def room_of(name, rooms):
+    """Returns the room of a module, as "mocotf.nn.resnet"."""
+    first = name.split(".")[1]
+    return first if first in rooms else "commands"
+
+
+def imports(path):
+    """Yields the names of the modules of mocotf that a file imports, in functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("mocotf"):
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_no_room_imports_from_below():
+    rooms = order()
+    assert {path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()} <= set(rooms)
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        if name == "mocotf.__init__":
+            continue
+        own = rooms.index(room_of(name, rooms))
+        wrong += [(name, i) for i in imports(path) if rooms.index(room_of(i, rooms)) > own]
+    assert wrong == []
+
+
+def test_only_commands_and_cli_read_flags_and_nobody_writes_them():
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        if path.parent not in (PACKAGE, PACKAGE / "cli"):
+            assert "absl" not in re.findall(r"^from (\w+) import flags", text, re.MULTILINE), path
+        assert not re.search(r"FLAGS(\.\w+|\[.+\]\.value) = ", text), path
