@@ -1,10 +1,11 @@
-"""Rooms import only from those above them, and only commands and `cli` know flags."""
+"""Rooms import from those above them only, commands and `cli` know flags, docs have all settings."""
 
 import ast
 import pathlib
 import re
 
 from tests.processes import ROOT
+from tools import settings_table
 
 PACKAGE = pathlib.Path(ROOT, "mocotf")
 
@@ -47,3 +48,8 @@ def test_only_commands_and_cli_read_flags_and_nobody_writes_them():
         if path.parent not in (PACKAGE, PACKAGE / "cli"):
             assert "absl" not in re.findall(r"^from (\w+) import flags", text, re.MULTILINE), path
         assert not re.search(r"FLAGS(\.\w+|\[.+\]\.value) = ", text), path
+
+
+def test_the_document_of_settings_is_what_they_declare():
+    text = pathlib.Path(ROOT, "docs", "settings.md").read_text(encoding="utf-8")
+    assert text == settings_table.table(), "python tools/settings_table.py > docs/settings.md"
