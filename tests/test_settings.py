@@ -99,17 +99,26 @@ def test_flags_that_contradict_each_other_are_told_with_where_they_came_from(tmp
 
 
 @pytest.mark.parametrize(
+    "arguments", [["--flagfile={}/flags.cfg", "--model_dir=x"], ["--model_dir={}"]]
+)
+@pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("--momentun=1", "mine.cfg, line 2"),
+        ("--momentun=1", "line 2"),
         ("lr=1", "line 2: 'lr=1': expected --NAME=VALUE"),
-        ("--lr=-1", "flag --lr=-1: expected a finite number from 0 (--lr: "),
+        ("--lr=-1", "--lr=-1: expected a finite number from 0"),
     ],
 )
-def test_a_damaged_line_of_a_flag_file_is_told_by_its_number(tmp_path, capsys, line, message):
-    (tmp_path / "mine.cfg").write_text(f"--cos\n{line}\n")
-    done = processes.run("train", f"--flagfile={tmp_path}/mine.cfg", "--model_dir=x")
+def test_a_damaged_line_of_flags_is_told_by_its_number(tmp_path, line, message, arguments):
+    (tmp_path / "flags.cfg").write_text(f"--cos\n{line}\n")
+    done = processes.run("train", *(argument.format(tmp_path) for argument in arguments))
     assert done.code == 2 and message in done.err and len(done.err.splitlines()) == 1
+    assert f"{tmp_path}/flags.cfg, line 2" in done.err
+
+
+def test_a_flag_file_that_is_not_there_is_told():
+    done = processes.run("train", "--flagfile=nowhere.cfg")
+    assert done.code == 2 and "'nowhere.cfg'; expected a file of flags" in done.err
 
 
 def test_help_is_short_and_in_groups_and_whole_if_asked_for():

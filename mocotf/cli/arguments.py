@@ -21,8 +21,7 @@ def expand(argv):
     """Returns the arguments with flag files replaced by what they say, in front of what is typed.
 
     Raises:
-        OSError, UnicodeDecodeError: a file cannot be read.
-        flags.Error: a line of one is no flag.
+        flags.Error: a file cannot be read, or a line of one is no flag.
     """
     _origins.clear()
     command, *left = argv
@@ -97,16 +96,20 @@ def _name(argument):
 def _lines(path, outer=()):
     """Yields (flag, where it stands) of a flag file and of those that it names."""
     path = os.path.expanduser(path)
-    # Windows' editor saves a byte order mark.
-    with open(path, encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, 1):
-            line, origin = line.strip(), f"{path}, line {number}"
-            if not line or line.startswith(("#", "//")):
-                continue
-            if not LINE.fullmatch(line):
-                raise flags.Error(f"{origin}: {line!r}: expected --NAME=VALUE")
-            name, _, value = line.lstrip("-").partition("=")
-            if name != "flagfile":
-                yield line, origin
-            elif value not in (path, *outer):
-                yield from _lines(value, (path, *outer))
+    try:
+        # Windows' editor saves a byte order mark.
+        with open(path, encoding="utf-8-sig") as file:
+            lines = file.read().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise flags.Error(f"{path}: {error}; expected a file of flags") from error
+    for number, line in enumerate(map(str.strip, lines), 1):
+        origin = f"{path}, line {number}"
+        if not line or line.startswith(("#", "//")):
+            continue
+        if not LINE.fullmatch(line):
+            raise flags.Error(f"{origin}: {line!r}: expected --NAME=VALUE")
+        name, _, value = line.lstrip("-").partition("=")
+        if name != "flagfile":
+            yield line, origin
+        elif value not in (path, *outer):
+            yield from _lines(value, (path, *outer))

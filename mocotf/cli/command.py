@@ -72,8 +72,7 @@ def parse(argv, resumes=False):
         resumes: see `run`.
 
     Raises:
-        flags.Error, OSError, UnicodeDecodeError: something is no flag, or no value of it; or a flag
-            file cannot be read.
+        flags.Error: something is no flag, or no value of one; or a flag file cannot be read.
     """
     argv = arguments.expand(argv)
     left = flags.FLAGS(argv)
@@ -87,7 +86,7 @@ def _parse(argv, resumes):
         sys.exit(0)
     try:
         return parse(argv, resumes)
-    except (flags.Error, OSError, UnicodeDecodeError) as error:
+    except flags.Error as error:
         _stop(arguments.explain(" ".join(str(error).split())), 2)
 
 
