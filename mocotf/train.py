@@ -3,7 +3,7 @@ r"""Pre-trains an image encoder by Momentum Contrast.
     python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
     python -m mocotf.train --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --model_dir=runs/v2
 
-The same command again resumes a run that was stopped.
+The same command again, or --model_dir alone, resumes a run that was stopped.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
