@@ -7,8 +7,9 @@ TEST_PROCESSES ?= 2
 # Seconds after which a test is taken to hang: it is named, and ended.
 TEST_TIMEOUT ?= 600
 METHOD = tests/moco tests/data tests/nn tests/optim tests/oracles tests/training
-# Begun first, for a file that is begun last leaves the other process nothing to do.
-LONG = tests/test_train.py tests/test_workers.py tests/test_reliability.py
+OTHERS = $(filter-out $(METHOD),$(patsubst %/BUILD,%,$(wildcard tests/*/BUILD)))
+# The long ones begun first, for a file that is begun last leaves the other process nothing to do.
+COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $(wildcard tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
@@ -17,10 +18,16 @@ PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(o
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
 
-# In two runs, for TensorFlow keeps what it has traced until its process ends.
+# In several runs, for TensorFlow keeps what it has traced until its process ends; one process, which has
+# all of a run to itself, gets smaller ones.
 test: .venv/installed-dev browser
+ifeq ($(TEST_PROCESSES),1)
+	for folder in $(METHOD) $(OTHERS); do $(PYTEST) -m "not slow" $$folder || exit 1; done
+	$(PYTEST) -m "not slow" $(COMMANDS)
+else
 	$(PYTEST) -m "not slow" $(METHOD)
-	$(PYTEST) -m "not slow" $(LONG) tests $(addprefix --ignore=,$(METHOD))
+	$(PYTEST) -m "not slow" $(COMMANDS) $(OTHERS)
+endif
 
 # All tests that `make test` leaves out.
 test-slow: .venv/installed-dev browser
