@@ -7,7 +7,7 @@ TEST_PROCESSES ?= 2
 # Seconds after which a test is taken to hang: it is named, and ended.
 TEST_TIMEOUT ?= 600
 METHOD = tests/moco tests/data tests/nn tests/optim tests/oracles tests/training
-OTHERS = $(filter-out $(METHOD),$(patsubst %/BUILD,%,$(wildcard tests/*/BUILD)))
+OTHERS = $(filter-out $(METHOD),$(patsubst %/__init__.py,%,$(wildcard tests/*/__init__.py)))
 # The long ones begun first, for a file that is begun last leaves the other process nothing to do.
 COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $(wildcard tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
