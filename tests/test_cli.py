@@ -9,11 +9,11 @@ from mocotf import detect
 from mocotf import finetune
 from mocotf import linear
 from mocotf import segment
-from mocotf.cli import task
+from mocotf.cli import supervised_flags
 from mocotf.cli import train_flags
 from tests import processes
 
-OF_TASKS = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(task.__name__)]
+OF_TASKS = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(supervised_flags.__name__)]
 
 ASK = """
 import os

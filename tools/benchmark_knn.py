@@ -43,7 +43,10 @@ flags.DEFINE_bool("imagenet", True, "Measure a bank of ImageNet's length too.")
 
 
 def main():
-    banks = [int(size) for size in FLAGS.banks]
+    try:
+        banks = [int(size) for size in FLAGS.banks]
+    except ValueError as error:
+        raise UserError(f"--banks={','.join(FLAGS.banks)}: expected some numbers") from error
     if min(banks) < FLAGS.neighbours:
         raise UserError(
             f"--banks={','.join(FLAGS.banks)}: expected at least --neighbours={FLAGS.neighbours} each"
