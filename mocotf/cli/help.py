@@ -8,6 +8,7 @@ from absl import flags
 
 SHORT, FULL = ("-h", "-help", "--help", "--helpshort"), ("-helpfull", "--helpfull")
 OWN = "This command"
+OF_ALL = ("flagfile", "json")  # of all commands
 FIRST = ("Data", "Views", "Method")  # then the mechanisms, by name
 LAST = ("Optimisation", "Run", "Measurements", "Devices", OWN)
 INDENT = 30
@@ -27,7 +28,8 @@ def text(full):
     main = sys.modules["__main__"]
     groups = {group: [] for group in FIRST}
     last = {group: [] for group in LAST}
-    for flag in flags.FLAGS.get_key_flags_for_module(main):
+    of_all = [flags.FLAGS[name] for name in OF_ALL]
+    for flag in [*flags.FLAGS.get_key_flags_for_module(main), *of_all]:
         group = getattr(flag, "group", OWN)
         (last if group in last else groups).setdefault(group, []).append(flag)
     parts = [(main.__doc__ or "").strip()]
@@ -42,6 +44,8 @@ def _entry(flag, full):
     default = flag.default
     if declared and default is not None:
         default = declared.text(default)
+    elif isinstance(default, list):
+        default = ",".join(default)
     shown = "" if default in (None, False, "false", "") else f"={default}"
     words = flag.help if full else flag.help.partition(". ")[0].removesuffix(".") + "."
     if full and declared:
