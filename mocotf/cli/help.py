@@ -8,10 +8,10 @@ from absl import flags
 
 SHORT, FULL = ("-h", "-help", "--help", "--helpshort"), ("-helpfull", "--helpfull")
 OWN = "This command"
-OF_ALL = ("flagfile", "json")  # of all commands
 FIRST = ("Data", "Views", "Method")  # then the mechanisms, by name
 LAST = ("Optimisation", "Run", "Measurements", "Devices", OWN)
 INDENT = 30
+MORE = "All there is to say of each flag: --helpfull"
 
 
 def asked(arguments):
@@ -28,15 +28,16 @@ def text(full):
     main = sys.modules["__main__"]
     groups = {group: [] for group in FIRST}
     last = {group: [] for group in LAST}
-    of_all = [flags.FLAGS[name] for name in OF_ALL]
-    for flag in [*flags.FLAGS.get_key_flags_for_module(main), *of_all]:
+    for flag in [*flags.FLAGS.get_key_flags_for_module(main), flags.FLAGS["json"]]:
         group = getattr(flag, "group", OWN)
         (last if group in last else groups).setdefault(group, []).append(flag)
     parts = [(main.__doc__ or "").strip()]
     for group, members in (groups | last).items():
         if members:
             parts.append("\n".join([group, *(_entry(flag, full) for flag in members)]))
-    return "\n\n".join([*parts, "" if full else "All there is to say of each: --helpfull"])
+    return "\n\n".join(
+        [*parts, "--flagfile=FILE takes flags from a file, one a line." + ("" if full else f" {MORE}")]
+    )
 
 
 def _entry(flag, full):
