@@ -72,9 +72,9 @@ class Setting:
         if self.many:
             words = f"{self.count or 'some'} {words.split()[-1]}s separated by commas"
         if self.low is not None:
-            words += f" from {self.low:g}"
+            words += f" from {self.low}"
         if self.high is not None:
-            words += f" to {self.high:g}" if self.low is not None else f" up to {self.high:g}"
+            words += f" to {self.high}" if self.low is not None else f" up to {self.high}"
         return words
 
     def parse(self, text):
