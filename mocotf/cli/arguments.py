@@ -54,7 +54,10 @@ def of_run(folder):
     for line, origin in _lines(path):
         name, _, text = line.lstrip("-").partition("=")
         if name not in flags.FLAGS:
-            raise flags.Error(f"{origin}: {line}: there is no such flag; expected one of --help")
+            raise flags.Error(
+                f"{origin}: {line}: this command has no such flag; expected a run of this command, or "
+                "another --model_dir"
+            )
         known[name] = text, origin
     found = []
     for name, one in _declared().items():
