@@ -10,10 +10,10 @@ from mocotf.moco.config import others_settings
 from mocotf.reporting.charts import COLOURS
 from mocotf.reporting.charts import line_chart
 from mocotf.reporting.charts import scatter
-from mocotf.reporting.html import element
-from mocotf.reporting.html import page
-from mocotf.reporting.html import picture
-from mocotf.reporting.html import plain_table
+from mocotf.reporting.elements import element
+from mocotf.reporting.elements import page
+from mocotf.reporting.elements import picture
+from mocotf.reporting.elements import plain_table
 from mocotf.reporting.pictures import answers
 from mocotf.reporting.pictures import project
 from mocotf.reporting.pictures import view_sheet

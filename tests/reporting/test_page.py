@@ -11,7 +11,7 @@ import pytest
 from mocotf import report
 from mocotf.errors import UserError
 from mocotf.reporting import charts
-from mocotf.reporting import html
+from mocotf.reporting import elements
 from mocotf.reporting import pictures
 from mocotf.reporting.page import charts as charts_of
 from mocotf.reporting.runs import differing_flags
@@ -142,7 +142,7 @@ def test_the_table_is_markdown_and_json(runs, capsys, tmp_path):
 def test_the_table_leaves_out_what_is_no_run(runs, capsys, caplog):
     run_main("--table", runs[0], __file__)
     assert "first" in capsys.readouterr().out
-    assert "test_report.py: is no run; left out" in caplog.text
+    assert "test_page.py: is no run; left out" in caplog.text
 
 
 def test_cells_cannot_break_the_table():
@@ -237,8 +237,8 @@ def test_a_chart_holds_its_curves_and_levels():
 
 
 def test_the_tree_escapes():
-    bold = html.element("b", "c")
-    text = html.page("<t>", html.element("p", "a < b & ", bold, " > d", title='"x"'))
+    bold = elements.element("b", "c")
+    text = elements.page("<t>", elements.element("p", "a < b & ", bold, " > d", title='"x"'))
     assert "<title>&lt;t&gt;</title>" in text
     assert '<p title="&quot;x&quot;">a &lt; b &amp; <b>c</b> &gt; d</p>' in text
 

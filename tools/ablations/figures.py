@@ -8,7 +8,7 @@ from mocotf.reporting.charts import HEIGHT
 from mocotf.reporting.charts import WIDTH
 from mocotf.reporting.charts import Series
 from mocotf.reporting.charts import line_chart
-from mocotf.reporting.html import element
+from mocotf.reporting.elements import element
 from tools.ablations.outcomes import spread
 from tools.ablations.outcomes import values_of
 
