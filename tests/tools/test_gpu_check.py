@@ -134,6 +134,7 @@ def test_every_part_runs_on_a_cpu(tmp_path):
     parts = ["card", "step", "options", "deterministic", "accuracy", "input", "profile", "cifar"]
     sizes = ["--tiny", "--rounds=1", "--steps=1", "--variants=default", "--peers=torch", "--minutes=30"]
     sizes += [f"--only={','.join(parts)}", f"--out={out}", "--profile=default"]
+    sizes += ["--inputs=device224"]  # the others want CIFAR-10
     tried = processes.start(PROGRAM, *sizes).wait(seconds=1800)
     assert tried.code == 0, tried.err
     results = {result["part"]: result for result in table.read(out)}
