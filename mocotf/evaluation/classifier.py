@@ -5,7 +5,6 @@ import tensorflow as tf
 
 from mocotf.metrics import Metric
 from mocotf.training.trainer import Trainer
-from mocotf.training.trainer import norm
 
 STD = 0.01  # of new weights, as in the papers' protocol (arXiv 1911.05722, §4.1)
 
@@ -45,16 +44,11 @@ class Classifier(Trainer):
 
     @property
     def trained_variables(self):
-        """What is trained: variables."""
         tuned = self.backbone.trainable_variables if self.tune else []
         return [*tuned, *(v for head in self.heads for v in head.trainable_variables)]
 
     def variable_groups(self):
         return {"backbone": self.backbone.variables} | {h.name: h.variables for h in self.heads}
-
-    def watched(self, record, batch_size):
-        del record, batch_size
-        return {"weight_norm": norm(self.trained_variables)}
 
     def call(self, images, training=False):
         """Returns the scores `[n, heads, classes]`, float32, of images `[n, S, S, 3]`."""
@@ -82,14 +76,13 @@ class Classifier(Trainer):
             # each has the gradient that it would have alone.
             scaled_loss = self.optimizer.scale_loss(tf.reduce_sum(losses) / replicas)
         gradients = tape.gradient(scaled_loss, [v.value for v in self.trained_variables])
-        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
         rank = ranks(scores, labels)
-        return {
+        found = {
             "loss": tf.reduce_min(losses),
             "acc1": percent(rank < 1),
             "acc5": percent(rank < 5),
-            "gradient_norm": self.optimizer.gradient_norm.value,
         }
+        return found | self.descend(gradients)
 
 
 def ranks(scores, labels):

@@ -210,8 +210,3 @@ class Mechanism(Trainer):
         replicas = tf.distribute.get_replica_context().num_replicas_in_sync
         scale = self.optimizer.scale_loss(tf.ones_like(loss) / replicas)
         return tape.gradient(loss, [v.value for v in self.trained_variables], output_gradients=scale)
-
-    def descend(self, gradients):
-        """Takes the optimizer's step; returns what it reports."""
-        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
-        return {"gradient_norm": self.optimizer.gradient_norm.value}

@@ -58,6 +58,16 @@ class Trainer(keras.Model):
         """Returns part → its variables, a list or name → variable: what a checkpoint holds of it."""
         raise NotImplementedError
 
+    @property
+    def trained_variables(self):
+        """The variables that the optimizer trains."""
+        raise NotImplementedError
+
+    def descend(self, gradients):
+        """Takes the optimizer's step by gradients of `trained_variables`; returns what it reports."""
+        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
+        return {"gradient_norm": self.optimizer.gradient_norm.value}
+
     def watched(self, record, batch_size):
         """Returns name → number: what a record says of the model, beside what its steps report.
 
@@ -65,7 +75,8 @@ class Trainer(keras.Model):
             record: what is known of the step: its number from 1, `step`, and what it reported.
             batch_size: images a step, over all replicas.
         """
-        raise NotImplementedError
+        del record, batch_size
+        return {"weight_norm": norm(self.trained_variables)}
 
     @property
     def step(self):

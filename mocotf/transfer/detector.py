@@ -7,7 +7,6 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.metrics import Metric
 from mocotf.training.trainer import Trainer
-from mocotf.training.trainer import norm
 from mocotf.transfer.backbone import levels_of
 
 PRIOR = 0.01  # that an anchor has an object, to begin with (arXiv 1708.02002, §4.1)
@@ -60,15 +59,10 @@ class Detector(Trainer):
 
     @property
     def trained_variables(self):
-        """What is trained: variables."""
         return self.retina.trainable_variables
 
     def variable_groups(self):
         return {"detector": self.retina.variables}
-
-    def watched(self, record, batch_size):
-        del record, batch_size
-        return {"weight_norm": norm(self.trained_variables)}
 
     def call(self, images, training=False):
         """Returns of images `[n, S, S, 3]` the boxes' offsets `[n, A, 4]` from the A anchors, and class
@@ -94,11 +88,10 @@ class Detector(Trainer):
             # The optimizer sums gradients over replicas, of which each has its own part of the sums.
             scaled_loss = self.optimizer.scale_loss(box_loss + class_loss)
         gradients = tape.gradient(scaled_loss, [v.value for v in self.trained_variables])
-        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
         # `fit` takes means over replicas, of what are parts of sums.
         parts = {"box_loss": box_loss, "class_loss": class_loss, "loss": box_loss + class_loss}
         parts = {name: value * replica.num_replicas_in_sync for name, value in parts.items()}
-        return parts | {"gradient_norm": self.optimizer.gradient_norm.value}
+        return parts | self.descend(gradients)
 
     def detect(self, images, most=100):
         """Returns what is found on images `[n, S, S, 3]`: boxes float32 `[n, most, 4]`, y1, x1, y2,

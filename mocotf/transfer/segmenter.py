@@ -4,7 +4,6 @@ import keras
 import tensorflow as tf
 
 from mocotf.training.trainer import Trainer
-from mocotf.training.trainer import norm
 
 IGNORED = 255  # class of pixels that are neither learned from nor measured on
 CHANNELS = 256  # of the head (arXiv 1911.05722, §4.2.2)
@@ -36,15 +35,10 @@ class Segmenter(Trainer):
 
     @property
     def trained_variables(self):
-        """What is trained: variables."""
         return [*self.backbone.trainable_variables, *self.head.trainable_variables]
 
     def variable_groups(self):
         return {"backbone": self.backbone.variables, "head": self.head.variables}
-
-    def watched(self, record, batch_size):
-        del record, batch_size
-        return {"weight_norm": norm(self.trained_variables)}
 
     def call(self, images, training=False):
         """Returns the scores `[n, H, W, classes]`, float32, of normalised images `[n, H, W, 3]`."""
@@ -84,11 +78,8 @@ class Segmenter(Trainer):
             # The optimizer sums gradients over replicas, of which each has its own part of the sum.
             scaled_loss = self.optimizer.scale_loss(loss)
         gradients = tape.gradient(scaled_loss, [v.value for v in self.trained_variables])
-        self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
-        return {
-            "loss": loss * replica.num_replicas_in_sync,  # `fit` takes the mean of what are parts
-            "gradient_norm": self.optimizer.gradient_norm.value,
-        }
+        # `fit` takes the mean of what are parts.
+        return {"loss": loss * replica.num_replicas_in_sync} | self.descend(gradients)
 
 
 def _head(features, classes, channels, dilation):
