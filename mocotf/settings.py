@@ -90,12 +90,15 @@ class Setting:
         except (ValueError, KeyError) as error:
             raise ValueError(f"expected {self.expected}") from error
 
-    def saved(self, text=None):
-        """Returns the text of the value that a run has whose flags.cfg has `text`, or nothing; None
-        where it is not set. Raises as `parse`."""
+    def of_run(self, text=None):
+        """Returns the value of a run whose flags.cfg has `text`, or nothing; raises as `parse`."""
         if text is not None:
-            return self.text(self.parse(self.formerly.get(text, text)))
-        value = self.default if self.before is None else self.before
+            return self.parse(self.formerly.get(text, text))
+        return self.default if self.before is None else self.before
+
+    def saved(self, text=None):
+        """Returns the text of what `of_run` returns; None where it is not set."""
+        value = self.of_run(text)
         return None if value is None else self.text(value)
 
     def check(self, value):
@@ -167,7 +170,7 @@ class Settings:
     def of(cls, values):
         """Returns the settings in a name → value mapping, which may have more; values may be texts.
 
-        One that it lacks is as it was before there was such a setting, see `Setting.saved`.
+        One that it lacks is as it was before there was such a setting, see `Setting.of_run`.
 
         Raises:
             UserError: a text stands for no value, or a value is out of bounds.
@@ -177,8 +180,7 @@ class Settings:
             value = values.get(name)
             try:
                 if value is None or isinstance(value, str):
-                    text = one.saved(value)
-                    value = None if text is None else one.parse(text)
+                    value = one.of_run(value)
             except ValueError as error:
                 raise UserError(f"--{name}={value}: {error}") from error
             found[name] = value

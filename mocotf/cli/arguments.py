@@ -10,6 +10,7 @@ import re
 from absl import flags
 
 from mocotf.training.run_dir import FLAGS_FILE
+from mocotf.training.run_dir import flag_lines
 
 LINE = re.compile(r"--?\w+(=.*)?")
 TYPED = "typed"
@@ -100,15 +101,11 @@ def _lines(path, outer=()):
     """Yields (flag, where it stands) of a flag file and of those that it names."""
     path = os.path.expanduser(path)
     try:
-        # Windows' editor saves a byte order mark.
-        with open(path, encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
+        lines = flag_lines(path)
     except (OSError, UnicodeDecodeError) as error:
         raise flags.Error(f"{path}: {error}; expected a file of flags") from error
-    for number, line in enumerate(map(str.strip, lines), 1):
+    for number, line in lines:
         origin = f"{path}, line {number}"
-        if not line or line.startswith(("#", "//")):
-            continue
         if not LINE.fullmatch(line):
             raise flags.Error(f"{origin}: {line!r}: expected --NAME=VALUE")
         name, _, value = line.lstrip("-").partition("=")

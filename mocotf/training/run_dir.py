@@ -85,11 +85,22 @@ def _check_empty(path):
         )
 
 
+def flag_lines(path):
+    """Returns (number, line) of each line of a flags.cfg, or another flag file, that is no comment.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    # Windows' editor saves a byte order mark.
+    with open(path, encoding="utf-8-sig") as lines:
+        numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
+    return [(n, line) for n, line in numbered if line and not line.startswith(("#", "//"))]
+
+
 def read_flags(path):
     """Returns the name → text of a flags.cfg."""
-    with open(path, encoding="utf-8") as lines:
-        pairs = (line.strip().removeprefix("--").partition("=") for line in lines if line.strip())
-        return {name: text for name, _, text in pairs}
+    pairs = (line.removeprefix("--").partition("=") for _, line in flag_lines(path))
+    return {name: text for name, _, text in pairs}
 
 
 def read_metrics(path):

@@ -53,6 +53,13 @@ def test_a_run_of_an_earlier_release_is_what_it_was(tmp_path):
         RunDir(str(tmp_path / "."), RUN)
 
 
+def test_a_file_that_an_editor_of_windows_saved_is_the_same_run(tmp_path):
+    RunDir(str(tmp_path), RUN)
+    text = (tmp_path / "flags.cfg").read_text()
+    (tmp_path / "flags.cfg").write_bytes(f"\ufeff# comment\n{text}".replace("\n", "\r\n").encode())
+    assert read_flags(tmp_path / "flags.cfg") == TEXTS and RunDir(str(tmp_path), RUN).resuming
+
+
 def test_a_value_that_is_none_is_told_with_its_file(tmp_path):
     (tmp_path / "flags.cfg").write_text("--mlp=maybe\n")
     with pytest.raises(UserError, match=r"flags.cfg: --mlp=maybe: expected true or false"):
