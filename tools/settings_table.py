@@ -29,20 +29,20 @@ anew then. Made by `python tools/settings_table.py > docs/settings.md`.
 TRAIN = "train"
 FITS = "linear, finetune, detect, segment"
 MODEL = (EncoderSettings, MechanismSettings, *(one.SETTINGS for one in MECHANISMS.values()))
-CLASSES = {  # commands: classes
-    "all that read images": (data.DataSettings,),
-    TRAIN: (data.ViewSettings, *MODEL, evaluation.MonitorSettings),
-    f"{TRAIN}, {FITS}": (optim.OptimisationSettings, training.RunSettings, training.DeviceSettings),
-    f"{TRAIN} ": (training.PretrainingRunSettings, training.PretrainingDeviceSettings),
-    "knn": (evaluation.KNNSettings, evaluation.UntrainedSettings),
-    FITS: (evaluation.PretrainedSettings,),
-    "linear, finetune": (evaluation.ProtocolSettings,),
-    "linear": (evaluation.LinearSettings,),
-    "finetune, detect, segment": (optim.LayerRateSettings,),
-    "detect, segment": (transfer.TransferSettings, transfer.ComparisonSettings),
-    "detect": (transfer.DetectionSettings,),
-    "segment": (transfer.SegmentationSettings,),
-}
+CLASSES = (  # (commands, classes)
+    ("all that read images", (data.DataSettings,)),
+    (TRAIN, (data.ViewSettings, *MODEL, evaluation.MonitorSettings)),
+    (f"{TRAIN}, {FITS}", (optim.OptimisationSettings, training.RunSettings, training.DeviceSettings)),
+    (TRAIN, (training.PretrainingRunSettings, training.PretrainingDeviceSettings)),
+    ("knn", (evaluation.KNNSettings, evaluation.UntrainedSettings)),
+    (FITS, (evaluation.PretrainedSettings,)),
+    ("linear, finetune", (evaluation.ProtocolSettings,)),
+    ("linear", (evaluation.LinearSettings,)),
+    ("finetune, detect, segment", (optim.LayerRateSettings,)),
+    ("detect, segment", (transfer.TransferSettings, transfer.ComparisonSettings)),
+    ("detect", (transfer.DetectionSettings,)),
+    ("segment", (transfer.SegmentationSettings,)),
+)
 
 
 def main():
@@ -52,14 +52,12 @@ def main():
 def table():
     """Returns the document."""
     known, parts = set(), [HEADER]
-    for commands, classes in CLASSES.items():
+    for commands, classes in CLASSES:
         for cls in classes:
             found = {name: one for name, one in settings_of(cls).items() if name not in known}
             known |= found.keys()
             if found:
-                parts.append(
-                    f"\n## {cls.GROUP}: {commands.strip()}\n\n`{cls.__module__}.{cls.__name__}`\n\n"
-                )
+                parts.append(f"\n## {cls.GROUP}: {commands}\n\n`{cls.__module__}.{cls.__name__}`\n\n")
                 parts.append("| setting | default | values | |\n|---|---|---|---|\n")
                 parts += [row(name, one) for name, one in found.items()]
     return "".join(parts)
