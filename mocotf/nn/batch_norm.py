@@ -80,94 +80,25 @@ class BatchNorm(keras.layers.Layer):
         )
 
     def call(self, x, shortcut=None, training=False):
-        if len(x.shape) == 2:
-            return self.call(x[:, None, None], training=training)[:, 0, 0]
+        affine = tf.convert_to_tensor(self.gamma.value), tf.convert_to_tensor(self.beta.value)
         if not training:
-            y = self._normalize(x, self.moving_mean.value, self.moving_variance.value)
-            return self._finish(y, shortcut)
-        y, mean, variance = self._normalize_by_batch(x, shortcut)
+            statistics = self.moving_mean.value, self.moving_variance.value
+            return _finish(_normalize(x, *affine, *statistics, self.epsilon), shortcut, self.relu)
+        y, mean, variance = normalize_by_batch(
+            x,
+            *affine,
+            self.epsilon,
+            groups=self.groups,
+            shortcut=shortcut,
+            relu=self.relu,
+            synchronized=self.synchronized,
+        )
         self._follow(self.moving_mean, mean)
         self._follow(self.moving_variance, variance)
         return y
 
     def _follow(self, moving, batch):
         moving.assign(self.momentum * moving.value + (1 - self.momentum) * batch)
-
-    def _normalize_by_batch(self, x, shortcut):
-        """Returns the result, and means over groups: of their means, of their unbiased variances."""
-        if x.shape[0] is not None and x.shape[0] % self.groups:
-            raise ValueError(f"A batch of {x.shape[0]} does not divide into {self.groups} BN groups.")
-        if self.synchronized and _replicas() > 1:
-            return self._normalize_by_global_batch(x, shortcut)
-        if formula := _formula_for(x):
-            affine = (tf.convert_to_tensor(v.value) for v in (self.gamma, self.beta))
-            y, means, variances = formula.normalize(
-                x, *affine, self.epsilon, groups=self.groups, shortcut=shortcut, relu=self.relu
-            )
-            variances = _unbiased(variances, x)
-        else:
-            shortcuts = [None] * self.groups if shortcut is None else tf.split(shortcut, self.groups)
-            slices = map(self._normalize_group, tf.split(x, self.groups), shortcuts)
-            ys, means, variances = zip(*slices, strict=True)
-            y = ys[0] if self.groups == 1 else tf.concat(ys, axis=0)
-        # AddN's order depends on which of its inputs is let go of first: it would not repeat.
-        return y, *(tf.reduce_mean(tf.stack(values), 0) for values in (means, variances))
-
-    def _normalize_by_global_batch(self, x, shortcut):
-        """Returns what `_normalize_by_batch` does, by the batch of all replicas."""
-        replica, replicas = tf.distribute.get_replica_context(), _replicas()
-        wide = tf.cast(x, self.gamma.dtype)
-        own = tf.stack(tf.nn.moments(wide, axes=[0, 1, 2]))  # [2, C]
-        # A sum in which each replica has a row of its own: in it nothing is lost.
-        row = tf.one_hot(replica.replica_id_in_sync_group, replicas, dtype=own.dtype)
-        own = row[:, None, None] * own
-        means, variances = tf.unstack(replica.all_reduce(tf.distribute.ReduceOp.SUM, own), axis=1)
-        mean = tf.reduce_mean(means, axis=0)
-        variance = tf.reduce_mean(variances, axis=0) + tf.math.reduce_variance(means, axis=0)
-        y = tf.cast(self._normalize_by_formula(wide, mean, variance), x.dtype)
-        return self._finish(y, shortcut, training=True), mean, _unbiased(variance, x, replicas)
-
-    def _normalize_group(self, x, shortcut):
-        """Returns the result by x's own statistics, its mean, and its unbiased variance."""
-        if x.dtype != tf.float64:
-            y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
-                x=x,
-                scale=self.gamma.value,
-                offset=self.beta.value,
-                mean=[],
-                variance=[],
-                epsilon=self.epsilon,
-                is_training=True,
-            )
-            return self._finish(y, shortcut, training=True), mean, variance
-        mean, biased = tf.nn.moments(x, axes=[0, 1, 2])
-        y = self._finish(self._normalize(x, mean, biased), shortcut, training=True)
-        return y, mean, _unbiased(biased, x)
-
-    def _finish(self, y, shortcut, training=False):
-        if shortcut is not None:
-            if self.relu and training and hot.on_cpu():
-                return hot.add_relu(y, shortcut)
-            y += shortcut
-        return tf.nn.relu(y) if self.relu else y
-
-    def _normalize(self, x, mean, variance):
-        if x.dtype != tf.float64:
-            return tf.raw_ops.FusedBatchNormV3(
-                x=x,
-                scale=self.gamma.value,
-                offset=self.beta.value,
-                mean=mean,
-                variance=variance,
-                epsilon=self.epsilon,
-                is_training=False,
-            ).y
-        # The fused kernel takes no float64; the fidelity tests need it.
-        return self._normalize_by_formula(x, mean, variance)
-
-    def _normalize_by_formula(self, x, mean, variance):
-        gain = self.gamma.value * tf.math.rsqrt(variance + self.epsilon)
-        return (x - mean) * gain + self.beta.value
 
     def get_config(self):
         names = ("groups", "relu", "affine", "momentum", "epsilon", "synchronized")
@@ -179,6 +110,75 @@ def synchronize(model):
     for layer in model._flatten_layers():
         if isinstance(layer, BatchNorm | keras.layers.BatchNormalization):
             layer.synchronized = True
+
+
+def normalize_by_batch(
+    x, gamma, beta, epsilon, *, groups=1, shortcut=None, relu=False, synchronized=False
+):
+    """Returns γ (x - μ) / √(σ² + ε) + β [+ shortcut], none below 0 if `relu`, and the batch's μ and σ².
+
+    Args:
+        x: float16, bfloat16, float32 or float64, `[n, C]` or `[n, …, C]`, channels last.
+        gamma, beta: `[C]`, tensors, float64 where x is, else float32.
+        epsilon: a number, added to the variance, which is biased here.
+        groups: number of contiguous, equal slices of the batch with statistics of their own.
+        shortcut: None, or of x's shape and dtype.
+        synchronized: statistics are of the batch of all replicas, and `groups` means nothing.
+
+    Returns:
+        The result, of x's shape and dtype; the mean and the unbiased variance, `[C]`, of gamma's dtype,
+        which are means over groups: what moving statistics follow.
+
+    Raises:
+        ValueError: the batch is statically known not to divide by `groups`.
+    """
+    if x.shape[0] is not None and x.shape[0] % groups:
+        raise ValueError(f"A batch of {x.shape[0]} does not divide into {groups} BN groups.")
+    if len(x.shape) != 4:
+        shortcut = None if shortcut is None else _as_images(shortcut)
+        options = {"groups": groups, "shortcut": shortcut, "relu": relu, "synchronized": synchronized}
+        y, *statistics = normalize_by_batch(_as_images(x), gamma, beta, epsilon, **options)
+        return tf.reshape(y, tf.shape(x)), *statistics
+    if synchronized and _replicas() > 1:
+        y, mean, variance = _normalize_by_global_batch(x, gamma, beta, epsilon)
+        return _finish(y, shortcut, relu, training=True), mean, variance
+    if kernel := _formula_for(x):
+        y, means, variances = kernel.normalize(
+            x, gamma, beta, epsilon, groups=groups, shortcut=shortcut, relu=relu
+        )
+        variances = _unbiased(variances, x)
+    else:
+        slices = [_normalize_group(part, gamma, beta, epsilon) for part in tf.split(x, groups)]
+        ys, means, variances = zip(*slices, strict=True)
+        y = _finish(tf.concat(ys, axis=0) if groups > 1 else ys[0], shortcut, relu, training=True)
+    # AddN's order depends on which of its inputs is let go of first: it would not repeat.
+    return y, *(tf.reduce_mean(tf.stack(values), 0) for values in (means, variances))
+
+
+def _normalize_group(x, gamma, beta, epsilon):
+    """Returns x normalised by its own statistics, its mean, and its unbiased variance."""
+    if x.dtype != tf.float64:
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=x, scale=gamma, offset=beta, mean=[], variance=[], epsilon=epsilon, is_training=True
+        )
+        return y, mean, variance
+    mean, biased = tf.nn.moments(x, axes=[0, 1, 2])
+    return _formula(x, gamma, beta, mean, biased, epsilon), mean, _unbiased(biased, x)
+
+
+def _normalize_by_global_batch(x, gamma, beta, epsilon):
+    """Returns what `_normalize_group` does, by the batch of all replicas."""
+    replica, replicas = tf.distribute.get_replica_context(), _replicas()
+    wide = tf.cast(x, gamma.dtype)
+    own = tf.stack(tf.nn.moments(wide, axes=[0, 1, 2]))  # [2, C]
+    # A sum in which each replica has a row of its own: in it nothing is lost.
+    row = tf.one_hot(replica.replica_id_in_sync_group, replicas, dtype=own.dtype)
+    own = row[:, None, None] * own
+    means, variances = tf.unstack(replica.all_reduce(tf.distribute.ReduceOp.SUM, own), axis=1)
+    mean = tf.reduce_mean(means, axis=0)
+    variance = tf.reduce_mean(variances, axis=0) + tf.math.reduce_variance(means, axis=0)
+    y = _formula(wide, gamma, beta, mean, variance, epsilon)
+    return tf.cast(y, x.dtype), mean, _unbiased(variance, x, replicas)
 
 
 def _replicas():
@@ -194,6 +194,42 @@ def _formula_for(x):
     return fused_norm if hot.on_cpu() and fused_norm.is_faster_for(x) else None
 
 
+def _normalize(x, gamma, beta, mean, variance, epsilon):
+    """Returns x normalised by statistics that are given."""
+    if x.dtype == tf.float64:  # the fused kernel takes none; the fidelity tests need it
+        return _formula(x, gamma, beta, mean, variance, epsilon)
+    y, *_ = tf.raw_ops.FusedBatchNormV3(
+        x=_as_images(x),
+        scale=gamma,
+        offset=beta,
+        mean=mean,
+        variance=variance,
+        epsilon=epsilon,
+        is_training=False,
+    )
+    return tf.reshape(y, tf.shape(x)) if len(x.shape) != 4 else y
+
+
+def _formula(x, gamma, beta, mean, variance, epsilon):
+    return (x - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
+
+
+def _finish(y, shortcut, relu, training=False):
+    if shortcut is not None:
+        if relu and training and hot.on_cpu():
+            return hot.add_relu(y, shortcut)
+        y += shortcut
+    return tf.nn.relu(y) if relu else y
+
+
 def _unbiased(variance, x, replicas=1):
     count = tf.cast(replicas * (tf.size(x) // tf.size(variance)), variance.dtype)  # of pixels
     return variance * count / tf.maximum(count - 1, 1)
+
+
+def _as_images(x):
+    """Returns x `[n, …, C]` as images, `[n, pixels, 1, C]`."""
+    if len(x.shape) == 4:
+        return x
+    pixels = x.shape[1:-1].num_elements()
+    return tf.reshape(x, [-1 if pixels else tf.shape(x)[0], pixels or -1, 1, x.shape[-1]])

@@ -9,6 +9,7 @@ import torch
 from mocotf.nn import fused_norm
 from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import normalize_by_batch
 from tests.oracles.small import from_torch
 from tests.oracles.small import to_torch
 from tests.oracles.torch_resnet import GroupBatchNorm2d
@@ -189,3 +190,22 @@ def test_bfloat16_activations_keep_float32_statistics():
 def test_says_when_a_batch_does_not_divide_into_groups():
     with pytest.raises(ValueError, match="batch of 6 does not divide into 4 BN groups"):
         BatchNorm(4)(tf.zeros([6, 2, 2, 3]), training=True)
+
+
+@pytest.mark.parametrize("shape", [(8, 64), (8, 5, 64), (8, 2, 3, 2, 64)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_any_rank_is_normalised_as_so_many_pixels(shape, dtype):
+    x, shortcut = (tf.random.stateless_normal(shape, [seed, 1], dtype=dtype) for seed in (0, 1))
+    gamma, beta = tf.linspace(tf.cast([0.5, -1], dtype), tf.cast([1, 1], dtype), shape[-1], axis=1)
+    options = {"groups": 2, "relu": True}
+
+    @tf.function(input_signature=2 * [tf.TensorSpec([None] * (len(shape) - 1) + [64], dtype)])
+    def normalize(x, shortcut):
+        return normalize_by_batch(x, gamma, beta, 1e-5, shortcut=shortcut, **options)
+
+    images = [tf.reshape(value, [8, -1, 1, 64]) for value in (x, shortcut)]
+    expected = normalize_by_batch(images[0], gamma, beta, 1e-5, shortcut=images[1], **options)
+    found = normalize(x, shortcut)
+    assert found[0].shape == x.shape
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(tf.reshape(a, b.shape), b, atol=1e-6)
