@@ -4,14 +4,22 @@ from unittest import mock
 
 import keras
 
+from mocotf.nn.backbone import backbone_maker
 from mocotf.nn.batch_norm import BatchNorm
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import Conv2D
+from mocotf.nn.resnet import ResNet
 from mocotf.nn.resnet import resnet
+from mocotf.nn.settings import EncoderSettings
 
 ARCH = "tests.tiny:backbone"
 ONE_BLOCK = "tests.tiny:one_block"
 STAGES = "tests.tiny:stages"
+
+
+def maker(arch=ARCH, **settings):
+    """Returns the function () → new model of a backbone by name; settings are `EncoderSettings`."""
+    return backbone_maker(EncoderSettings(arch=arch, **settings))
 
 
 def backbone(width=1.0, stem="small", bn_splits=1):
@@ -21,7 +29,7 @@ def backbone(width=1.0, stem="small", bn_splits=1):
     stride = 1 if stem == "cifar" else 2
     x = Conv2D(round(64 * width), 3, stride, padding="same", use_bias=False, name="conv1")(images)
     x = BatchNorm(bn_splits, True, name="bn1")(x)
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="avgpool")(x))
+    return ResNet(images, keras.layers.GlobalAveragePooling2D(name="avgpool")(x))
 
 
 def stages(width=1.0, stem="small", bn_splits=1):
@@ -32,7 +40,7 @@ def stages(width=1.0, stem="small", bn_splits=1):
     for name, stride in layers.items():
         x = Conv2D(round(64 * width), 3, stride, padding="same", use_bias=False, name=name)(x)
         x = BatchNorm(bn_splits, True, name=name.replace("conv", "bn"))(x)
-    return keras.Model(images, keras.layers.GlobalAveragePooling2D(name="avgpool")(x))
+    return ResNet(images, keras.layers.GlobalAveragePooling2D(name="avgpool")(x))
 
 
 def one_block(**options):

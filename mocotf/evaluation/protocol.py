@@ -25,7 +25,7 @@ from mocotf.settings import texts_of
 from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
-from mocotf.training.fit import compile_with_sgd
+from mocotf.training.fit import compile_trainer
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.run import Run
@@ -150,7 +150,7 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
     with strategy.scope():
         backbone = task.encoder().backbone
         model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
-        compile_with_sgd(model, settings, course.schedule, heads | (lr_scales or {}))
+        compile_trainer(model, settings, course.schedule, heads | (lr_scales or {}))
 
     # ---- Run
     @tf.function(reduce_retracing=True, autograph=False)

@@ -133,7 +133,7 @@ def dump(model, arch, epoch, **more):
         "lr": float(sgd.learning_rate),
         "momentum": sgd.momentum,
         "dampening": 0,
-        "weight_decay": sgd.coupled_weight_decay,
+        "weight_decay": sgd.decay,
         "nesterov": False,
         # The original lists the key encoder's parameters too, which get no gradient.
         "params": list(range(2 * len(velocities))),
@@ -189,7 +189,7 @@ def _velocities(model):
     """Returns the entries of SGD's velocities in the order of PyTorch's `parameters`."""
     sgd = model.optimizer
     return [
-        entry._replace(variable=sgd.velocity_of(entry.variable))
+        entry._replace(variable=sgd.slots_of(entry.variable)[0])
         for entry in parameters(model.query_encoder).values()
     ]
 

@@ -4,17 +4,18 @@ import dataclasses
 
 import tensorflow as tf
 
+from mocotf.data.settings import ViewSettings
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.errors import UserError
 from mocotf.moco.end_to_end import EndToEnd
 from mocotf.moco.mechanism import Setup
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.model import MoCo
 from mocotf.moco.npid import NPID
-from mocotf.moco.probe import Probe
 from mocotf.moco.simsiam import SimSiam
+from mocotf.nn.backbone import backbone_maker
 from mocotf.nn.settings import EncoderSettings
-from mocotf.optim.loss_scale import LossScaledSGD
-from mocotf.optim.sgd import SGD
+from mocotf.optim.settings import OptimisationSettings
 from mocotf.settings import Settings
 from mocotf.settings import setting
 from mocotf.settings import settings_of
@@ -56,15 +57,16 @@ class Config:
         mechanism: its class.
         own: its settings.
         encoder: `EncoderSettings`.
-        momentum, weight_decay: of SGD.
+        optimisation: `OptimisationSettings`.
+        view: the `Augmentation` that has the size, mean and std of the images that the encoder takes.
         seed: of the run.
     """
 
     mechanism: type
     own: Settings
     encoder: EncoderSettings
-    momentum: float
-    weight_decay: float
+    optimisation: OptimisationSettings
+    view: Augmentation
     seed: int
 
     @classmethod
@@ -90,8 +92,10 @@ class Config:
                 )
         own = mechanism.SETTINGS.of(values)
         own.check(given)
-        rule = float(values["momentum"]), float(values["weight_decay"])
-        return cls(mechanism, own, EncoderSettings.of(values), *rule, int(values["seed"]))
+        optimisation = OptimisationSettings.of(values)
+        view = ViewSettings.of(values).augmentation
+        encoder = EncoderSettings.of(values)
+        return cls(mechanism, own, encoder, optimisation, view, int(values["seed"]))
 
     def check(self, **setup):
         """Holds the settings against what a run has; arguments as of `Setup`.
@@ -105,9 +109,26 @@ class Config:
         """Returns what a user should know of the settings, texts; arguments as of `Setup`."""
         return self.mechanism.advice(self.own, Setup(self.encoder, **setup))
 
-    def build_encoder(self, name=None, *, remat=False):
-        """Returns a new encoder."""
-        return self.mechanism.make_encoder(self.encoder, name, remat)
+    def make_backbone(self):
+        """Returns a new backbone, before it is adapted to anything."""
+        return backbone_maker(self.encoder, self.view.size)()
+
+    @property
+    def encoder_options(self):
+        """The options of `build_encoder`, a dictionary."""
+        return {
+            "dim": self.encoder.moco_dim,
+            "mlp": self.encoder.mlp,
+            "bn_splits": self.encoder.bn_splits,
+            "image_size": self.view.size,
+            "mean": self.view.mean,
+            "std": self.view.std,
+            "seed": self.seed,
+        }
+
+    def build_encoder(self, name):
+        """Returns a new encoder, which has the name of one of the model's."""
+        return self.mechanism.make_encoder(self.make_backbone, name=name, **self.encoder_options)
 
     def build_model(
         self,
@@ -140,27 +161,22 @@ class Config:
         setup = Setup(self.encoder, batch_size, replicas, images=images)
         if batch_size:
             self.mechanism.check(self.own, setup)
-        query_encoder = self.build_encoder("query_encoder", remat=self.encoder.remat)
-        width = query_encoder.backbone.output_shape[-1]
         model = self.mechanism.build(
-            query_encoder,
+            self.make_backbone,
             self.own,
             setup,
-            seed=self.seed,
             augment=augment,
-            probe=Probe(width, probe_classes) if probe_classes else None,
+            probe_classes=probe_classes,
+            remat=self.encoder.remat,
+            **self.encoder_options,
         )
-        rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
-        sgd = rule(
+        optimizer = self.optimisation.make_optimizer(
             schedule,
-            momentum=self.momentum,
-            weight_decay=self.weight_decay,
+            float16=model.compute_dtype == "float16",
             fixed_lr=dict.fromkeys(model.FIXED_LR, getattr(schedule, "lr", schedule)),
         )
         # Keras would wrap it in a loss scaling of its own.
-        compile_options |= {"jit_compile": jit_compile, "auto_scale_loss": False}
-        model.compile(optimizer=sgd, **compile_options)
-        model.optimizer.build(model.trained_variables)
+        model.compile(optimizer, jit_compile=jit_compile, auto_scale_loss=False, **compile_options)
         return model
 
 

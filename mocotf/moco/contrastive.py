@@ -33,14 +33,14 @@ class Contrastive(Mechanism):
     """Queries are compared with keys, of which one is their own.
 
     Args:
-        query_encoder: f_q, see `Mechanism`.
+        backbone: of f_q, see `Mechanism`.
         T: temperature.
-        more: seed, augment and probe, see `Mechanism`.
+        more: see `Mechanism`.
     """
 
     METRICS = (*CONTRAST, *Mechanism.METRICS[1:])
     HINTS = Mechanism.HINTS | {"collapse": "at --lr, --moco_t and at the views in TensorBoard"}
 
-    def __init__(self, query_encoder, *, T, **more):
-        super().__init__(query_encoder, **more)
+    def __init__(self, backbone, *, T=0.07, **more):
+        super().__init__(backbone, **more)
         self.T = T

@@ -19,17 +19,18 @@ class EndToEnd(TwoEncoders):
     as in arXiv 2003.04297, Figure 1a. Keys are shuffled with the gradient going back through it.
 
     Args:
-        query_encoder, key_encoder: see `TwoEncoders`; f_k starts equal to f_q and goes its own way.
+        backbone: see `TwoEncoders`; f_k starts equal to f_q and goes its own way.
         N: images of a batch, over all replicas, at least 2.
-        more: symmetric, shuffle, T, seed, augment and probe, see `TwoEncoders`.
+        more: see `TwoEncoders`.
     """
 
     NAME = "end_to_end"
     SUMMARY = "the batch, and a key encoder that is trained too"
     SETTINGS = TwoEncodersSettings
+    KEYS_REMAT = True
 
-    def __init__(self, query_encoder, key_encoder, *, N, **more):
-        super().__init__(query_encoder, key_encoder, **more)
+    def __init__(self, backbone, *, N, **more):
+        super().__init__(backbone, **more)
         self.N = N
 
     @classmethod
@@ -42,11 +43,9 @@ class EndToEnd(TwoEncoders):
             )
 
     @classmethod
-    def build(cls, query_encoder, settings, setup, **common):
+    def build(cls, backbone, settings, setup, **common):
         return cls(
-            query_encoder,
-            # Its keys have a backward pass too.
-            cls.make_encoder(setup.encoder, "key_encoder", remat=setup.encoder.remat),
+            backbone,
             N=setup.batch_size,
             T=settings.moco_t,
             symmetric=settings.symmetric,

@@ -1,20 +1,28 @@
 """What a mechanism says of itself, and what all of them share."""
 
 import dataclasses
+import logging
 import math
 import types
 
 import tensorflow as tf
 
+from mocotf.data.views.augmentations import IMAGENET_MEAN
+from mocotf.data.views.augmentations import IMAGENET_STD
 from mocotf.errors import UserError
 from mocotf.metrics import Metric
+from mocotf.moco import batches
 from mocotf.moco.probe import METRICS as PROBE_METRICS
+from mocotf.moco.probe import Probe
 from mocotf.nn.encoder import build_encoder
+from mocotf.nn.keras_backbones import KerasBackbone
+from mocotf.nn.plain import plain_backbone
 from mocotf.nn.settings import EncoderSettings
 from mocotf.settings import Settings
 from mocotf.training.trainer import Trainer
 from mocotf.training.trainer import norm
 
+log = logging.getLogger(__name__)
 _STD = "standard deviation of a coordinate; 0 is collapse"
 _UNIFORM = "uniform_std", "1/√d"
 
@@ -46,17 +54,22 @@ class Mechanism(Trainer):
     A subclass in a file of its own, and its line in `mocotf.moco.config`, are all that a mechanism
     needs: flags, checks, records, charts and warnings are made of what it says here.
 
-    Create it, compile it with an `mocotf.optim.sgd.SGD` built for `trained_variables`, and `fit` it
-    inside a strategy's scope on a dataset of batches: VIEWS views `[N, H, W, 3]`, or what `augment`
-    makes views of; then with a probe labels `[N]`; then with INDEXED the images' indices, int64 `[N]`.
+    Create and compile it inside a strategy's scope, with any optimizer of Keras's or
+    `mocotf.optim.sgd.SGD`, and `fit` it on a dataset of batches: VIEWS views `[N, H, W, 3]`, or what
+    `augment` makes views of; then with a probe labels `[N]`; then with INDEXED the images' indices,
+    int64 `[N]`.
 
     Args:
-        query_encoder: a built `Encoder`; trained by back-propagation, and what is kept.
+        backbone: a `keras.Model` from images to features, of which copies are taken; or a function
+            () → new model.
         seed: of all that the step draws.
         augment: makes the views of a batch, on the device; None where batches are views already.
-        probe: a `Probe` that learns beside the encoder. None for none.
+        probe_classes: of a `Probe` that learns beside the encoder; 0 for none.
+        mean, std: of R, G, B in [0, 1], that views are normalised by.
+        encoder: dim, mlp, bn_splits, remat and image_size, see `build_encoder`.
 
     Attributes:
+        query_encoder: an `Encoder`; trained by back-propagation, and what is kept.
         NAME: of the mechanism, as --mechanism takes it.
         SUMMARY: where targets come from, for --help.
         SETTINGS: class of its `Settings`.
@@ -82,15 +95,30 @@ class Mechanism(Trainer):
     )
     VIEWS = 2
     INDEXED = False
+    A = 1  # micro-batches that a replica's images are taken in
     FIXED_LR = ()
     chance = None
 
-    def __init__(self, query_encoder, *, seed=0, augment=None, probe=None):
+    def __init__(
+        self,
+        backbone,
+        *,
+        seed=0,
+        augment=None,
+        probe_classes=0,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        **encoder,
+    ):
         super().__init__(name=self.NAME)
-        self.query_encoder = query_encoder
+        self._encoder = encoder | {"mean": mean, "std": std, "seed": seed}
+        self.query_encoder = self.make_encoder(backbone, name="query_encoder", **self._encoder)
+        if isinstance(self.query_encoder.backbone, KerasBackbone):
+            log.warning("backbone %s", self.query_encoder.backbone.about)
         self.seed = seed
         self.augment = augment
-        self.probe = probe
+        width = self.query_encoder.backbone.output_shape[-1]
+        self.probe = Probe(width, probe_classes) if probe_classes else None
         self.built = True
 
     @classmethod
@@ -131,23 +159,14 @@ class Mechanism(Trainer):
         del settings, setup
         return []
 
-    @classmethod
-    def make_encoder(cls, settings, name=None, remat=False):
-        """Returns a new encoder of `EncoderSettings`, but `remat` as said."""
-        return build_encoder(
-            settings.arch,
-            dim=settings.moco_dim,
-            mlp=settings.mlp,
-            width=settings.width,
-            stem=settings.stem,
-            bn_splits=settings.bn_splits,
-            remat=remat,
-            name=name,
-        )
+    @staticmethod
+    def make_encoder(backbone, **options):
+        """Returns a new encoder; arguments as of `build_encoder`."""
+        return build_encoder(backbone, **options)
 
     @classmethod
-    def build(cls, query_encoder, settings, setup, **common):
-        """Returns a new model; arguments as `check`; `common`: seed, augment and probe."""
+    def build(cls, backbone, settings, setup, **common):
+        """Returns a new model; arguments as `check`; `common`: all that `Mechanism` takes."""
         raise NotImplementedError
 
     @property
@@ -165,6 +184,30 @@ class Mechanism(Trainer):
         """The type that losses are computed in, and what they need is kept in: at least float32."""
         return tf.float64 if self.query_encoder.compute_dtype == "float64" else tf.float32
 
+    @property
+    def backbone(self):
+        """The backbone as it is now, a new `keras.Model` of Keras's own layers: the model that was
+        given, with what it learned."""
+        return plain_backbone(self.query_encoder.backbone)
+
+    def fit(self, x=None, **options):
+        """`keras.Model.fit`, without validation, on a `tf.data.Dataset` of batches.
+
+        One of `two_crops` knows how many steps an epoch has.
+
+        Raises:
+            UserError: its batches are not what the model takes.
+        """
+        if isinstance(x, tf.data.Dataset):
+            batches.check(x.element_spec, self)
+            options.setdefault("steps_per_epoch", getattr(x, "steps_per_epoch", None))
+        elif not isinstance(x, tf.distribute.DistributedDataset):
+            raise UserError(
+                f"fit: received a {type(x).__name__}; expected a tf.data.Dataset of batches of views, "
+                "such as mocotf.two_crops returns"
+            )
+        return super().fit(x, **{"shuffle": False} | options)
+
     def steps_to_fill(self, batch_size):
         """Returns the steps until all negatives are encoded images: until then they are noise."""
         del batch_size
@@ -173,10 +216,15 @@ class Mechanism(Trainer):
     def start_keys(self):
         """Makes what else encodes images the copy of the query encoder that it starts as."""
 
-    def arrange(self, batches, first_step):
+    @property
+    def most_images(self):
+        """The most images of a batch, over all replicas; None for any number."""
+        return None
+
+    def arrange(self, dataset, first_step):
         """Returns a dataset of batches as the step takes them; its first is that of `first_step`."""
         del first_step
-        return batches
+        return dataset
 
     def variable_groups(self):
         parts = {"query_encoder": self.query_encoder.variables}

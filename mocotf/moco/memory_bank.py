@@ -23,10 +23,10 @@ class MemoryBank(Contrastive):
     epoch old, so for long the loss is above chance while the features become better: that is no fault.
 
     Args:
-        query_encoder: see `Mechanism`.
+        backbone: see `Mechanism`.
         bank: a `Bank`.
         K: negatives.
-        more: T, seed, augment and probe, see `Contrastive`.
+        more: see `Contrastive`.
     """
 
     NAME = "memory_bank"
@@ -35,8 +35,8 @@ class MemoryBank(Contrastive):
     VIEWS = 1
     INDEXED = True
 
-    def __init__(self, query_encoder, *, bank, K, **more):
-        super().__init__(query_encoder, **more)
+    def __init__(self, backbone, *, bank, K, **more):
+        super().__init__(backbone, **more)
         self.bank = bank
         self.K = K
 
@@ -80,7 +80,7 @@ class MemoryBank(Contrastive):
         return [size] if memory.whole > 1e9 else []
 
     @classmethod
-    def build(cls, query_encoder, settings, setup, **common):
+    def build(cls, backbone, settings, setup, **common):
         try:
             bank = Bank(
                 setup.images,
@@ -96,7 +96,7 @@ class MemoryBank(Contrastive):
                 "--bank_dtype=bfloat16, --shard_bank or a smaller --moco_dim"
             ) from error
         own = {"bank": bank, "K": cls.negatives(settings), "T": settings.moco_t}
-        return cls(query_encoder, **own, **common)
+        return cls(backbone, **own, **common)
 
     @classmethod
     def negatives(cls, settings):

@@ -47,12 +47,12 @@ class MoCo(TwoEncoders):
     """Momentum Contrast v1 and v2; which of them is a matter of head, augmentation and T.
 
     Args:
-        query_encoder, key_encoder: see `TwoEncoders`; f_k follows f_q.
+        backbone: see `TwoEncoders`; f_k follows f_q.
         K: keys in the queue, at least those enqueued a step.
         m: momentum of θk, in [0, 1): θk ← m·θk + (1 - m)·θq.
         grad_accum_steps: A, the micro-batches a step's batch is taken in, one after another, each a
             contiguous part of a replica's share.
-        more: symmetric, shuffle, T, seed, augment and probe, see `TwoEncoders`.
+        more: symmetric, shuffle, T, dim, mlp, bn_splits, seed and others, see `TwoEncoders`.
     """
 
     NAME = "moco"
@@ -68,8 +68,8 @@ class MoCo(TwoEncoders):
         "memory": "a larger --grad_accum_steps",
     }
 
-    def __init__(self, query_encoder, key_encoder, *, K, m, grad_accum_steps=1, **more):
-        super().__init__(query_encoder, key_encoder, **more)
+    def __init__(self, backbone, *, K=65536, m=0.999, grad_accum_steps=1, **more):
+        super().__init__(backbone, **more)
         self.queue = Queue(K, self.C, seed=self.seed, dtype=self.loss_dtype)
         self.m = m
         self.A = grad_accum_steps
@@ -100,10 +100,10 @@ class MoCo(TwoEncoders):
         return found
 
     @classmethod
-    def build(cls, query_encoder, settings, setup, **common):
+    def build(cls, backbone, settings, setup, **common):
+        del setup
         return cls(
-            query_encoder,
-            cls.make_encoder(setup.encoder, "key_encoder"),
+            backbone,
             K=settings.moco_k,
             m=settings.moco_m,
             T=settings.moco_t,
@@ -116,6 +116,10 @@ class MoCo(TwoEncoders):
     @property
     def chance(self):
         return chance(self.queue.K, directions=1 + self.symmetric)
+
+    @property
+    def most_images(self):
+        return self.queue.K // (1 + self.symmetric)
 
     def steps_to_fill(self, batch_size):
         return self.queue.K / (batch_size * (1 + self.symmetric))

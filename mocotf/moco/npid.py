@@ -58,10 +58,10 @@ class NPID(MemoryBank):
     each query and a normalising constant Z that is estimated in the first step; or in full.
 
     Args:
-        query_encoder, bank: as of `MemoryBank`.
+        backbone, bank: as of `MemoryBank`.
         K: m of the paper, negatives of a query; None for the softmax in full.
         proximal: λ of Eq. 9, which holds an image's vector to what it was before.
-        more: T, seed, augment and probe, see `Contrastive`.
+        more: see `Contrastive`.
     """
 
     NAME = "npid"
@@ -69,14 +69,14 @@ class NPID(MemoryBank):
     SETTINGS = NPIDSettings
     METRICS = (*MemoryBank.METRICS, Metric("proximal", "pretext/proximal"))
 
-    def __init__(self, query_encoder, *, bank, K, proximal, **more):
-        super().__init__(query_encoder, bank=bank, K=K, **more)
+    def __init__(self, backbone, *, bank, K, proximal, **more):
+        super().__init__(backbone, bank=bank, K=K, **more)
         self.proximal = proximal
         self.log_Z = per_replica_variable(tf.zeros([], self.loss_dtype), "log_Z")
 
     @classmethod
-    def build(cls, query_encoder, settings, setup, **common):
-        return super().build(query_encoder, settings, setup, proximal=settings.proximal, **common)
+    def build(cls, backbone, settings, setup, **common):
+        return super().build(backbone, settings, setup, proximal=settings.proximal, **common)
 
     @classmethod
     def negatives(cls, settings):

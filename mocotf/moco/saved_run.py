@@ -6,7 +6,6 @@ import os
 
 import keras
 
-from mocotf.data.views.augmentations import Augmentation
 from mocotf.errors import UserError
 from mocotf.moco.config import Config
 from mocotf.training.checkpoints import path_of
@@ -45,8 +44,7 @@ class SavedRun:
     @property
     def view(self):
         """The `Augmentation` that has the size, mean and std of the images that the encoder takes."""
-        mean, std = (tuple(map(float, self.flags[name].split(","))) for name in ("mean", "std"))
-        return Augmentation(size=int(self.flags["image_size"]), mean=mean, std=std)
+        return self.config.view
 
     def encoder(self, *, trained=True, precision=None):
         """Returns the query encoder, an `Encoder` that normalises a whole batch in training.

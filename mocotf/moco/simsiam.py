@@ -8,12 +8,12 @@ import tensorflow as tf
 from mocotf.metrics import LOSS
 from mocotf.moco.mechanism import Mechanism
 from mocotf.moco.metrics import spread
-from mocotf.nn.backbone import build_backbone
 from mocotf.nn.batch_norm import BatchNorm
 from mocotf.nn.batch_norm import synchronize
-from mocotf.nn.encoder import Encoder
+from mocotf.nn.encoder import build_encoder
 from mocotf.nn.heads import linear
 from mocotf.nn.heads import vectors
+from mocotf.nn.resnet import ResNet
 from mocotf.nn.resnet import last_norms
 from mocotf.settings import Settings
 from mocotf.settings import setting
@@ -37,9 +37,9 @@ class SimSiam(Mechanism):
     Batch norm is over all replicas, whatever --bn_splits says, and the rate of h does not decay.
 
     Args:
-        query_encoder: f, see `make_encoder`.
+        backbone: of f, see `Mechanism`.
         predictor_dim: width of h between its two layers.
-        more: seed, augment and probe, see `Mechanism`.
+        more: see `Mechanism`.
     """
 
     NAME = "simsiam"
@@ -51,8 +51,8 @@ class SimSiam(Mechanism):
     )
     FIXED_LR = ("predictor/",)
 
-    def __init__(self, query_encoder, *, predictor_dim=512, **more):
-        super().__init__(query_encoder, **more)
+    def __init__(self, backbone, *, predictor_dim=512, **more):
+        super().__init__(backbone, **more)
         self.predictor = predictor(self.C, predictor_dim)
 
     @classmethod
@@ -60,21 +60,21 @@ class SimSiam(Mechanism):
         del settings, setup
         return {}
 
-    @classmethod
-    def make_encoder(cls, settings, name=None, remat=False):
+    @staticmethod
+    def make_encoder(backbone, **options):
         """Returns f as the authors have it: a projector with batch norm; residual blocks that begin as
         the identity."""
-        backbone = build_backbone(settings.arch, width=settings.width, stem=settings.stem)
-        for norm in last_norms(backbone):
-            norm.gamma.assign(tf.zeros_like(norm.gamma))
-        head = projector(backbone.output_shape[-1], settings.moco_dim)
-        encoder = Encoder(backbone, head, remat=remat, name=name)
+        encoder = build_encoder(backbone, **options | {"bn_splits": 1, "head": projector})
+        if isinstance(encoder.backbone, ResNet):
+            for norm in last_norms(encoder.backbone):
+                norm.gamma.assign(tf.zeros_like(norm.gamma))
         synchronize(encoder)
         return encoder
 
     @classmethod
-    def build(cls, query_encoder, settings, setup, **common):
-        return cls(query_encoder, predictor_dim=settings.predictor_dim, **common)
+    def build(cls, backbone, settings, setup, **common):
+        del setup
+        return cls(backbone, predictor_dim=settings.predictor_dim, **common)
 
     @property
     def trained_variables(self):

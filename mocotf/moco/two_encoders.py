@@ -9,6 +9,7 @@ from mocotf.moco.momentum import copy_weights
 from mocotf.moco.shuffle import SHUFFLES
 from mocotf.moco.shuffle import encode_shuffled
 from mocotf.moco.shuffle import shuffle_keys
+from mocotf.nn.replica_layers import batch_norms
 from mocotf.settings import setting
 
 
@@ -40,11 +41,14 @@ class TwoEncoders(Contrastive):
     """A query encoder f_q, and a key encoder f_k that starts as its copy.
 
     Args:
-        query_encoder, key_encoder: `Encoder`s of one structure.
+        backbone: of both encoders, see `Mechanism`.
         symmetric: sum the loss of both directions, each view once query and once key.
         shuffle: who permutes key images over replicas and BN groups: "gather" the step, which gathers
             them; "input" the input pipeline, see `shuffle_keys`; "off" nobody.
-        more: T, seed, augment and probe, see `Contrastive`.
+        more: see `Contrastive`.
+
+    Attributes:
+        key_encoder: an `Encoder` of the query encoder's structure.
     """
 
     HINTS = Contrastive.HINTS | {
@@ -52,13 +56,16 @@ class TwoEncoders(Contrastive):
         "differ at all",
         "chance": "at --lr and at the views in TensorBoard",
     }
-    A = 1  # micro-batches that a replica's images are taken in
+    KEYS_REMAT = False  # whether keys have a backward pass, in which memory may be saved
 
-    def __init__(self, query_encoder, key_encoder, *, symmetric=False, shuffle="gather", **more):
-        super().__init__(query_encoder, **more)
-        self.key_encoder = key_encoder
+    def __init__(self, backbone, *, symmetric=False, shuffle="gather", **more):
+        super().__init__(backbone, **more)
+        remat = self.KEYS_REMAT and self.query_encoder.remat
+        options = self._encoder | {"remat": remat, "name": "key_encoder"}
+        self.key_encoder = self.make_encoder(backbone, **options)
         self.symmetric = symmetric
-        self.shuffle = shuffle
+        # Where no statistics are shared there is nothing to hide.
+        self.shuffle = shuffle if batch_norms(self.key_encoder) else "off"
         self.start_keys()
 
     @classmethod
@@ -72,7 +79,7 @@ class TwoEncoders(Contrastive):
 
     @classmethod
     def advice(cls, settings, setup):
-        if setup.replicas * setup.encoder.bn_splits > 1:
+        if setup.replicas * setup.encoder.bn_splits > 1 or setup.encoder.backbone:
             return []
         return [
             "one BN group: keys share their batch statistics with their queries, which shuffled BN is "

@@ -1,62 +1,114 @@
-"""Backbones by name: the ResNets, and anybody's own."""
+"""Backbones by name: the ResNets, and anybody's Keras models.
 
+A backbone maps images `[n, H, W, 3]` to features `[n, C]`. If it can, it says more of itself: `stages`,
+its maps with their strides, which detection and segmentation need; and `blocks`, models in a row that
+are its parts, which --remat needs.
+"""
+
+import contextlib
+import functools
 import importlib
+import inspect
+import json
+import os
+import sys
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import resnet
 
-NAMES = f"<{'|'.join(ARCHITECTURES)}> or MODULE:FUNCTION"
+NAMES = ", ".join(ARCHITECTURES)
+EXAMPLES = "keras.applications:ConvNeXtTiny, keras_hub:ViTBackbone or my_module:make_backbone"
 
 
-def build_backbone(arch, *, width=1.0, stem="imagenet", bn_splits=1):
-    """Returns a new backbone: a Keras model from images `[n, H, W, 3]` to features `[n, C]`.
+def backbone_maker(settings, image_size=None):
+    """Returns the function () → new `keras.Model` that `EncoderSettings` name.
 
     Args:
-        arch: of a ResNet, or MODULE:FUNCTION: a function, in a module that can be imported, which takes
-            the other arguments by name and returns such a model.
-        width, stem, bn_splits: as of `resnet`.
+        image_size: side of the images in pixels, for what wants to know; None: it is not told.
 
     Raises:
-        UserError: there is no such backbone, or its layers have no names of their own.
+        UserError: there is no such backbone; the function raises it if it does not make one.
     """
-    options = {"width": width, "stem": stem, "bn_splits": bn_splits}
-    if arch in ARCHITECTURES:
-        return resnet(arch, **options)
-    module, _, function = arch.partition(":")
+    if not settings.backbone and settings.arch in ARCHITECTURES:
+        return functools.partial(resnet, settings.arch, width=settings.width, stem=settings.stem)
+    if settings.backbone:
+        options, name = None, f"--backbone={settings.backbone}"
+    else:  # as it was given before there was --backbone
+        options = {name: getattr(settings, name) for name in ("width", "stem", "bn_splits")}
+        name = f"--arch={settings.arch}"
+    maker = _find(settings.backbone or settings.arch, name)
+    options = options or _options(maker, image_size) | backbone_args(settings)
+
+    def make():
+        try:
+            return maker(**options)
+        except (TypeError, ValueError, ImportError) as error:
+            shown = f" --backbone_args={settings.backbone_args}" if settings.backbone_args else ""
+            raise UserError(f"{name}{shown}: {first_line(error)}") from error
+
+    return make
+
+
+def backbone_args(settings):
+    """Returns name → value of what `EncoderSettings` give a backbone's function; raises `UserError`."""
     try:
-        make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-        raise UserError(f"--arch={arch}: {error}; expected {NAMES}") from error
-    backbone = make(**options)
-    _check_names(backbone, arch)
-    return backbone
+        found = json.loads(settings.backbone_args or "{}")
+    except ValueError as error:
+        raise UserError(f"--backbone_args={settings.backbone_args}: is no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError(
+            f'--backbone_args={settings.backbone_args}: expected an object in JSON, as {{"alpha": 0.5}}'
+        )
+    return found
 
 
-def _check_names(backbone, arch):
-    """Refuses layers that Keras has named: by their names checkpoints find weights, and Keras counts on
-    with each model that a process makes."""
-    for layer in backbone.layers:
-        kind = type(layer).__name__.lower().rstrip("0123456789")
-        name = layer.name.rstrip("0123456789_").replace("_", "")
-        if layer.weights and name == kind:
+def _find(path, name):
+    """Returns the function or class at MODULE:NAME, of an installed module or one in this folder."""
+    module, _, attribute = path.partition(":")
+    with _current_folder():
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
             raise UserError(
-                f"--arch={arch}: its layer {layer.name} has no name of its own, by which a checkpoint "
-                "would find its weights; expected name=… in every layer that has weights"
-            )
+                f"{name}: {first_line(error)}; expected MODULE:NAME, such as {EXAMPLES}"
+            ) from error
 
 
-def check_resnet(arch, what):
-    """Refuses a backbone that is no ResNet.
+def _options(maker, image_size):
+    """Returns what a backbone is made with where a user says nothing else of it."""
+    known = inspect.signature(maker).parameters
+    found = {}
+    if "include_top" in known:  # one of keras.applications
+        found = {"include_top": False, "weights": None, "pooling": "avg"}
+    if image_size:  # one of KerasHub
+        found["image_shape"] = (image_size, image_size, 3)
+    return {name: value for name, value in found.items() if name in known}
+
+
+@contextlib.contextmanager
+def _current_folder():
+    """Within it modules are also looked for in the current folder, as Python does for its scripts."""
+    sys.path.insert(0, os.getcwd())
+    try:
+        yield
+    finally:
+        sys.path.remove(os.getcwd())
+
+
+def check_resnet(settings, what):
+    """Refuses `EncoderSettings` of a backbone that is no ResNet.
 
     Raises:
         UserError: it is not; `what` says what needs one.
     """
-    if arch not in ARCHITECTURES:
-        raise UserError(f"--arch={arch}: {what} needs a ResNet: {', '.join(ARCHITECTURES)}")
+    if settings.name not in ARCHITECTURES:
+        flag = "backbone" if settings.backbone else "arch"
+        raise UserError(f"--{flag}={settings.name}: {what} needs a ResNet: {NAMES}")
 
 
-def is_name(arch):
-    """Returns whether a text may name a backbone; whether there is one, `build_backbone` finds out."""
-    module, colon, function = arch.partition(":")
-    return arch in ARCHITECTURES or bool(module and colon and function)
+def is_path(text):
+    """Returns whether a text is MODULE:NAME; whether it is there, `backbone_maker` finds out."""
+    module, colon, name = text.partition(":")
+    return bool(module and colon and name)

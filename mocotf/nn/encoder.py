@@ -3,11 +3,11 @@
 import keras
 import tensorflow as tf
 
-from mocotf.nn.backbone import build_backbone
+from mocotf.errors import UserError
 from mocotf.nn.heads import linear_head
 from mocotf.nn.heads import mlp_head
+from mocotf.nn.keras_backbones import as_backbone
 from mocotf.nn.remat import recomputed
-from mocotf.nn.resnet import segments
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -17,8 +17,11 @@ class Encoder(keras.Model):
     Attributes:
         backbone: images to pooled features `[n, C]`; what is kept after pre-training.
         head: features to `[n, dim]`; what is thrown away.
-        remat: in training, keep only what stem and residual blocks take in, and compute the rest again
+        remat: in training, keep only what the backbone's `blocks` take in, and compute the rest again
             for the gradient: less memory, a longer step, the same results.
+
+    Raises:
+        UserError: remat, and the backbone has no blocks.
     """
 
     def __init__(self, backbone, head, *, remat=False, name=None):
@@ -65,8 +68,13 @@ class Encoder(keras.Model):
 
 
 def _recomputed_features(backbone):
-    """Returns a backbone in training, images `[n, H, W, 3]` → `[n, C]`, recomputed part by part."""
-    *stem_and_blocks, pooling = segments(backbone)
+    """Returns a backbone in training, images `[n, H, W, 3]` → `[n, C]`, recomputed block by block."""
+    if not backbone.blocks:
+        raise UserError(
+            f"remat: backbone {backbone.name} does not say what its blocks are; expected a ResNet of "
+            "mocotf; drop it"
+        )
+    *stem_and_blocks, pooling = backbone.blocks
     stem_and_blocks = [recomputed(part) for part in stem_and_blocks]
 
     def features(x):
@@ -78,11 +86,21 @@ def _recomputed_features(backbone):
 
 
 def build_encoder(
-    arch, *, dim=128, mlp=False, width=1.0, stem="imagenet", bn_splits=1, remat=False, name=None
+    backbone, *, dim=128, mlp=False, remat=False, head=None, name=None, **backbone_options
 ):
-    """Returns a new `Encoder`; arguments as of `build_backbone` and `Encoder`, `mlp` chooses MoCo v2's
-    head."""
-    backbone = build_backbone(arch, width=width, stem=stem, bn_splits=bn_splits)
-    features = backbone.output_shape[-1]
-    head = mlp_head(features, dim) if mlp else linear_head(features, dim)
-    return Encoder(backbone, head, remat=remat, name=name)
+    """Returns a new `Encoder`.
+
+    Args:
+        backbone: a `keras.Model`, of which a copy is taken, or a function () → new model.
+        dim: of embeddings.
+        mlp: MoCo v2's head instead of v1's.
+        remat, name: see `Encoder`.
+        head: (features, dim) → head, instead of what `mlp` chooses.
+        backbone_options: bn_splits, image_size, mean, std and seed, see `as_backbone`.
+
+    Raises:
+        UserError: it cannot be a backbone, and why.
+    """
+    backbone = as_backbone(backbone, name=name, **backbone_options)
+    head = head or (mlp_head if mlp else linear_head)
+    return Encoder(backbone, head(backbone.output_shape[-1], dim), remat=remat, name=name)

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.max_pool import MaxPool
 from mocotf.nn.resnet import Conv2D
 
@@ -38,14 +39,17 @@ def plain(encoder, *, size, mean, std):
 
 
 def plain_backbone(backbone, call=None, name=None, make=None):
-    """Returns a copy of a backbone of `resnet`, of Keras's own layers under the same names.
+    """Returns a copy of a backbone, of Keras's own layers under the same names.
 
     Args:
-        backbone: of `resnet`; in the copy's layers its precision is kept.
+        backbone: a `ResNet`, in the copy's layers its precision is kept; or a `KerasBackbone`, whose
+            model it is, for which the other arguments have no meaning.
         call: (layer, x) → y, instead of calling the copy's layers.
         name: of the copy.
         make: layer → the copy's, instead of `stock`.
     """
+    if isinstance(backbone, KerasBackbone):
+        return backbone.stock()
     call = call or (lambda layer, x: layer(x))
 
     relus = {layer.name for layer in backbone.layers if getattr(layer, "relu", False)}

@@ -27,6 +27,16 @@ ARCHITECTURES = {
 STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False), "small": (3, 2, False)}
 
 
+@keras.saving.register_keras_serializable("mocotf")
+class ResNet(keras.Model):
+    """A backbone that says all of itself: its blocks, and its stages with their strides."""
+
+    @property
+    def blocks(self):
+        """Models in a row: the stem, each residual block, and pooling."""
+        return segments(self)
+
+
 def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
     """Returns a backbone from images `[n, H, W, 3]` to globally pooled features `[n, C]`.
 
@@ -54,7 +64,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
             stride = 2 if stage > 0 and index == 0 else 1
             x = block(build, x, planes * 2**stage, stride, f"layer{stage + 1}.{index}")
     features = keras.layers.GlobalAveragePooling2D(name="avgpool")(x)
-    return keras.Model(images, features, name=name or arch)
+    return ResNet(images, features, name=name or arch)
 
 
 def segments(backbone):

@@ -3,9 +3,12 @@
 import dataclasses
 
 from mocotf.errors import UserError
+from mocotf.nn.backbone import EXAMPLES
 from mocotf.nn.backbone import NAMES
+from mocotf.nn.backbone import backbone_args
 from mocotf.nn.backbone import check_resnet
-from mocotf.nn.backbone import is_name
+from mocotf.nn.backbone import is_path
+from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import STEMS
 from mocotf.settings import Settings
 from mocotf.settings import setting
@@ -17,16 +20,19 @@ class EncoderSettings(Settings):
 
     GROUP = "Method"
 
-    arch: str = setting(
-        "resnet50",
-        f"Backbone: {NAMES}, a function(width=, stem=, bn_splits=) that returns a Keras model from "
-        "images to features.",
-    )
-    width: float = setting(1.0, "Multiplies every channel count of the backbone.", low=0.01)
+    arch: str = setting("resnet50", f"Backbone: {NAMES}; others by --backbone.")
+    width: float = setting(1.0, "Multiplies every channel count of --arch.", low=0.01)
     stem: str = setting(
         "imagenet",
-        "First layers: imagenet 7x7/2 and max-pool, small 3x3/2, cifar 3x3/1.",
+        "First layers of --arch: imagenet 7x7/2 and max-pool, small 3x3/2, cifar 3x3/1.",
         choices=tuple(STEMS),
+    )
+    backbone: str | None = setting(
+        None,
+        f"Backbone instead of --arch, MODULE:NAME: what makes a Keras model, such as {EXAMPLES}.",
+    )
+    backbone_args: str | None = setting(
+        None, 'What --backbone is made with, JSON, such as {"alpha": 0.5}.'
     )
     mlp: bool = setting(False, "MoCo v2's two-layer head instead of v1's linear one.")
     moco_dim: int = setting(128, "Dimension of queries and keys.", low=1)
@@ -44,7 +50,17 @@ class EncoderSettings(Settings):
     )
 
     def check(self, given=None):
-        if not is_name(self.arch):
-            raise UserError(f"--arch={self.arch}: expected one of {NAMES}")
+        if self.backbone and not is_path(self.backbone):
+            raise UserError(f"--backbone={self.backbone}: expected MODULE:NAME, such as {EXAMPLES}")
+        if self.arch not in ARCHITECTURES and not is_path(self.arch):
+            raise UserError(f"--arch={self.arch}: expected one of {NAMES}, or --backbone")
+        if self.backbone_args and not self.backbone:
+            raise UserError("--backbone_args does nothing without --backbone: add it, or drop it")
+        backbone_args(self)
         if self.remat:
-            check_resnet(self.arch, "--remat")
+            check_resnet(self, "--remat")
+
+    @property
+    def name(self):
+        """Of the backbone, as --backbone or --arch has it."""
+        return self.backbone or self.arch

@@ -3,16 +3,18 @@
 import keras
 import tensorflow as tf
 
+from mocotf.optim.adamw import AdamW
+from mocotf.optim.lars import LARS
 from mocotf.optim.sgd import SGD
 
 START = 2.0**15
 PATIENCE = 2000  # steps
 
 
-class LossScaledSGD(SGD):
-    """`SGD` on gradients of a loss that is scaled up, by as much as they can bear.
+class LossScaled:
+    """Of a `FusedOptimizer`: gradients of a loss that is scaled up, by as much as they can bear.
 
-    A step whose gradients overflow changes no weight and no velocity, and halves the scale; `PATIENCE`
+    A step whose gradients overflow changes no weight and no slot, and halves the scale; `PATIENCE`
     steps in a row without overflow double it.
 
     Differs from `keras.optimizers.LossScaleOptimizer` in two things that a run depends on: a step that
@@ -50,3 +52,15 @@ class LossScaledSGD(SGD):
         patient = finite & (steps + 1 == PATIENCE)
         factor = tf.where(patient, 2.0, tf.where(finite, 1.0, 0.5))
         return [*updates, (scale, scale * factor), (steps, tf.where(finite & ~patient, steps + 1, 0))]
+
+
+class LossScaledSGD(LossScaled, SGD):
+    """`SGD` under float16."""
+
+
+class LossScaledLARS(LossScaled, LARS):
+    """`LARS` under float16."""
+
+
+class LossScaledAdamW(LossScaled, AdamW):
+    """`AdamW` under float16."""

@@ -5,8 +5,21 @@ import math
 
 from mocotf.errors import UserError
 from mocotf.optim import schedules
+from mocotf.optim.adamw import AdamW
+from mocotf.optim.lars import LARS
+from mocotf.optim.loss_scale import LossScaledAdamW
+from mocotf.optim.loss_scale import LossScaledLARS
+from mocotf.optim.loss_scale import LossScaledSGD
+from mocotf.optim.sgd import SGD
 from mocotf.settings import Settings
 from mocotf.settings import setting
+
+# --optimizer → the rule, and what takes its place under float16.
+RULES = {
+    "sgd": (SGD, LossScaledSGD),
+    "lars": (LARS, LossScaledLARS),
+    "adamw": (AdamW, LossScaledAdamW),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +51,13 @@ class OptimisationSettings(Settings):
     )
     exp_factor: float = setting(0.9, "Factor for --exp_steps.", low=0, high=1)
     warmup_epochs: int = setting(0, "Epochs of linear warm-up.", low=0)
-    momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1)
+    optimizer: str = setting(
+        "sgd",
+        "Rule: sgd and adamw, PyTorch's; lars, sgd with steps in proportion to the weights, for large "
+        "batches.",
+        choices=tuple(RULES),
+    )
+    momentum: float = setting(0.9, "Momentum of sgd and lars, the first beta of adamw.", low=0, high=1)
     weight_decay: float = setting(1e-4, "Coupled weight decay, on all parameters.", low=0)
 
     def check(self, given=None):
@@ -65,6 +84,16 @@ class OptimisationSettings(Settings):
                 f"at least one batch; try --batch_size={size}"
             )
         return size // self.batch_size
+
+    def make_optimizer(self, schedule, *, float16=False, lr_scales=None, fixed_lr=None):
+        """Returns the optimizer; under float16 it scales the loss.
+
+        Args:
+            schedule, lr_scales, fixed_lr: see `FusedOptimizer`.
+        """
+        rule = RULES[self.optimizer][float16]
+        more = {"lr_scales": lr_scales, "fixed_lr": fixed_lr}
+        return rule(schedule, self.momentum, self.weight_decay, **more)
 
     def make_schedule(self, steps_per_epoch):
         """Returns the learning rate's schedule, step → rate."""

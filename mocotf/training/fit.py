@@ -1,17 +1,15 @@
 """Keras `compile` and `fit` for a whole run, from any step of it."""
 
 from mocotf.errors import UserError
-from mocotf.optim.loss_scale import LossScaledSGD
-from mocotf.optim.sgd import SGD
 
 
-def compile_with_sgd(model, settings, schedule, lr_scales):
-    """Compiles a `Trainer`, in the scope of its strategy, with an `SGD` for its `trained_variables`.
+def compile_trainer(model, settings, schedule, lr_scales):
+    """Compiles a `Trainer`, in the scope of its strategy.
 
     Args:
         model: the trainer.
         settings: `TrainingSettings`.
-        schedule, lr_scales: see `SGD`.
+        schedule, lr_scales: see `FusedOptimizer`.
 
     Raises:
         UserError: no layer that is trained has the name of one of `lr_scales`.
@@ -23,15 +21,11 @@ def compile_with_sgd(model, settings, schedule, lr_scales):
             raise UserError(
                 f"--lr_scale={prefix}:…: no layer's name begins so; expected one of {', '.join(known)}"
             )
-    sgd = (LossScaledSGD if settings.devices.precision == "mixed_float16" else SGD)(
-        schedule,
-        momentum=settings.optimisation.momentum,
-        weight_decay=settings.optimisation.weight_decay,
-        lr_scales=lr_scales,
-    )
+    float16 = settings.devices.precision == "mixed_float16"
+    options = {"float16": float16, "lr_scales": lr_scales}
+    optimizer = settings.optimisation.make_optimizer(schedule, **options)
     steps = settings.run.steps_per_execution
-    model.compile(optimizer=sgd, auto_scale_loss=False, steps_per_execution=steps)
-    sgd.build(model.trained_variables)
+    model.compile(optimizer, auto_scale_loss=False, steps_per_execution=steps)
 
 
 def fit(model, dataset_from, *, steps_per_epoch, total_steps, callbacks):

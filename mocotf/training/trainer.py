@@ -8,6 +8,7 @@ import tensorflow as tf
 from mocotf.metrics import LOSS
 from mocotf.metrics import OF_EVERY_RUN
 from mocotf.nn import xla
+from mocotf.optim.fused_optimizer import FusedOptimizer
 
 
 class Gauges:
@@ -42,7 +43,8 @@ class Trainer(keras.Model):
 
     Attributes:
         METRICS: `Metric`s of what steps report and records say of them.
-        steps_per_epoch, total_steps: of the run, set before `fit`.
+        steps_per_epoch, total_steps: of a run, set before `fit`; None where `fit` is told by its
+            arguments.
         gauges: a `Gauges`.
     """
 
@@ -63,10 +65,24 @@ class Trainer(keras.Model):
         """The variables that the optimizer trains."""
         raise NotImplementedError
 
+    def compile(self, optimizer="sgd", **options):
+        """`keras.Model.compile`, in the scope of the strategy, which builds the optimizer as well."""
+        super().compile(optimizer, **options)
+        self.optimizer.build(self.trained_variables)
+
     def descend(self, gradients):
         """Takes the optimizer's step by gradients of `trained_variables`; returns what it reports."""
+        if isinstance(self.optimizer, FusedOptimizer):
+            self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
+            return {"gradient_norm": self.optimizer.gradient_norm.value}
+        # Keras's sum gradients over replicas where nobody sees it.
+        context, scale = tf.distribute.get_replica_context(), self.optimizer.scale_loss(1.0)
+        summed = gradients
+        if context.num_replicas_in_sync > 1:
+            summed = context.all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+        gradient_norm = tf.cast(tf.linalg.global_norm(summed), tf.float32) / scale
         self.optimizer.apply_gradients(zip(gradients, self.trained_variables, strict=True))
-        return {"gradient_norm": self.optimizer.gradient_norm.value}
+        return {"gradient_norm": gradient_norm}
 
     def watched(self, record, batch_size):
         """Returns name → number: what a record says of the model, beside what its steps report.
@@ -97,7 +113,9 @@ class Trainer(keras.Model):
 
             def step(batch):
                 with xla.compiled_whole(self.jit_compile):
-                    logs = self.train_step(batch) | {"stop": self.gauges.stop}
+                    logs = self.train_step(batch)
+                    if self.total_steps:
+                        logs["stop"] = self.gauges.stop
                 names[:] = logs
                 return tf.stack(list(logs.values()))  # one reduction for all
 
@@ -123,8 +141,11 @@ class Trainer(keras.Model):
         def unfinished(execution_step, _):
             # Keras counts executions, not steps: the last execution of an epoch may be shorter.
             step = self.optimizer.iterations.value
+            goes_on = execution_step < self.steps_per_execution
+            if not self.total_steps:
+                return goes_on
             ends = tf.logical_or(step % self.steps_per_epoch == 0, step == self.total_steps)
-            return tf.logical_and(execution_step < self.steps_per_execution, ~ends)
+            return tf.logical_and(goes_on, ~ends)
 
         @tf.function(autograph=False)
         def train_function(iterator):

@@ -16,7 +16,7 @@ from mocotf.settings import texts_of
 from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
-from mocotf.training.fit import compile_with_sgd
+from mocotf.training.fit import compile_trainer
 from mocotf.training.pictures import keep_picture
 from mocotf.training.progress import Course
 from mocotf.training.run import Run
@@ -74,7 +74,7 @@ class Transfer:
         keras.config.set_dtype_policy(job.precision)
         with self.strategy.scope():
             model = job.build(start, seed)
-            compile_with_sgd(model, self.settings, course.schedule, self.lr_scales)
+            compile_trainer(model, self.settings, course.schedule, self.lr_scales)
 
         def measure(step):
             measured = job.measure(model, start.view)

@@ -12,6 +12,7 @@ from mocotf.interop import keras_file
 from mocotf.interop import litert
 from mocotf.interop import onnx
 from mocotf.moco.saved_run import open_run
+from mocotf.nn.encoder import build_encoder
 from tests import processes
 from tests.interop import support
 from tests.saved_run import FLAGS
@@ -103,7 +104,8 @@ def test_what_was_trained_in_low_precision_is_handed_on_in_float32(tmp_path, pre
 
 
 def test_our_own_layers_survive_saving_once_mocotf_is_imported(resnet_run, tmp_path):
-    encoder = open_run(resnet_run).config.build_encoder("query_encoder", remat=True)
+    config = open_run(resnet_run).config
+    encoder = build_encoder(config.make_backbone, remat=True, **config.encoder_options)
     encoder.save(tmp_path / "own.keras")
     back = keras.saving.load_model(tmp_path / "own.keras")
     assert type(back) is type(encoder) and back.remat

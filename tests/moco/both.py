@@ -13,7 +13,6 @@ from mocotf.moco import model
 from mocotf.moco.loss import logits
 from mocotf.moco.shuffle import permutation
 from mocotf.moco.shuffle import within_micro_batches
-from mocotf.nn.encoder import build_encoder
 from mocotf.optim.schedules import Cosine
 from mocotf.optim.schedules import Milestones
 from mocotf.optim.sgd import SGD
@@ -22,6 +21,7 @@ from tests.oracles.torch_moco import MoCoOracle
 from tests.oracles.torch_resnet import BasicBlock
 from tests.oracles.torch_resnet import ResNet
 from tests.tiny import ONE_BLOCK
+from tests.tiny import maker
 
 SEED = 3
 DIM = 6
@@ -40,9 +40,9 @@ class Scale(typing.NamedTuple):
     steps: int
 
     @property
-    def encoder(self):
-        """Options of `build_encoder`."""
-        return {"arch": self.arch, "width": 1 / 16, "stem": "cifar", "dim": DIM}
+    def backbone(self):
+        """The function that makes a backbone."""
+        return maker(self.arch, width=1 / 16, stem="cifar")
 
 
 QUICK = Scale(ONE_BLOCK, 1, side=8, batch=16, K=36, images=43, steps=6)
@@ -100,12 +100,11 @@ class Both:
         self.strategy, self.scale, self.schedule, self.dtype = strategy, scale, schedule, dtype
         replicas = strategy.num_replicas_in_sync
         with strategy.scope():
-            encoders = [build_encoder(**scale.encoder, mlp=mlp, bn_splits=bn_splits) for _ in range(2)]
-            self.model = model.MoCo(*encoders, K=scale.K, m=M, T=T, seed=SEED, **options)
+            options |= {"dim": DIM, "mlp": mlp, "bn_splits": bn_splits}
+            self.model = model.MoCo(scale.backbone, K=scale.K, m=M, T=T, seed=SEED, **options)
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
-            self.model.optimizer.build(self.model.query_encoder.trainable_variables)
         network = make_network(scale, dtype, replicas, bn_splits, mlp)
-        for encoder in encoders:
+        for encoder in (self.model.query_encoder, self.model.key_encoder):
             write_state(encoder, to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())
         parts = {"symmetric": self.model.symmetric, "accumulation": self.model.A, "replicas": replicas}

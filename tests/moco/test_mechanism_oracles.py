@@ -17,8 +17,6 @@ from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.npid import NPID
 from mocotf.moco.shuffle import permutation
 from mocotf.moco.simsiam import SimSiam
-from mocotf.nn.encoder import build_encoder
-from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.sgd import SGD
 from tests.measured import agree
 from tests.moco import both
@@ -42,7 +40,7 @@ class Sides:
     def __init__(self, strategy, scale, dtype, bn_splits):
         self.strategy, self.scale, self.dtype = strategy, scale, dtype
         self.schedule = both.cosine(scale.steps)
-        self.encoder = scale.encoder | {"mlp": True, "bn_splits": bn_splits}
+        self.encoder = {"dim": DIM, "mlp": True, "bn_splits": bn_splits}
         self.network = both.make_network(scale, dtype, strategy.num_replicas_in_sync, bn_splits)
 
     def compile(self, make):
@@ -54,7 +52,6 @@ class Sides:
             fixed = dict.fromkeys(self.model.FIXED_LR, self.schedule.lr)
             sgd = SGD(self.schedule, weight_decay=WEIGHT_DECAY, fixed_lr=fixed)
             self.model.compile(sgd, jit_compile=False)
-            self.model.optimizer.build(self.model.trained_variables)
         run = self.strategy.run
         self._run = tf.function(lambda x: run(self.model.train_step, args=(x,)), autograph=False)
 
@@ -112,8 +109,7 @@ def test_end_to_end_agrees_with_the_oracle(replicas, case, scale, dtype):
     symmetric = options.get("symmetric", False)
 
     def make():
-        encoders = (build_encoder(**sides.encoder) for _ in range(2))
-        return EndToEnd(*encoders, N=N, T=T, seed=SEED, **options)
+        return EndToEnd(scale.backbone, N=N, T=T, seed=SEED, **sides.encoder, **options)
 
     sides.compile(make)
     common = {"T": T, "weight_decay": WEIGHT_DECAY}
@@ -158,10 +154,10 @@ def test_mechanisms_with_a_bank_agree_with_the_oracle(replicas, case, scale, dty
         kept = {"m": options["bank_m"], "dtype": tf.as_dtype(dtype)}
         bank = Bank(images, DIM, seed=SEED, replicas=shards, **kept)
         bank.variable.assign(entries)
-        common = {"bank": bank, "K": None if full else K, "T": T, "seed": SEED}
+        common = {"bank": bank, "K": None if full else K, "T": T, "seed": SEED} | sides.encoder
         if proximal is None:
-            return MemoryBank(build_encoder(**sides.encoder), **common)
-        return NPID(build_encoder(**sides.encoder), proximal=proximal, **common)
+            return MemoryBank(scale.backbone, **common)
+        return NPID(scale.backbone, proximal=proximal, **common)
 
     sides.compile(make)
     kind = torch_mechanisms.MemoryBankOracle if proximal is None else torch_mechanisms.NPIDOracle
@@ -190,8 +186,7 @@ def test_simsiam_agrees_with_the_oracle(replicas, case, scale, dtype):
     oracle = torch_mechanisms.SimSiamOracle(
         sides.network, hidden=5, lr=sides.schedule.lr, weight_decay=WEIGHT_DECAY
     )
-    settings = EncoderSettings(**{k: v for k, v in scale.encoder.items() if k != "dim"}, moco_dim=DIM)
-    sides.compile(lambda: SimSiam(SimSiam.make_encoder(settings), predictor_dim=5))
+    sides.compile(lambda: SimSiam(scale.backbone, dim=DIM, predictor_dim=5))
     # What `read_state` takes for an encoder.
     h = types.SimpleNamespace(backbone=sides.model.predictor, head=types.SimpleNamespace(layers=[]))
     theirs = torch.nn.ModuleDict({"fc": oracle.predictor})

@@ -10,31 +10,25 @@ from mocotf.data.views import augmentations
 from mocotf.moco.model import MoCo
 from mocotf.moco.shuffle import shuffle_keys
 from mocotf.nn import xla
-from mocotf.nn.encoder import Encoder
-from mocotf.nn.encoder import build_encoder
-from mocotf.nn.heads import linear_head
 from mocotf.optim.loss_scale import LossScaledSGD
 from mocotf.optim.sgd import SGD
 from mocotf.training.replicas import check_replicas
 from mocotf.training.state import shared_state
-from tests.tiny import ARCH
+from tests.tiny import maker
 
 BATCH = 16
+BACKBONE = maker(width=1 / 8, stem="cifar")
 
 
-def make_model(
-    strategy, bn_splits=1, execution=1, jit_compile=False, make_encoder=build_encoder, **options
-):
+def make_model(strategy, execution=1, jit_compile=False, backbone=BACKBONE, **options):
     """Returns a model, compiled for so many steps of an execution; options are those of `MoCo`."""
     keras.utils.set_random_seed(0)
-    encoder = {"arch": ARCH, "width": 1 / 8, "stem": "cifar", "dim": 8, "mlp": True}
+    options = {"dim": 8, "mlp": True, "K": 40, "m": 0.9, "T": 0.2} | options
     with strategy.scope():
-        encoders = [make_encoder(**encoder, bn_splits=bn_splits) for _ in range(2)]
-        model = MoCo(*encoders, **({"K": 40, "m": 0.9, "T": 0.2} | options))
+        model = MoCo(backbone, **options)
         rule = LossScaledSGD if model.compute_dtype == "float16" else SGD
         how = {"steps_per_execution": execution, "jit_compile": jit_compile}
         model.compile(rule(0.05, weight_decay=1e-3), auto_scale_loss=False, **how)
-        model.optimizer.build(model.query_encoder.trainable_variables)
     return model
 
 
@@ -109,7 +103,7 @@ def test_replicas_stay_alike_where_xla_does_not_work(replicas, monkeypatch):
     monkeypatch.setattr(xla, "works", lambda: False)
     keras.config.set_dtype_policy("float64")
     model = train(make_model(replicas(2)), 2)
-    for variable in model.optimizer.velocities:
+    for variable in model.optimizer.slots["velocity"]:
         np.testing.assert_array_equal(*replicas(2).experimental_local_results(variable.value))
 
 
@@ -125,7 +119,7 @@ def test_shuffling_matters_with_two_bn_groups_and_not_with_one(replicas):
     x_k = tf.random.stateless_normal([BATCH, 8, 8, 3], [0, 1])
 
     def effect(bn_splits):
-        model = make_model(replicas(1), bn_splits)
+        model = make_model(replicas(1), bn_splits=bn_splits)
         keys, _ = replicas(1).run(model.encode_keys, (x_k,))
         model.shuffle = "off"
         unshuffled, _ = replicas(1).run(model.encode_keys, (x_k,))
@@ -145,20 +139,19 @@ def test_input_and_step_may_permute_the_key_images_alike(replicas):
 
 def test_micro_batches_compute_what_bn_groups_do(replicas):
     keras.config.set_dtype_policy("float64")
-    groups = train(make_model(replicas(2), 4, shuffle="off"), 3)
-    parts = train(make_model(replicas(2), 2, shuffle="off", grad_accum_steps=2), 3)
+    groups = train(make_model(replicas(2), bn_splits=4, shuffle="off"), 3)
+    parts = train(make_model(replicas(2), bn_splits=2, shuffle="off", grad_accum_steps=2), 3)
     assert_same(groups, parts)
 
 
 def test_accumulation_changes_nothing_where_images_do_not_meet(replicas):
-    def without_batch_norm(dim, **_):
+    def without_batch_norm():
         images = keras.Input((None, None, 3), dtype="float64")
         features = keras.layers.Conv2D(8, 3, activation="relu")(images)
-        features = keras.layers.GlobalAveragePooling2D()(features)
-        return Encoder(keras.Model(images, features), linear_head(8, dim))
+        return keras.Model(images, keras.layers.GlobalAveragePooling2D()(features))
 
     keras.config.set_dtype_policy("float64")
-    options = {"make_encoder": without_batch_norm, "symmetric": True}
+    options = {"backbone": without_batch_norm, "symmetric": True}
     assert_same(*(train(make_model(replicas(1), grad_accum_steps=A, **options), 3) for A in (1, 2)))
 
 

@@ -31,7 +31,7 @@ def test_the_loss_is_that_of_float32_which_queue_statistics_and_weights_are_kept
     model = make_model(replicas(1))
     np.testing.assert_allclose(losses(model, 1), loss_in_float32, rtol=tolerance)
     assert model.query_encoder.backbone.compute_dtype == policy.removeprefix("mixed_")
-    assert {v.dtype for v in model.weights + model.optimizer.velocities} == {"float32"}
+    assert {v.dtype for v in model.weights + model.optimizer.slots["velocity"]} == {"float32"}
     assert model.queue.keys.dtype == tf.float32 == model(tf.zeros([2, 8, 8, 3])).dtype
     np.testing.assert_allclose(np.linalg.norm(model.queue.keys.numpy(), axis=1), 1, rtol=1e-5)
 
@@ -57,7 +57,7 @@ def test_a_step_that_overflows_changes_no_weight_and_counts(replicas):
     assert np.isfinite(losses(model, 1)[0])
     for a, b in zip(before, model.query_encoder.trainable_variables, strict=True):
         np.testing.assert_array_equal(a, b.numpy())
-        assert not np.any(model.optimizer.velocity_of(b).numpy())
+        assert not np.any(model.optimizer.slots_of(b)[0].numpy())
     assert model.step == 1 and model.queue.pointer.numpy() == BATCH
     np.testing.assert_allclose(model.optimizer.scale.numpy(), 5e29)
 

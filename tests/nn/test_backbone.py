@@ -1,44 +1,54 @@
 """Backbones by name."""
 
 import keras
-import numpy as np
 import pytest
 
 from mocotf.errors import UserError
-from mocotf.nn.backbone import build_backbone
-from mocotf.serving.folding import fold
+from mocotf.nn.backbone import backbone_maker
+from mocotf.nn.settings import EncoderSettings
 
 
-def stock(name="c", **_):
-    """Returns a backbone of Keras's own layers, one of them named as is said."""
-    images = keras.Input((None, None, 3))
-    x = keras.layers.Conv2D(4, 3, name=name)(images)
-    x = keras.layers.BatchNormalization(name="n")(x)
+def stock(width=4, image_shape=None, include_top=True):
+    """Returns a backbone of Keras's own layers."""
+    assert not include_top
+    images = keras.Input(image_shape or (None, None, 3))
+    x = keras.layers.Conv2D(width, 3)(images)
     return keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
 
 
-def nameless(**_):
-    return stock(None)
-
-
 @pytest.mark.parametrize(
-    ("arch", "message"),
+    ("settings", "message"),
     [
-        ("no_such_module:f", "No module named 'no_such_module'; expected <resnet10|"),
-        (f"{__name__}:nothing", "has no attribute 'nothing'"),
-        (".relative:f", "expected <resnet10|"),
-        (f"{__name__}:nameless", "its layer conv2d.* has no name of its own, .* expected name="),
+        ({"backbone": "no_such_module:f"}, "No module named 'no_such_module'; expected MODULE:NAME"),
+        ({"backbone": f"{__name__}:nothing"}, "has no attribute 'nothing'; expected MODULE:NAME"),
+        ({"backbone": ".relative:f"}, "expected MODULE:NAME, such as keras.applications"),
+        ({"backbone": "stock"}, "--backbone=stock: expected MODULE:NAME"),
+        ({"arch": "resnet19"}, "--arch=resnet19: expected one of resnet10"),
+        ({"backbone": f"{__name__}:stock", "backbone_args": "{width:"}, "is no JSON"),
+        ({"backbone": f"{__name__}:stock", "backbone_args": "[4]"}, "expected an object in JSON"),
+        ({"backbone": f"{__name__}:stock", "backbone_args": '{"depth": 4}'}, "'depth'"),
+        ({"backbone_args": "{}"}, "--backbone_args does nothing without --backbone"),
+        ({"backbone": f"{__name__}:stock", "remat": True}, "--remat needs a ResNet: resnet10"),
     ],
 )
-def test_what_is_no_backbone_is_told_in_one_line(arch, message):
-    with pytest.raises(UserError, match=message.replace("|", "[|]")) as error:
-        build_backbone(arch)
+def test_what_is_no_backbone_is_told_in_one_line(settings, message):
+    with pytest.raises(UserError, match=message) as error:
+        settings = EncoderSettings(**settings)
+        settings.check()
+        backbone_maker(settings)()
     assert "\n" not in str(error.value)
 
 
-def test_layers_of_keras_are_folded_into_nothing_and_kept():
-    backbone = build_backbone(f"{__name__}:stock")
-    for variable in backbone.variables:
-        variable.assign(np.random.default_rng(0).uniform(0.5, 1.5, variable.shape))
-    images = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype(np.float32)
-    np.testing.assert_allclose(fold(backbone)(images), backbone(images), rtol=1e-5)
+def test_what_a_user_gives_beats_what_is_given_by_default():
+    settings = EncoderSettings(backbone=f"{__name__}:stock", backbone_args='{"width": 7}')
+    assert backbone_maker(settings, 8)().output_shape == (None, 7)
+    assert backbone_maker(settings, 8)().input_shape == (None, 8, 8, 3)
+    settings = EncoderSettings(backbone=f"{__name__}:stock", backbone_args='{"image_shape": [9, 9, 3]}')
+    assert backbone_maker(settings, 8)().input_shape == (None, 9, 9, 3)
+
+
+def test_a_module_of_the_current_folder_is_found(tmp_path, monkeypatch):
+    (tmp_path / "own_backbone.py").write_text(f"from {__name__} import stock as make")
+    monkeypatch.chdir(tmp_path)
+    settings = EncoderSettings(backbone="own_backbone:make")
+    assert backbone_maker(settings, 8)().output_shape == (None, 4)

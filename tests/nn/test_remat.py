@@ -8,6 +8,7 @@ import tensorflow as tf
 from mocotf.nn.encoder import build_encoder
 from tests import processes
 from tests.tiny import ONE_BLOCK
+from tests.tiny import maker
 
 CASES = [
     ("float32", ONE_BLOCK, 2, 2),
@@ -20,9 +21,9 @@ CASES = [
 
 def build(strategy, arch=ONE_BLOCK, bn_splits=1, remat=True):
     keras.utils.set_random_seed(0)
-    small = {"width": 1 / 8, "stem": "small", "dim": 8, "mlp": True}
+    backbone = maker(arch, width=1 / 8, stem="small")
     with strategy.scope():
-        return build_encoder(arch, **small, bn_splits=bn_splits, remat=remat)
+        return build_encoder(backbone, dim=8, mlp=True, bn_splits=bn_splits, remat=remat)
 
 
 def gradients(strategy, encoder, steps):
@@ -91,9 +92,10 @@ MEMORY = """
 import sys
 import tensorflow as tf
 from mocotf.nn.encoder import build_encoder
+from tests.tiny import maker
 from tools.peers.serve import resident_mb
 
-encoder = build_encoder("resnet50", width=1 / 4, stem="small", remat=sys.argv[1] == "True")
+encoder = build_encoder(maker("resnet50", width=1 / 4, stem="small"), remat=sys.argv[1] == "True")
 
 @tf.function(input_signature=[tf.TensorSpec([None, 64, 64, 3])])
 def step(images):

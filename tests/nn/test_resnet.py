@@ -17,7 +17,7 @@ from tests.moco.both import to_numpy
 from tests.oracles.small import to_torch
 from tests.oracles.torch_checkpoint import randomise
 from tests.oracles.torch_resnet import resnet as torch_resnet
-from tests.tiny import ARCH
+from tests.tiny import maker
 
 
 def count(make):
@@ -29,7 +29,7 @@ def count(make):
 def test_parameter_counts_are_the_published_ones():
     assert count(lambda: resnet("resnet50")) == 23_508_032
     assert count(lambda: linear_head(2048, 128)) == 23_770_304 - 23_508_032
-    assert count(lambda: build_encoder("resnet50", mlp=True)) == 27_966_656
+    assert count(lambda: build_encoder(maker("resnet50"), mlp=True)) == 27_966_656
 
 
 @pytest.mark.parametrize(  # the MoCo paper has 94 and 375 for the wide ones
@@ -62,7 +62,7 @@ def test_features_are_torchvisions_in_training_and_inference(arch, stem, size, d
     keras.config.set_dtype_policy(dtype)
     theirs = torch_resnet(arch, stem=stem, mlp=True).to(getattr(torch, dtype))
     randomise(theirs, seed=1)
-    ours = build_encoder(arch, stem=stem, mlp=True)
+    ours = build_encoder(maker(arch, stem=stem), mlp=True)
     write_state(ours, to_numpy(theirs.state_dict()))
     x = np.random.default_rng(0).normal(size=(4, *size, 3)).astype(dtype)
     modes = {"inference": False, "training": True}
@@ -102,5 +102,5 @@ def test_heads_start_as_pytorchs_linear_layers(head):
 
 
 def test_embeddings_have_unit_length():
-    embeddings = build_encoder(ARCH, dim=16)(tf.ones([3, 8, 8, 3]))
+    embeddings = build_encoder(maker(), dim=16)(tf.ones([3, 8, 8, 3]))
     np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, rtol=1e-6)

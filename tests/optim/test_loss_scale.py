@@ -45,7 +45,7 @@ def test_an_overflow_on_any_replica_skips_the_step_on_all_and_counts_it(replicas
         strategy.run(replica)
 
     def state():
-        every = [variable, optimizer.velocities[0], optimizer.scale, optimizer.finite_steps]
+        every = [variable, optimizer.slots["velocity"][0], optimizer.scale, optimizer.finite_steps]
         copies = [strategy.experimental_local_results(v.value) for v in every]
         for first, second in copies:
             np.testing.assert_array_equal(first.numpy(), second.numpy())

@@ -25,4 +25,4 @@ def test_is_torchs_rule_through_a_drop_of_the_learning_rate():
         reference.step()
         np.testing.assert_allclose(ours.numpy(), theirs.detach().numpy(), rtol=1e-12)
     velocity = reference.state[theirs]["momentum_buffer"].numpy()
-    np.testing.assert_allclose(optimizer.velocities[0].numpy(), velocity, rtol=1e-12)
+    np.testing.assert_allclose(optimizer.slots["velocity"][0].numpy(), velocity, rtol=1e-12)

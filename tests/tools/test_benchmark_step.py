@@ -12,6 +12,7 @@ from mocotf.nn.encoder import build_encoder
 from tests import processes
 from tests.oracles import torch_moco
 from tests.oracles import torch_resnet
+from tests.tiny import maker
 from tools.peers import limit
 from tools.peers import step_ours
 from tools.peers import step_torch
@@ -82,7 +83,9 @@ def test_networks_of_both_sides_have_the_same_size(arch):
     with torch.device("meta"):
         peer = peer_resnet.Encoder(arch, 128)
     tensors = [*peer.parameters(), *(b for name, b in peer.named_buffers() if "running" in name)]
-    assert build_encoder(arch, dim=128, mlp=True).count_params() == sum(t.numel() for t in tensors)
+    assert build_encoder(maker(arch), dim=128, mlp=True).count_params() == sum(
+        t.numel() for t in tensors
+    )
 
 
 def test_peer_takes_the_step_of_the_paper():
@@ -106,6 +109,6 @@ def test_peer_takes_the_step_of_the_paper():
 
 
 def test_a_step_is_four_forward_passes():
-    encoder = build_encoder("resnet18", dim=128, mlp=True)
+    encoder = build_encoder(maker("resnet18"), dim=128, mlp=True)
     images = tf.TensorSpec([3, 224, 224, 3])
     assert limit.step_gflop(encoder, images) == pytest.approx(3 * 4 * 2 * 1.8136, rel=1e-3)

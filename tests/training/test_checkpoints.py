@@ -13,12 +13,12 @@ import pytest
 import tensorflow as tf
 
 from mocotf.errors import UserError
-from mocotf.nn.encoder import build_encoder
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.weights import init_from
 from tests.moco.test_model import make_model
 from tests.moco.test_model import train
+from tests.tiny import maker
 
 
 @pytest.fixture
@@ -194,9 +194,6 @@ def test_init_from_says_what_is_wrong(start, tmp_path):
     with pytest.raises(UserError, match="expected a run directory, or a checkpoint"):
         init_from(model, str(tmp_path / "nowhere"))
 
-    def wider(width, **options):
-        return build_encoder(width=2 * width, **options)
-
     message = r"query_encoder/bn1/beta is \[8\] there, \[16\] here; .* more"
     with pytest.raises(UserError, match=message):
-        init_from(start(make_encoder=wider)[0], str(tmp_path / "run"))
+        init_from(start(backbone=maker(width=1 / 4, stem="cifar"))[0], str(tmp_path / "run"))

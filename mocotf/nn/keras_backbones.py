@@ -1,0 +1,232 @@
+"""Anyone's Keras model as a backbone: copied, adapted to MoCo, and given back with what it learned."""
+
+import contextlib
+import copy
+import functools
+import random
+
+import keras
+import tensorflow as tf
+from keras.src.backend.common import global_state
+
+from mocotf.errors import UserError
+from mocotf.errors import first_line
+from mocotf.nn import replica_layers
+from mocotf.nn.resnet import ResNet
+
+PREPROCESSING = (keras.layers.Rescaling, keras.layers.Normalization)
+# Rank of a model's output → the axes that features are the means over, and what messages call it.
+POOLED = {2: ((), "a vector"), 3: ((1,), "tokens"), 4: ((1, 2), "a map")}
+
+
+class KerasBackbone(keras.Model):
+    """A Keras model as a backbone: from views `[n, H, W, 3]` to features `[n, C]`.
+
+    A map `[n, H, W, C]` and tokens `[n, L, C]` are mean-pooled. A model that begins with a
+    preprocessing of its own, `Rescaling` or `Normalization`, is given pixels in 0…255.
+
+    Args:
+        model: nobody else's.
+        remake: () → new model as it was before it was adapted.
+        image_size: side of the views; None for what the model says.
+        mean, std: of R, G, B in [0, 1], that views are normalised by; None: they are pixels in 0…255.
+
+    Attributes:
+        model: as given.
+        preprocesses: whether it is given pixels in 0…255.
+
+    Raises:
+        UserError: it does not take such images, or does not return features.
+    """
+
+    blocks = None  # it does not say which
+
+    def __init__(self, model, remake, *, image_size=None, mean=None, std=None):
+        super().__init__(name=model.name)
+        self._remake = remake
+        self.model = model
+        self.input_shape, shape = _shapes(model, image_size)
+        self.axes, self._kind = POOLED[len(shape)]
+        self.output_shape = (None, shape[-1])
+        self.preprocesses = _preprocesses(model)
+        self._mean, self._std = mean, std
+        self.built = True
+
+    @property
+    def about(self):
+        """What a user should know of how it is used, one line."""
+        norms = replica_layers.batch_norms(self.model)
+        said = [f"{self.model.name}: {self._kind} of {self.output_shape[-1]} features"]
+        if self.axes:
+            said.append("mean-pooled")
+        if self.preprocesses:
+            said.append("preprocesses by itself, so it is given pixels in 0…255")
+        if not norms:
+            said.append("no batch norm, so there is nothing to split or to shuffle")
+        return "; ".join(said)
+
+    def stock(self):
+        """Returns the model that was given, of Keras's own layers, with the weights of this one."""
+        model = self._remake()
+        if not model.built:
+            model(keras.Input(self.input_shape[1:]))
+        model.set_weights(self.model.get_weights())
+        return model
+
+    def call(self, views, training=False):
+        if self.preprocesses and self._mean:
+            views = 255 * (views * tf.constant(self._std, views.dtype) + self._mean)
+        y = self.model(views, training=training)
+        return tf.reduce_mean(y, self.axes) if self.axes else y
+
+
+def as_backbone(source, *, bn_splits=1, image_size=None, mean=None, std=None, seed=0, name=None):
+    """Returns a new backbone: a `ResNet` as it is, anything else as a `KerasBackbone`.
+
+    Args:
+        source: a functional or sequential `keras.Model`, or another that its config tells all of, of
+            which a copy is taken, with its weights; or a function () → new model.
+        bn_splits: groups of a batch in its batch norm.
+        image_size, mean, std: see `KerasBackbone`.
+        seed, name: of what draws in training: dropout, stochastic depth. Each name draws otherwise.
+
+    Raises:
+        UserError: it cannot be one, and why.
+    """
+    if isinstance(source, keras.Model):
+        make = maker_of_copies(source)
+        model = make()
+        model.set_weights(source.get_weights())
+    else:
+        make = functools.partial(made_by, source)
+        model = make()
+    check_trainable(model)
+    if isinstance(model, ResNet):
+        backbone = model
+    else:
+        backbone = KerasBackbone(model, make, image_size=image_size, mean=mean, std=std)
+    # Last, for some models are built by the first call only.
+    replica_layers.adapt(model, bn_splits=bn_splits, seeds=random.Random(f"{seed}/{name}"))
+    return backbone
+
+
+def made_by(function):
+    """Returns the model that a function makes, its layers named as in any process."""
+    with names_from_one():
+        model = function()
+    if not isinstance(model, keras.Model):
+        raise UserError(f"a backbone's function returned {_kind(model)}; expected a keras.Model")
+    return model
+
+
+def maker_of_copies(model):
+    """Returns the function () → new model of a model's layers and config, not of its weights.
+
+    Raises:
+        UserError: its config does not tell all of it; so does the function.
+    """
+    what = f"backbone {model.name}: cannot be copied"
+    more = "expected a functional or sequential model, or a function that makes it"
+    try:
+        kind, config, build = type(model), model.get_config(), model.get_build_config()
+    except NotImplementedError as error:
+        raise UserError(f"{what} ({first_line(error)}); {more}") from error
+
+    def make():
+        try:
+            with names_from_one():
+                made = kind.from_config(copy.deepcopy(config))  # which it takes apart
+                if not made.built and build:
+                    made.build_from_config(build)
+            return made
+        except (TypeError, ValueError, NotImplementedError) as error:
+            raise UserError(f"{what} ({first_line(error)}); {more}") from error
+
+    return make
+
+
+@contextlib.contextmanager
+def names_from_one():
+    """Within it Keras counts the layers that it names from one, as in a new process.
+
+    By their names a checkpoint finds weights; and a process may have made other models before.
+    """
+    counts = "object_name_uids"
+    before = global_state.get_global_attribute(counts)
+    global_state.set_global_attribute(counts, None)
+    try:
+        yield
+    finally:
+        global_state.set_global_attribute(counts, before)
+
+
+def check_trainable(model):
+    """Refuses a model that does not train all of its weights, or uses some of them twice.
+
+    Raises:
+        UserError: that is so.
+    """
+    for layer in model._flatten_layers():
+        if layer.variables and not layer.trainable:
+            raise UserError(
+                f"backbone {model.name}: its layer {layer.name} is frozen; pre-training trains all; "
+                "set trainable = True"
+            )
+    for called in model.get_config().get("layers", ()) if hasattr(model, "operations") else ():
+        if len(called["inbound_nodes"]) > 1 and model.get_layer(called["name"]).variables:
+            raise UserError(
+                f"backbone {model.name}: its layer {called['name']} is called "
+                f"{len(called['inbound_nodes'])} times; expected weights that no branches share"
+            )
+
+
+def _shapes(model, image_size):
+    """Returns the shapes of a model's images and of its output, having built it; raises `UserError`."""
+    size = image_size or None
+    expected = getattr(model, "input_shape", None) if model.built else None
+    shape = tuple(expected) if isinstance(expected, tuple | list) else (None, size, size, 3)
+    if expected is not None and (not isinstance(expected, tuple | list) or len(shape) != 4):
+        raise UserError(f"backbone {model.name}: takes {expected}; expected images [n, H, W, 3]")
+    if shape[-1] != 3:
+        raise UserError(f"backbone {model.name}: takes images of {shape[-1]} channels; expected 3")
+    for side in shape[1:3]:
+        if size and side not in (None, size):
+            raise UserError(
+                f"backbone {model.name}: takes images of {shape[1]}x{shape[2]}, views are of "
+                f"{size}x{size}; make it for input_shape=({size}, {size}, 3), or change the views' size"
+            )
+    sides = [side or size for side in shape[1:3]]
+    try:
+        y = model(keras.Input((*sides, 3), dtype=keras.config.dtype_policy().compute_dtype))
+    except Exception as error:  # of code that is not ours
+        raise UserError(
+            f"backbone {model.name}: cannot be called on images [n, {shape[1]}, {shape[2]}, 3] "
+            f"({first_line(error)}); a model of one size: call it on images of that size once before"
+        ) from error
+    if not isinstance(y, keras.KerasTensor):
+        raise UserError(
+            f"backbone {model.name}: returns {_kind(y)}; expected one output: give a model of it alone"
+        )
+    if len(y.shape) not in POOLED or y.shape[-1] is None:
+        raise UserError(
+            f"backbone {model.name}: returns {list(y.shape)}; expected features [n, C], tokens "
+            "[n, L, C] or a map [n, H, W, C]"
+        )
+    return (None, *sides, 3), y.shape
+
+
+def _preprocesses(model):
+    """Returns whether what a model does first is to rescale or normalise pixels."""
+    layers = [layer for layer in model.layers if not isinstance(layer, keras.layers.InputLayer)]
+    if len(layers) == 1 and hasattr(layers[0], "layers"):
+        return _preprocesses(layers[0])
+    first = layers[:1] if hasattr(model, "operations") else layers
+    return any(isinstance(layer, PREPROCESSING) for layer in first)
+
+
+def _kind(value):
+    if isinstance(value, dict):
+        return f"a dictionary of {', '.join(map(str, value))}"
+    if isinstance(value, tuple | list):
+        return f"{len(value)} outputs"
+    return f"a {type(value).__name__}"
