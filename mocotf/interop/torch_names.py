@@ -37,8 +37,8 @@ def entries(encoder):
     """Returns torchvision's name → `Entry` of every weight of an `Encoder`, in PyTorch's order."""
     found = {}
     for layer in encoder.backbone.layers + encoder.head.layers:
-        if isinstance(layer, BatchNorm):
-            if layer.affine:
+        if isinstance(layer, BatchNorm | keras.layers.BatchNormalization):
+            if layer.gamma.trainable:
                 found[f"{layer.name}.weight"] = Entry(layer.gamma)
                 found[f"{layer.name}.bias"] = Entry(layer.beta)
             found[f"{layer.name}.running_mean"] = Entry(layer.moving_mean)

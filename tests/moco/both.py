@@ -1,6 +1,7 @@
 """A mocotf model and the PyTorch oracle with the same weights, queue and permutations."""
 
 import collections
+import types
 import typing
 
 import numpy as np
@@ -13,6 +14,7 @@ from mocotf.moco import model
 from mocotf.moco.loss import logits
 from mocotf.moco.shuffle import permutation
 from mocotf.moco.shuffle import within_micro_batches
+from mocotf.nn.plain import plain_backbone
 from mocotf.optim.schedules import Cosine
 from mocotf.optim.schedules import Milestones
 from mocotf.optim.sgd import SGD
@@ -38,11 +40,13 @@ class Scale(typing.NamedTuple):
     K: int  # no multiple of the batch: the pointer wraps within an enqueue
     images: int  # of a bank; no multiple of two replicas: shards are of unequal length
     steps: int
+    stock: bool = False  # of Keras's own layers
 
     @property
     def backbone(self):
         """The function that makes a backbone."""
-        return maker(self.arch, width=1 / 16, stem="cifar")
+        make = maker(self.arch, width=1 / 16, stem="cifar")
+        return (lambda: plain_backbone(make())) if self.stock else make
 
 
 QUICK = Scale(ONE_BLOCK, 1, side=8, batch=16, K=36, images=43, steps=6)
@@ -105,7 +109,7 @@ class Both:
             self.model.compile(SGD(schedule, weight_decay=WEIGHT_DECAY), jit_compile=False)
         network = make_network(scale, dtype, replicas, bn_splits, mlp)
         for encoder in (self.model.query_encoder, self.model.key_encoder):
-            write_state(encoder, to_numpy(network.state_dict()))
+            write_state(named(encoder), to_numpy(network.state_dict()))
         queue = torch.from_numpy(self.model.queue.keys.numpy())
         parts = {"symmetric": self.model.symmetric, "accumulation": self.model.A, "replicas": replicas}
         self.oracle = MoCoOracle(network, queue, m=M, T=T, weight_decay=WEIGHT_DECAY, **parts)
@@ -180,8 +184,14 @@ def to_numpy(state):
 
 def encoders_of(model, oracle):
     """Returns (name, encoder, the oracle's) of both encoders."""
-    queries = "θq", model.query_encoder, oracle.encoder_q
-    return queries, ("θk", model.key_encoder, oracle.encoder_k)
+    queries = "θq", named(model.query_encoder), oracle.encoder_q
+    return queries, ("θk", named(model.key_encoder), oracle.encoder_k)
+
+
+def named(encoder):
+    """Returns an encoder as `read_state` and `write_state` take it: its layers within reach."""
+    backbone = getattr(encoder.backbone, "model", encoder.backbone)
+    return types.SimpleNamespace(backbone=backbone, head=encoder.head)
 
 
 def differences(both):

@@ -61,6 +61,13 @@ def test_a_few_steps_of_a_small_encoder_agree_with_the_oracle(replicas, case):
             agree(f"step: {quantity}, of all cases, a few steps of one block", difference, 1e-9)
 
 
+@pytest.mark.parametrize("case", ["bn_splits", "2 replicas, bn_splits, symmetric"])
+def test_a_backbone_of_kerass_own_layers_agrees_with_the_oracle(replicas, case):
+    for found in run(replicas, both.QUICK._replace(stock=True), "float64", case):
+        for quantity, difference in found.items():
+            agree(f"step: {quantity}, of Keras's own layers", difference, 1e-9)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("case", "dtype"), RUNS)
 def test_thirty_steps_agree_with_the_oracle(replicas, case, dtype):
