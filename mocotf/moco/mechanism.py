@@ -15,7 +15,6 @@ from mocotf.moco import batches
 from mocotf.moco.probe import METRICS as PROBE_METRICS
 from mocotf.moco.probe import Probe
 from mocotf.nn.encoder import build_encoder
-from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.plain import plain_backbone
 from mocotf.nn.settings import EncoderSettings
 from mocotf.settings import Settings
@@ -113,8 +112,8 @@ class Mechanism(Trainer):
         super().__init__(name=self.NAME)
         self._encoder = encoder | {"mean": mean, "std": std, "seed": seed}
         self.query_encoder = self.make_encoder(backbone, name="query_encoder", **self._encoder)
-        if isinstance(self.query_encoder.backbone, KerasBackbone):
-            log.warning("backbone %s", self.query_encoder.backbone.about)
+        if about := getattr(self.query_encoder.backbone, "about", ""):
+            log.warning("%s", about)
         self.seed = seed
         self.augment = augment
         width = self.query_encoder.backbone.output_shape[-1]

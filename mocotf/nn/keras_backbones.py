@@ -54,16 +54,15 @@ class KerasBackbone(keras.Model):
 
     @property
     def about(self):
-        """What a user should know of how it is used, one line."""
-        norms = replica_layers.batch_norms(self.model)
-        said = [f"{self.model.name}: {self._kind} of {self.output_shape[-1]} features"]
+        """What a user should know of how it is used, one line; "" where there is nothing to say."""
+        said = []
         if self.axes:
-            said.append("mean-pooled")
+            said.append(f"returns {self._kind}, which is mean-pooled")
         if self.preprocesses:
             said.append("preprocesses by itself, so it is given pixels in 0…255")
-        if not norms:
-            said.append("no batch norm, so there is nothing to split or to shuffle")
-        return "; ".join(said)
+        if not replica_layers.batch_norms(self.model):
+            said.append("has no batch norm to split or to shuffle")
+        return f"backbone {self.model.name}: {'; '.join(said)}" if said else ""
 
     def stock(self):
         """Returns the model that was given, of Keras's own layers, with the weights of this one."""

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.resnet import ResNet
 
 
 def fold(backbone):
@@ -13,12 +14,14 @@ def fold(backbone):
     y = γ (W ∗ x - μ) / √(σ² + ε) + β is a convolution by γ W / √(σ² + ε), and a bias.
 
     Args:
-        backbone: as `mocotf.nn.resnet.resnet` makes, or another in which every `BatchNorm` of ours
-            follows a convolution; of what follows none, nothing is folded.
+        backbone: a `ResNet`; of another nothing is folded.
 
     Returns:
-        A `keras.Model` of TensorFlow's own operators, with the same layer names and its own weights.
+        A `keras.Model` of TensorFlow's own operators, with the same layer names and its own weights; or
+        the backbone itself.
     """
+    if not isinstance(backbone, ResNet):
+        return backbone
     convolutions = {id(layer.output): layer for layer in backbone.layers}
     norms = [layer for layer in backbone.layers if isinstance(layer, BatchNorm)]
     folded = keras.models.clone_model(backbone, clone_function=_plain)

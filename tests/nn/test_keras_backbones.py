@@ -76,7 +76,7 @@ def test_maps_and_tokens_are_mean_pooled_and_that_is_said():
     a_map, tokens = keras.Model(images, x), keras.Model(images, keras.layers.Reshape((-1, 5))(x))
     for model, word in ((a_map, "a map"), (tokens, "tokens")):
         backbone = as_backbone(model)
-        assert f"{word} of 5 features; mean-pooled" in backbone.about
+        assert f"returns {word}, which is mean-pooled; has no batch norm" in backbone.about
         expected = model(IMAGES).numpy().reshape(8, -1, 5).mean(1)
         np.testing.assert_allclose(backbone(IMAGES), expected, rtol=1e-5, atol=1e-6)
 
