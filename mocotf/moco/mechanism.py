@@ -229,6 +229,21 @@ class Mechanism(Trainer):
         parts = {"query_encoder": self.query_encoder.variables}
         return parts | ({"probe": self.probe.named} if self.probe else {})
 
+    def save_own_variables(self, store):
+        """Lets Keras save, with the weights of layers, what is none: a queue, a bank, a probe."""
+        super().save_own_variables(store)
+        for name, variable in self._beside_layers().items():
+            store[name] = variable.numpy()
+
+    def load_own_variables(self, store):
+        for name, variable in self._beside_layers().items():
+            variable.assign(store[name])
+
+    def _beside_layers(self):
+        groups = self.variable_groups().items()
+        dictionaries = {part: named for part, named in groups if isinstance(named, dict)}
+        return {f"{part}.{n}": v for part, named in dictionaries.items() for n, v in named.items()}
+
     def watched(self, record, batch_size):
         del batch_size
         return {

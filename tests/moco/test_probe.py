@@ -45,14 +45,12 @@ def test_a_batch_without_labels_teaches_nothing():
 def test_training_with_a_probe_is_training_without_bit_for_bit(replicas, options):
     options = dict(options)
     strategy = replicas(options.pop("replicas", 1))
-    with strategy.scope():
-        probe = Probe(8, 3)
     alone = state_of(train(make_model(strategy, **options), 4))
     labels = tf.range(BATCH, dtype=tf.int64) % 3
     labelled = pairs().map(lambda x_q, x_k: (x_q, x_k, labels))
-    model = train(make_model(strategy, probe=probe, **options), 4, batches=labelled)
+    model = train(make_model(strategy, probe_classes=3, **options), 4, batches=labelled)
     beside = state_of(model)
-    assert beside.keys() - alone.keys() == {f"probe/{name}" for name in probe.named}
+    assert beside.keys() - alone.keys() == {f"probe/{name}" for name in model.probe.named}
     for name, variable in alone.items():
         np.testing.assert_array_equal(variable.numpy(), beside[name].numpy(), err_msg=name)
-    assert probe.W.numpy().any() and 0 < model.history.history["probe_loss"][-1] < 5
+    assert model.probe.W.numpy().any() and 0 < model.history.history["probe_loss"][-1] < 5
