@@ -1,5 +1,9 @@
 """What ends a command otherwise than by success or a fault of ours."""
 
+import re
+
+COLOURS = re.compile("\x1b\\[[0-9;]*m")  # of a terminal
+
 
 class UserError(ValueError):
     """A mistake the user can mend: one line that says what was wrong, expected, received, to try."""
@@ -11,4 +15,7 @@ class Preempted(Exception):  # noqa: N818  (no error)
 
 def first_line(error):
     """Returns the first line of what an exception says; its name where it says nothing."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    # Keras says in another line what it was.
+    said = [line for line in lines if not line.startswith("Exception encountered when calling")]
+    return (said or lines or [type(error).__name__])[0].strip()

@@ -27,6 +27,7 @@ from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.monitor import make_monitor
+from mocotf.moco.start import start_from
 from mocotf.nn import xla
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
@@ -40,7 +41,6 @@ from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.strategy import make_strategy
 from mocotf.training.warnings import HealthWarnings
-from mocotf.training.weights import init_from
 
 flags.adopt_module_key_flags(train_flags)  # so that --help shows them
 
@@ -129,7 +129,7 @@ def main():
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 
     # ---- Run
-    start_from = run_settings.init_from
+    start = run_settings.init_from
     run = Run(
         model,
         dataclasses.replace(course, chance=model.chance),
@@ -141,7 +141,7 @@ def main():
         measures=MEASURES,
         accuracy="knn_top1",
         settings=settings.texts(),
-        initialise=lambda: start_from and init_from(model, start_from),
+        initialise=lambda: start and start_from(model, settings.config, start),
         first_record=first_record,
         warnings=HealthWarnings(
             course.total_steps, model.steps_to_fill(course.batch_size), model.HINTS

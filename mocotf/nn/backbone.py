@@ -22,33 +22,56 @@ NAMES = ", ".join(ARCHITECTURES)
 EXAMPLES = "keras.applications:ConvNeXtTiny, keras_hub:ViTBackbone or my_module:make_backbone"
 
 
-def backbone_maker(settings, image_size=None):
+def backbone_maker(settings, image_size=None, **more):
     """Returns the function () → new `keras.Model` that `EncoderSettings` name.
 
     Args:
         image_size: side of the images in pixels, for what wants to know; None: it is not told.
+        more: what --backbone is made with, whatever its arguments say.
 
     Raises:
         UserError: there is no such backbone; the function raises it if it does not make one.
     """
     if not settings.backbone and settings.arch in ARCHITECTURES:
         return functools.partial(resnet, settings.arch, width=settings.width, stem=settings.stem)
+    maker = maker_of(settings)
     if settings.backbone:
-        options, name = None, f"--backbone={settings.backbone}"
+        options = _options(maker, image_size) | backbone_args(settings) | more
     else:  # as it was given before there was --backbone
         options = {name: getattr(settings, name) for name in ("width", "stem", "bn_splits")}
-        name = f"--arch={settings.arch}"
-    maker = _find(settings.backbone or settings.arch, name)
-    options = options or _options(maker, image_size) | backbone_args(settings)
 
     def make():
         try:
             return maker(**options)
         except (TypeError, ValueError, ImportError) as error:
             shown = f" --backbone_args={settings.backbone_args}" if settings.backbone_args else ""
-            raise UserError(f"{name}{shown}: {first_line(error)}") from error
+            raise UserError(f"{_flag(settings)}{shown}: {first_line(error)}") from error
 
     return make
+
+
+def maker_of(settings):
+    """Returns the function or class at MODULE:NAME, of an installed module or one in this folder.
+
+    Raises:
+        UserError: there is none.
+    """
+    path, _, name = settings.name.partition(":")
+    with _current_folder():
+        try:
+            module = importlib.import_module(path)
+            # KerasHub has its backbones in a module of its own.
+            return getattr(module, name, None) or getattr(getattr(module, "models", module), name)
+        except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
+            missing = getattr(error, "name", None) == "keras_hub"
+            tried = "try: pip install keras-hub==0.32.0" if missing else f"such as {EXAMPLES}"
+            raise UserError(
+                f"{_flag(settings)}: {first_line(error)}; expected MODULE:NAME, {tried}"
+            ) from error
+
+
+def _flag(settings):
+    return f"--{'backbone' if settings.backbone else 'arch'}={settings.name}"
 
 
 def backbone_args(settings):
@@ -62,18 +85,6 @@ def backbone_args(settings):
             f'--backbone_args={settings.backbone_args}: expected an object in JSON, as {{"alpha": 0.5}}'
         )
     return found
-
-
-def _find(path, name):
-    """Returns the function or class at MODULE:NAME, of an installed module or one in this folder."""
-    module, _, attribute = path.partition(":")
-    with _current_folder():
-        try:
-            return getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
-            raise UserError(
-                f"{name}: {first_line(error)}; expected MODULE:NAME, such as {EXAMPLES}"
-            ) from error
 
 
 def _options(maker, image_size):
@@ -104,8 +115,7 @@ def check_resnet(settings, what):
         UserError: it is not; `what` says what needs one.
     """
     if settings.name not in ARCHITECTURES:
-        flag = "backbone" if settings.backbone else "arch"
-        raise UserError(f"--{flag}={settings.name}: {what} needs a ResNet: {NAMES}")
+        raise UserError(f"{_flag(settings)}: {what} needs a ResNet: {NAMES}")
 
 
 def is_path(text):

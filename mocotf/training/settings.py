@@ -65,8 +65,9 @@ class PretrainingRunSettings(RunSettings):
 
     init_from: str | None = setting(
         None,
-        "Start a new run from the query encoder of another: a run directory, or a checkpoint, "
-        "ckpt-STEP.",
+        "What a new run begins with: the query encoder of another, a run directory or a checkpoint, "
+        "ckpt-STEP; a backbone's .keras file; of --backbone, imagenet for keras.applications, or a "
+        "preset of KerasHub, a name or a folder.",
     )
     on_nan: str = setting(
         "stop",

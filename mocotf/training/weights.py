@@ -59,10 +59,3 @@ def _load(named, path, wanted):
     if odd := differences(shapes(values), shapes(named)):
         raise UserError(f"{path}: is of another architecture: {odd}")
     assign(named, values)
-
-
-def init_from(model, path):
-    """Starts a new run from another's query encoder, f_k as its copy; arguments as `load_encoder`."""
-    with model.distribute_strategy.scope():
-        load_encoder(model.query_encoder, path)
-        model.start_keys()

@@ -15,10 +15,8 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
-from mocotf.training.weights import init_from
 from tests.moco.test_model import make_model
 from tests.moco.test_model import train
-from tests.tiny import maker
 
 
 @pytest.fixture
@@ -166,34 +164,3 @@ def test_the_checkpoint_of_another_architecture_names_what_differs(start):
     message = r"of another model: queue/keys is \[40, 8\] there, \[48, 8\] here"
     with pytest.raises(UserError, match=message):
         start(K=48)[1].restore()
-
-
-def test_a_new_run_may_start_from_the_query_encoder_of_another(start, tmp_path):
-    model, checkpoints = start(2, "checkpoints")
-    for weight in model.query_encoder.weights:
-        weight.assign(weight + 1)
-    save(model, checkpoints, 2)
-    for path in (tmp_path, tmp_path / "checkpoints" / "ckpt-2"):
-        new, _ = start(2, K=48)  # only encoders must agree
-        queue = new.queue.keys.numpy()
-        init_from(new, str(path))
-        encoders = model.query_encoder, new.query_encoder, new.key_encoder
-        for a, b, c in zip(*(encoder.weights for encoder in encoders), strict=True):
-            np.testing.assert_array_equal(a.numpy(), b.numpy())
-            np.testing.assert_array_equal(a.numpy(), c.numpy())
-        np.testing.assert_array_equal(queue, new.queue.keys.numpy())
-        assert new.step == 0
-
-
-def test_init_from_says_what_is_wrong(start, tmp_path):
-    model, checkpoints = start(folder="run/checkpoints")
-    save(model, checkpoints)
-    (tmp_path / "empty" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(UserError, match="has no checkpoint yet"):
-        init_from(model, str(tmp_path / "empty"))
-    with pytest.raises(UserError, match="expected a run directory, or a checkpoint"):
-        init_from(model, str(tmp_path / "nowhere"))
-
-    message = r"query_encoder/bn1/beta is \[8\] there, \[16\] here; .* more"
-    with pytest.raises(UserError, match=message):
-        init_from(start(backbone=maker(width=1 / 4, stem="cifar"))[0], str(tmp_path / "run"))
