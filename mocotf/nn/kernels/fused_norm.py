@@ -9,18 +9,7 @@ import math
 
 import tensorflow as tf
 
-from mocotf.nn import hot
-
-MANY_CHANNELS = 64
-LARGE = 100_000  # values of an image; of a ResNet-50's layers at 224 pixels, all but 17 have as many
 ROWS = 16  # pixels that are added before TensorFlow, slower, sums what is left
-
-
-def is_faster_for(x):
-    """Returns whether `normalize` takes x, and makes up for the time that it takes to compile."""
-    if hot.arithmetic(x.dtype) != tf.float32 or None in x.shape[1:]:
-        return False
-    return x.shape[-1] >= MANY_CHANNELS and math.prod(x.shape[1:]) >= LARGE
 
 
 def normalize(x, gamma, beta, epsilon, *, groups=1, shortcut=None, relu=False):
