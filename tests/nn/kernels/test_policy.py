@@ -124,13 +124,18 @@ def test_off_is_tensorflows_own_operators_and_the_same_numbers(monkeypatch):
         np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
 
 
-def test_the_environment_is_told_what_it_says_wrong(monkeypatch):
-    message = "MOCOTF_KERNELS=on: expected one of auto, off; or unset it"
+MESSAGE = "MOCOTF_KERNELS=on: expected one of auto, off; or unset it"
+
+
+def test_what_the_environment_says_wrong_is_refused(monkeypatch):
     monkeypatch.setenv(policy.VARIABLE, "on")
-    with pytest.raises(UserError, match=f"^{message}$"):
+    with pytest.raises(UserError, match=f"^{MESSAGE}$"):
         policy.add_relu_for()
+
+
+def test_a_command_refuses_it_in_one_line():
     done = processes.run("report", "nowhere", env={policy.VARIABLE: "on"})
-    assert done.code == 1 and done.err == f"error: {message}\n"
+    assert done.code == 1 and done.err == f"error: {MESSAGE}\n"
 
 
 def test_each_entry_was_measured():
