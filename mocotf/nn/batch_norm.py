@@ -45,25 +45,15 @@ class BatchNorm(keras.layers.Layer):
     def build(self, input_shape):
         self.gamma = self._per_channel("gamma", "ones", input_shape[-1], trainable=self.affine)
         self.beta = self._per_channel("beta", "zeros", input_shape[-1], trainable=self.affine)
-        # `add_weight` does not know `synchronization`.
-        local = {
-            "trainable": False,
-            "synchronization": "on_read",
-            "aggregation": "only_first_replica",
-        }
+        local = {"synchronization": "on_read", "aggregation": "only_first_replica", "trainable": False}
         self.moving_mean = self._per_channel("moving_mean", "zeros", input_shape[-1], **local)
         self.moving_variance = self._per_channel("moving_variance", "ones", input_shape[-1], **local)
 
     def _per_channel(self, name, initializer, channels, **kwargs):
-        # Statistics and affine parameters stay float32 where activations are bfloat16.
-        return keras.Variable(
-            initializer,
-            shape=(channels,),
-            dtype=self.variable_dtype,
-            autocast=False,
-            name=name,
-            **kwargs,
-        )
+        # Statistics and affine parameters stay float32 where activations are bfloat16. (`add_weight`
+        # does not know `synchronization`.)
+        kwargs |= {"dtype": self.variable_dtype, "autocast": False, "name": name}
+        return keras.Variable(initializer, shape=(channels,), **kwargs)
 
     def call(self, x, training=False):
         return self._normalize(x, None, training)
@@ -73,21 +63,12 @@ class BatchNorm(keras.layers.Layer):
         if not training:
             statistics = self.moving_mean.value, self.moving_variance.value
             return _finish(_normalize_by(*statistics, x, *affine, self.epsilon), shortcut, self.relu)
-        y, mean, variance = normalize_by_batch(
-            x,
-            *affine,
-            self.epsilon,
-            groups=self.groups,
-            shortcut=shortcut,
-            relu=self.relu,
-            synchronized=self.synchronized,
-        )
-        self._follow(self.moving_mean, mean)
-        self._follow(self.moving_variance, variance)
+        options = {"groups": self.groups, "synchronized": self.synchronized}
+        options |= {"shortcut": shortcut, "relu": self.relu}
+        y, *batch = normalize_by_batch(x, *affine, self.epsilon, **options)
+        for moving, value in zip((self.moving_mean, self.moving_variance), batch, strict=True):
+            moving.assign(self.momentum * moving.value + (1 - self.momentum) * value)
         return y
-
-    def _follow(self, moving, batch):
-        moving.assign(self.momentum * moving.value + (1 - self.momentum) * batch)
 
     def get_config(self):
         names = ("groups", "affine", "momentum", "epsilon", "synchronized")
@@ -194,15 +175,8 @@ def _normalize_by(mean, variance, x, gamma, beta, epsilon):
     """Returns x normalised by statistics that are given."""
     if x.dtype == tf.float64:  # the fused kernel takes none; the fidelity tests need it
         return _formula(mean, variance, x, gamma, beta, epsilon)
-    y, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=_as_images(x),
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=epsilon,
-        is_training=False,
-    )
+    options = {"mean": mean, "variance": variance, "epsilon": epsilon, "is_training": False}
+    y, *_ = tf.raw_ops.FusedBatchNormV3(x=_as_images(x), scale=gamma, offset=beta, **options)
     return tf.reshape(y, tf.shape(x)) if len(x.shape) != 4 else y
 
 

@@ -6,13 +6,8 @@ import tensorflow as tf
 
 
 class Ways(typing.NamedTuple):
-    """How a convolution and its gradients are computed.
-
-    Attributes:
-        forward: x `[n, H, W, Ci]`, kernel `[k, k, Ci, Co]` → y.
-        input_gradient: x, kernel, dy → the gradient for x.
-        kernel_gradient: x, kernel, dy → the gradient for the kernel.
-    """
+    """How y is computed of x `[n, H, W, Ci]` and a kernel `[k, k, Ci, Co]`, and of them and dy the
+    gradients for both."""
 
     forward: typing.Callable
     input_gradient: typing.Callable
@@ -40,14 +35,12 @@ def direct(stride, padding):
         return tf.nn.conv2d(x, kernel, **options)
 
     def input_gradient(x, kernel, dy):
-        return tf.raw_ops.Conv2DBackpropInput(
-            input_sizes=tf.shape(x), filter=kernel, out_backprop=dy, **options
-        )
+        given = {"input_sizes": tf.shape(x), "filter": kernel, "out_backprop": dy}
+        return tf.raw_ops.Conv2DBackpropInput(**given, **options)
 
     def kernel_gradient(x, kernel, dy):
-        return tf.raw_ops.Conv2DBackpropFilter(
-            input=x, filter_sizes=kernel.shape, out_backprop=dy, **options
-        )
+        given = {"input": x, "filter_sizes": kernel.shape, "out_backprop": dy}
+        return tf.raw_ops.Conv2DBackpropFilter(**given, **options)
 
     return Ways(forward, input_gradient, kernel_gradient)
 
@@ -86,8 +79,7 @@ def kernel_products(stride, padding):
         dy = tf.reshape(dy, [-1, Co])
         taps = [x[:, i : i + stride * H, j : j + stride * W] for i in range(k) for j in range(k)]
         taps = [tf.reshape(_every(stride, tap), [-1, Ci]) for tap in taps]
-        products = [tf.matmul(tap, dy, transpose_a=True) for tap in taps]
-        return tf.reshape(tf.stack(products), kernel.shape)
+        return tf.reshape([tf.matmul(tap, dy, transpose_a=True) for tap in taps], kernel.shape)
 
     return kernel_gradient
 

@@ -19,7 +19,6 @@ from mocotf.nn.kernels import fused_norm
 from mocotf.nn.kernels import max_pool
 from mocotf.nn.kernels import winograd
 from mocotf.nn.kernels import xla_norm
-from mocotf.nn.kernels.add_relu import add_relu
 
 VARIABLE = "MOCOTF_KERNELS"
 CHOICES = ("auto", "off")
@@ -157,7 +156,7 @@ def batch_norm_for(x):
 
 def add_relu_for():
     """Returns the kernel for max(x + shortcut, 0) in training; None for the plain path."""
-    return add_relu if on_cpu() and _takes("add_relu") else None
+    return fused_norm.add_relu if on_cpu() and _takes("add_relu") else None
 
 
 def max_pool_for(x):

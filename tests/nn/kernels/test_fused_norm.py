@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.nn.kernels.add_relu import add_relu
+from mocotf.nn.kernels.fused_norm import add_relu
 from tests.nn.kernels.support import normal
 from tests.nn.kernels.support import values_and_gradients
 
