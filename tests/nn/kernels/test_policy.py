@@ -1,7 +1,5 @@
 """Which kernel computes a layer, and that all of them can be switched off."""
 
-import pathlib
-
 import llvmlite.binding
 import numpy as np
 import pytest
@@ -10,6 +8,9 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.nn import xla
 from mocotf.nn.kernels import policy
+from mocotf.settings import texts_of
+from mocotf.training import host
+from mocotf.training.settings import DeviceSettings
 from tests import processes
 from tests.nn.kernels.support import normal
 from tests.nn.kernels.support import operators
@@ -99,7 +100,8 @@ def test_an_accelerator_takes_none_of_a_cpus(monkeypatch):
 def test_off_takes_what_is_needed_only(by, monkeypatch):
     if by == "setting":
         monkeypatch.setattr(policy, "_chosen", "auto")  # is put back
-        policy.choose("off")
+        monkeypatch.setattr(host.ctypes, "CDLL", lambda _: None)  # memory stays as it is
+        host.configure_host(DeviceSettings(kernels="off"))
     else:
         monkeypatch.setenv(policy.VARIABLE, "off")
     assert answers() == policy.NEEDED
@@ -124,6 +126,12 @@ def test_off_is_tensorflows_own_operators_and_the_same_numbers(monkeypatch):
         np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
 
 
+def test_a_run_is_resumed_with_the_kernels_that_it_was_begun_with():
+    before_the_setting = DeviceSettings.of({})
+    assert before_the_setting.kernels == "auto"
+    assert "kernels" in texts_of([before_the_setting], decisive=True)
+
+
 MESSAGE = "MOCOTF_KERNELS=on: expected one of auto, off; or unset it"
 
 
@@ -136,9 +144,3 @@ def test_what_the_environment_says_wrong_is_refused(monkeypatch):
 def test_a_command_refuses_it_in_one_line():
     done = processes.run("report", "nowhere", env={policy.VARIABLE: "on"})
     assert done.code == 1 and done.err == f"error: {MESSAGE}\n"
-
-
-def test_each_entry_was_measured():
-    text = pathlib.Path(processes.ROOT, "docs", "performance.md").read_text(encoding="utf-8")
-    for entry, measured in policy.ENTRIES.items():
-        assert f"| `{entry}` |" in text and measured in text, entry
