@@ -1,9 +1,11 @@
-"""Rooms import from those above them only, commands and `cli` know flags, docs have all settings."""
+"""Rooms import from those above them only, commands and `cli` know flags, docs have all settings and
+what kernels were measured to give."""
 
 import ast
 import pathlib
 import re
 
+from mocotf.nn.kernels import policy
 from tests.processes import ROOT
 from tools import settings_table
 
@@ -53,3 +55,10 @@ def test_only_commands_and_cli_read_flags_and_nobody_writes_them():
 def test_the_document_of_settings_is_what_they_declare():
     text = pathlib.Path(ROOT, "docs", "settings.md").read_text(encoding="utf-8")
     assert text == settings_table.table(), "python tools/settings_table.py > docs/settings.md"
+
+
+def test_each_kernel_is_there_for_what_was_measured():
+    text = pathlib.Path(ROOT, "docs", "performance.md").read_text(encoding="utf-8")
+    for entry, measured in policy.ENTRIES.items():
+        (row,) = re.findall(rf"^\| `{entry}` \|.*", text, re.MULTILINE)
+        assert measured in row

@@ -5,7 +5,7 @@ from unittest import mock
 import keras
 
 from mocotf.nn.backbone import backbone_maker
-from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import Conv2D
 from mocotf.nn.resnet import ResNet
@@ -28,7 +28,7 @@ def backbone(width=1.0, stem="small", bn_splits=1):
     images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
     stride = 1 if stem == "cifar" else 2
     x = Conv2D(round(64 * width), 3, stride, padding="same", use_bias=False, name="conv1")(images)
-    x = BatchNorm(bn_splits, True, name="bn1")(x)
+    x = BatchNormReLU(bn_splits, name="bn1")(x)
     return ResNet(images, keras.layers.GlobalAveragePooling2D(name="avgpool")(x))
 
 
@@ -39,7 +39,7 @@ def stages(width=1.0, stem="small", bn_splits=1):
     layers |= {f"layer{i}.0.conv1": 2 for i in (2, 3, 4)}
     for name, stride in layers.items():
         x = Conv2D(round(64 * width), 3, stride, padding="same", use_bias=False, name=name)(x)
-        x = BatchNorm(bn_splits, True, name=name.replace("conv", "bn"))(x)
+        x = BatchNormReLU(bn_splits, name=name.replace("conv", "bn"))(x)
     return ResNet(images, keras.layers.GlobalAveragePooling2D(name="avgpool")(x))
 
 

@@ -15,6 +15,7 @@ from mocotf.cli import arguments
 from mocotf.cli import help
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
+from mocotf.nn.kernels import policy
 
 PREEMPTED = 128 + 15  # as a shell reports a process that SIGTERM ended
 
@@ -40,6 +41,7 @@ def run(main, positional=(), resumes=False):
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
         try:
+            policy.is_on()  # refuses a bad value here: out of a layer Keras would add lines to it
             code = main(*names) or 0
         except UserError as error:
             code = _complain(arguments.explain(str(error)), 1)

@@ -9,6 +9,7 @@ from mocotf.metrics import LOSS
 from mocotf.moco.mechanism import Mechanism
 from mocotf.moco.metrics import spread
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.batch_norm import synchronize
 from mocotf.nn.encoder import build_encoder
 from mocotf.nn.heads import linear
@@ -118,9 +119,9 @@ def projector(features, dim):
     layers = [
         vectors(features),
         linear(features, features, "fc.0", bias=False),
-        BatchNorm(relu=True, name="fc.1"),
+        BatchNormReLU(name="fc.1"),
         linear(features, features, "fc.3", bias=False),
-        BatchNorm(relu=True, name="fc.4"),
+        BatchNormReLU(name="fc.4"),
         linear(features, dim, "fc.6", bias=False),
         BatchNorm(affine=False, name="fc.7"),
     ]
@@ -132,7 +133,7 @@ def predictor(dim, hidden):
     layers = [
         vectors(dim),
         linear(dim, hidden, "fc.0", bias=False),
-        BatchNorm(relu=True, name="fc.1"),
+        BatchNormReLU(name="fc.1"),
         linear(hidden, dim, "fc.3"),
     ]
     h = keras.Sequential(layers, name="predictor")

@@ -1,19 +1,14 @@
-"""Batch normalisation as PyTorch computes it, on TensorFlow's fused kernel."""
+"""Batch normalisation as PyTorch computes it, by batch statistics of groups or of all replicas."""
 
 import keras
 import tensorflow as tf
 
-from mocotf.nn import fused_norm
-from mocotf.nn import hot
-from mocotf.nn import xla
-from mocotf.nn import xla_norm
+from mocotf.nn.kernels import policy
 
 
 @keras.saving.register_keras_serializable("mocotf")
 class BatchNorm(keras.layers.Layer):
     """Normalises channels-last images by batch statistics, in `groups` independent slices of the batch.
-
-    It may add a shortcut and take the ReLU, which saves passes over memory on a CPU.
 
     Differs from `keras.layers.BatchNormalization` in what MoCo depends on: the kernel is fused; the
     moving variance takes the unbiased batch variance, as in PyTorch; `trainable = False` does not
@@ -23,7 +18,6 @@ class BatchNorm(keras.layers.Layer):
     Args:
         groups: number of contiguous, equal slices of the batch with statistics of their own
             (MoCo's shuffled BN on one device). The moving statistics take the mean over groups.
-        relu: whether the result is max(·, 0).
         affine: whether γ and β are trained; else they stay 1 and 0.
         momentum: weight of the old moving statistics, in [0, 1].
         epsilon: added to the variance.
@@ -31,26 +25,18 @@ class BatchNorm(keras.layers.Layer):
     Attributes:
         synchronized: statistics are of the batch of all replicas, see `synchronize`.
 
-    Call: `x` float `[n, H, W, C]` or `[n, C]`, float16/bfloat16/float32/float64, and `shortcut`, None
-    or the same; returns the same shape and dtype.
+    Call: `x` float `[n, H, W, C]` or `[n, C]`, float16/bfloat16/float32/float64; returns the same shape
+    and dtype.
 
     Raises:
         ValueError: where the batch is statically known not to divide by `groups`.
     """
 
-    def __init__(
-        self,
-        groups=1,
-        relu=False,
-        affine=True,
-        momentum=0.9,
-        epsilon=1e-5,
-        synchronized=False,
-        **kwargs,
-    ):
+    relu = False  # whether the result is max(·, 0)
+
+    def __init__(self, groups=1, affine=True, momentum=0.9, epsilon=1e-5, synchronized=False, **kwargs):
         super().__init__(**kwargs)
         self.groups = groups
-        self.relu = relu
         self.affine = affine
         self.synchronized = synchronized
         self.momentum = momentum
@@ -59,50 +45,49 @@ class BatchNorm(keras.layers.Layer):
     def build(self, input_shape):
         self.gamma = self._per_channel("gamma", "ones", input_shape[-1], trainable=self.affine)
         self.beta = self._per_channel("beta", "zeros", input_shape[-1], trainable=self.affine)
-        # `add_weight` does not know `synchronization`.
-        local = {
-            "trainable": False,
-            "synchronization": "on_read",
-            "aggregation": "only_first_replica",
-        }
+        local = {"synchronization": "on_read", "aggregation": "only_first_replica", "trainable": False}
         self.moving_mean = self._per_channel("moving_mean", "zeros", input_shape[-1], **local)
         self.moving_variance = self._per_channel("moving_variance", "ones", input_shape[-1], **local)
 
     def _per_channel(self, name, initializer, channels, **kwargs):
-        # Statistics and affine parameters stay float32 where activations are bfloat16.
-        return keras.Variable(
-            initializer,
-            shape=(channels,),
-            dtype=self.variable_dtype,
-            autocast=False,
-            name=name,
-            **kwargs,
-        )
+        # Statistics and affine parameters stay float32 where activations are bfloat16. (`add_weight`
+        # does not know `synchronization`.)
+        kwargs |= {"dtype": self.variable_dtype, "autocast": False, "name": name}
+        return keras.Variable(initializer, shape=(channels,), **kwargs)
 
-    def call(self, x, shortcut=None, training=False):
+    def call(self, x, training=False):
+        return self._normalize(x, None, training)
+
+    def _normalize(self, x, shortcut, training):
         affine = tf.convert_to_tensor(self.gamma.value), tf.convert_to_tensor(self.beta.value)
         if not training:
             statistics = self.moving_mean.value, self.moving_variance.value
-            return _finish(_normalize(x, *affine, *statistics, self.epsilon), shortcut, self.relu)
-        y, mean, variance = normalize_by_batch(
-            x,
-            *affine,
-            self.epsilon,
-            groups=self.groups,
-            shortcut=shortcut,
-            relu=self.relu,
-            synchronized=self.synchronized,
-        )
-        self._follow(self.moving_mean, mean)
-        self._follow(self.moving_variance, variance)
+            return _finish(_normalize_by(*statistics, x, *affine, self.epsilon), shortcut, self.relu)
+        options = {"groups": self.groups, "synchronized": self.synchronized}
+        options |= {"shortcut": shortcut, "relu": self.relu}
+        y, *batch = normalize_by_batch(x, *affine, self.epsilon, **options)
+        for moving, value in zip((self.moving_mean, self.moving_variance), batch, strict=True):
+            moving.assign(self.momentum * moving.value + (1 - self.momentum) * value)
         return y
 
-    def _follow(self, moving, batch):
-        moving.assign(self.momentum * moving.value + (1 - self.momentum) * batch)
-
     def get_config(self):
-        names = ("groups", "relu", "affine", "momentum", "epsilon", "synchronized")
+        names = ("groups", "affine", "momentum", "epsilon", "synchronized")
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable("mocotf")
+class BatchNormReLU(BatchNorm):
+    """`BatchNorm` and the ReLU of its result."""
+
+    relu = True
+
+
+@keras.saving.register_keras_serializable("mocotf")
+class BatchNormAddReLU(BatchNormReLU):
+    """The end of a residual block: `BatchNorm`, plus a shortcut like x, and the ReLU of the sum."""
+
+    def call(self, x, shortcut, training=False):
+        return self._normalize(x, shortcut, training)
 
 
 def synchronize(model):
@@ -142,10 +127,9 @@ def normalize_by_batch(
     if synchronized and _replicas() > 1:
         y, mean, variance = _normalize_by_global_batch(x, gamma, beta, epsilon)
         return _finish(y, shortcut, relu, training=True), mean, variance
-    if kernel := _formula_for(x):
-        y, means, variances = kernel.normalize(
-            x, gamma, beta, epsilon, groups=groups, shortcut=shortcut, relu=relu
-        )
+    if kernel := policy.batch_norm_for(x):
+        options = {"groups": groups, "shortcut": shortcut, "relu": relu}
+        y, means, variances = kernel(x, gamma, beta, epsilon, **options)
         variances = _unbiased(variances, x)
     else:
         slices = [_normalize_group(part, gamma, beta, epsilon) for part in tf.split(x, groups)]
@@ -163,7 +147,7 @@ def _normalize_group(x, gamma, beta, epsilon):
         )
         return y, mean, variance
     mean, biased = tf.nn.moments(x, axes=[0, 1, 2])
-    return _formula(x, gamma, beta, mean, biased, epsilon), mean, _unbiased(biased, x)
+    return _formula(mean, biased, x, gamma, beta, epsilon), mean, _unbiased(biased, x)
 
 
 def _normalize_by_global_batch(x, gamma, beta, epsilon):
@@ -177,7 +161,7 @@ def _normalize_by_global_batch(x, gamma, beta, epsilon):
     means, variances = tf.unstack(replica.all_reduce(tf.distribute.ReduceOp.SUM, own), axis=1)
     mean = tf.reduce_mean(means, axis=0)
     variance = tf.reduce_mean(variances, axis=0) + tf.math.reduce_variance(means, axis=0)
-    y = _formula(wide, gamma, beta, mean, variance, epsilon)
+    y = _formula(mean, variance, wide, gamma, beta, epsilon)
     return tf.cast(y, x.dtype), mean, _unbiased(variance, x, replicas)
 
 
@@ -187,37 +171,23 @@ def _replicas():
     return context.num_replicas_in_sync if context else 1
 
 
-def _formula_for(x):
-    """Returns the module whose `normalize` is faster for x than TensorFlow's operator, or None."""
-    if xla.compiles_this():
-        return xla_norm
-    return fused_norm if hot.on_cpu() and fused_norm.is_faster_for(x) else None
-
-
-def _normalize(x, gamma, beta, mean, variance, epsilon):
+def _normalize_by(mean, variance, x, gamma, beta, epsilon):
     """Returns x normalised by statistics that are given."""
     if x.dtype == tf.float64:  # the fused kernel takes none; the fidelity tests need it
-        return _formula(x, gamma, beta, mean, variance, epsilon)
-    y, *_ = tf.raw_ops.FusedBatchNormV3(
-        x=_as_images(x),
-        scale=gamma,
-        offset=beta,
-        mean=mean,
-        variance=variance,
-        epsilon=epsilon,
-        is_training=False,
-    )
+        return _formula(mean, variance, x, gamma, beta, epsilon)
+    options = {"mean": mean, "variance": variance, "epsilon": epsilon, "is_training": False}
+    y, *_ = tf.raw_ops.FusedBatchNormV3(x=_as_images(x), scale=gamma, offset=beta, **options)
     return tf.reshape(y, tf.shape(x)) if len(x.shape) != 4 else y
 
 
-def _formula(x, gamma, beta, mean, variance, epsilon):
+def _formula(mean, variance, x, gamma, beta, epsilon):
     return (x - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
 
 
 def _finish(y, shortcut, relu, training=False):
     if shortcut is not None:
-        if relu and training and hot.on_cpu():
-            return hot.add_relu(y, shortcut)
+        if relu and training and (kernel := policy.add_relu_for()):
+            return kernel(y, shortcut)
         y += shortcut
     return tf.nn.relu(y) if relu else y
 

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import BatchNormAddReLU
+from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.max_pool import MaxPool
 from mocotf.nn.resnet import Conv2D
@@ -39,7 +41,7 @@ def plain(encoder, *, size, mean, std):
 
 
 def plain_backbone(backbone, call=None, name=None, make=None):
-    """Returns a copy of a backbone, of Keras's own layers under the same names.
+    """Returns a copy of a backbone, of Keras's own layers under the same names, with its weights.
 
     Args:
         backbone: a `ResNet`, in the copy's layers its precision is kept; or a `KerasBackbone`, whose
@@ -50,28 +52,33 @@ def plain_backbone(backbone, call=None, name=None, make=None):
     """
     if isinstance(backbone, KerasBackbone):
         return backbone.stock()
-    call = call or (lambda layer, x: layer(x))
-
-    relus = {layer.name for layer in backbone.layers if getattr(layer, "relu", False)}
-    pools = {layer.name for layer in backbone.layers if isinstance(layer, MaxPool)}
-
-    def call_with_the_rest(layer, x, shortcut=None, **_):
-        if layer.name in pools:
-            pad = keras.layers.ZeroPadding2D(1, name=f"{layer.name}.pad", dtype=layer.dtype_policy)
-            x = call(pad, x)
-        y = call(layer, x)
-        if shortcut is not None:
-            y = keras.layers.Add(name=f"{layer.name}.add", dtype=layer.dtype_policy)([y, shortcut])
-        if layer.name in relus:
-            y = keras.layers.ReLU(name=f"{layer.name}.relu", dtype=layer.dtype_policy)(y)
-        return y
-
-    copy = keras.models.clone_model(
-        backbone, clone_function=make or stock, call_function=call_with_the_rest
-    )
+    copy = with_stock_layers(backbone, make or stock, call)
     copy = keras.Model(copy.inputs[0], copy.outputs[0], name=name or backbone.name)
     copy_by_name(backbone, copy)
     return copy
+
+
+def with_stock_layers(backbone, make, call=None):
+    """Returns a model of new layers of Keras's in place of a backbone's; arguments as of
+    `plain_backbone`. Pads, sums and ReLUs that are in a layer of ours have layers of their own."""
+    call = call or (lambda layer, *inputs, **options: layer(*inputs, **options))
+
+    def call_apart(layer, *inputs, **options):
+        original = backbone.get_layer(layer.name)
+
+        def also(kind, part, x):
+            return call(kind(name=f"{layer.name}.{part}", dtype=layer.dtype_policy), x)
+
+        if isinstance(original, MaxPool):
+            return call(layer, also(keras.layers.ZeroPadding2D, "pad", inputs[0]))
+        if not isinstance(original, BatchNorm):
+            return call(layer, *inputs, **options)
+        y = call(layer, inputs[0])
+        if isinstance(original, BatchNormAddReLU):
+            y = also(keras.layers.Add, "add", [y, inputs[1]])
+        return also(keras.layers.ReLU, "relu", y) if isinstance(original, BatchNormReLU) else y
+
+    return keras.models.clone_model(backbone, clone_function=make, call_function=call_apart)
 
 
 def copy_by_name(source, target, rename=str):
@@ -88,7 +95,7 @@ def copy_by_name(source, target, rename=str):
 
 
 def stock(layer):
-    """Returns a new layer of Keras's for one of ours in inference, but for its pads, sum and ReLU."""
+    """Returns a new layer of Keras's for one of ours, but for its pads, sum and ReLU."""
     if isinstance(layer, BatchNorm):
         return keras.layers.BatchNormalization(
             momentum=layer.momentum, epsilon=layer.epsilon, name=layer.name, dtype=layer.dtype_policy

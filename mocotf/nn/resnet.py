@@ -10,8 +10,11 @@ import itertools
 import keras
 import tensorflow as tf
 
-from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import BatchNormAddReLU
+from mocotf.nn.batch_norm import BatchNormReLU
+from mocotf.nn.kernels import policy
+from mocotf.nn.kernels.convolution import convolve
 from mocotf.nn.max_pool import MaxPool
 
 # arch: (bottleneck?, blocks a stage)
@@ -56,7 +59,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
 
     images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
     x = build.conv(images, planes, kernel, stride, "conv1")
-    x = build.norm(x, "bn1", relu=True)
+    x = build.norm(x, "bn1")
     if pool:
         x = MaxPool(name="maxpool")(x)
     for stage, blocks in enumerate(stages):
@@ -76,26 +79,23 @@ def segments(backbone):
 
 def last_norms(backbone):
     """Returns the batch norm that each residual block of a backbone ends in."""
-    norms = [layer for layer in backbone.layers if isinstance(layer, BatchNorm)]
-    return [norm for norm in norms if isinstance(norm.input, list)]  # of what it takes, the shortcut
+    return [layer for layer in backbone.layers if isinstance(layer, BatchNormAddReLU)]
 
 
 def _basic_block(build, x, planes, stride, name):
     y = build.conv(x, planes, 3, stride, f"{name}.conv1")
-    y = build.norm(y, f"{name}.bn1", relu=True)
+    y = build.norm(y, f"{name}.bn1")
     y = build.conv(y, planes, 3, 1, f"{name}.conv2")
-    shortcut = build.shortcut(x, y, stride, name)
-    return build.norm(y, f"{name}.bn2", shortcut, relu=True)
+    return build.end(y, build.shortcut(x, y, stride, name), f"{name}.bn2")
 
 
 def _bottleneck_block(build, x, planes, stride, name):
     y = build.conv(x, planes, 1, 1, f"{name}.conv1")
-    y = build.norm(y, f"{name}.bn1", relu=True)
+    y = build.norm(y, f"{name}.bn1")
     y = build.conv(y, planes, 3, stride, f"{name}.conv2")
-    y = build.norm(y, f"{name}.bn2", relu=True)
+    y = build.norm(y, f"{name}.bn2")
     y = build.conv(y, 4 * planes, 1, 1, f"{name}.conv3")
-    shortcut = build.shortcut(x, y, stride, name)
-    return build.norm(y, f"{name}.bn3", shortcut, relu=True)
+    return build.end(y, build.shortcut(x, y, stride, name), f"{name}.bn3")
 
 
 class _Builder:
@@ -120,14 +120,17 @@ class _Builder:
             name=name,
         )(x)
 
-    def norm(self, x, name, shortcut=None, relu=False):
-        return BatchNorm(self.bn_splits, relu, name=name)(x, shortcut)
+    def norm(self, x, name):
+        return BatchNormReLU(self.bn_splits, name=name)(x)
+
+    def end(self, y, shortcut, name):
+        return BatchNormAddReLU(self.bn_splits, name=name)(y, shortcut)
 
     def shortcut(self, x, y, stride, name):
         if stride == 1 and x.shape[-1] == y.shape[-1]:
             return x
         x = self.conv(x, y.shape[-1], 1, stride, f"{name}.downsample.0")
-        return self.norm(x, f"{name}.downsample.1")
+        return BatchNorm(self.bn_splits, name=f"{name}.downsample.1")(x)
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -135,9 +138,10 @@ class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without bias, computed faster where there is a way."""
 
     def call(self, inputs, training=False):
-        computed = hot.arithmetic(inputs.dtype)
-        if hot.on_cpu() and (training or computed != inputs.dtype):
-            # A tensor, for a custom gradient would have to know of a variable.
-            kernel = tf.convert_to_tensor(self.kernel)
-            return hot.conv2d(inputs, tf.cast(kernel, inputs.dtype), self.strides[0], self.padding)
-        return super().call(inputs)
+        window = self.kernel.shape, self.strides[0], self.padding
+        ways = policy.convolution_for(inputs, *window, training)
+        if ways is None:
+            return super().call(inputs)
+        # A tensor, for a custom gradient would have to know of a variable.
+        kernel = tf.convert_to_tensor(self.kernel)
+        return convolve(ways, inputs, tf.cast(kernel, inputs.dtype))

@@ -2,9 +2,10 @@
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.plain import stock
+from mocotf.nn.plain import with_stock_layers
 from mocotf.nn.resnet import ResNet
 
 
@@ -24,7 +25,7 @@ def fold(backbone):
         return backbone
     convolutions = {id(layer.output): layer for layer in backbone.layers}
     norms = [layer for layer in backbone.layers if isinstance(layer, BatchNorm)]
-    folded = keras.models.clone_model(backbone, clone_function=_plain)
+    folded = with_stock_layers(backbone, _without_norm)
     for layer in folded.layers:
         if layer.weights:
             weights = backbone.get_layer(layer.name).get_weights()
@@ -39,13 +40,12 @@ def fold(backbone):
     return folded
 
 
-def _plain(layer):
-    """Returns what takes a layer's place."""
+def _without_norm(layer):
     if isinstance(layer, keras.layers.Conv2D):
         return keras.layers.Conv2D.from_config(layer.get_config() | {"use_bias": True})
     if isinstance(layer, BatchNorm):
-        return _Rest(layer.relu, name=layer.name, dtype=layer.dtype_policy)
-    return type(layer).from_config(layer.get_config())
+        return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+    return stock(layer)
 
 
 def _affine(norm):
@@ -56,16 +56,3 @@ def _affine(norm):
     )
     gain = gamma / np.sqrt(variance + norm.epsilon)
     return gain, beta - mean * gain
-
-
-class _Rest(keras.layers.Layer):
-    """What a `BatchNorm` does beside normalising: max(x + shortcut, 0), or what of it is asked for."""
-
-    def __init__(self, relu, **kwargs):
-        super().__init__(**kwargs)
-        self.relu = relu
-
-    def call(self, x, shortcut=None):
-        if shortcut is not None:
-            x = x + shortcut
-        return tf.nn.relu(x) if self.relu else x

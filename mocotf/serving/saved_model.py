@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mocotf.data.views.tensorflow_ops import normalize
-from mocotf.nn import hot
+from mocotf.nn.kernels import policy
 from mocotf.serving.folding import fold
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
@@ -36,7 +36,7 @@ def save(encoder, view, folder):
     root.trainable_variables = _values(encoder.backbone.trainable_variables)
     root.regularization_losses = []
     root.head_variables = _values(encoder.head.variables)
-    with hot.plain():
+    with policy.plain():
         _add_callables(root, encoder, view)
         folded = fold(encoder.backbone)
         root.folded_variables = _values(folded.variables)

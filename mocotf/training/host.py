@@ -4,6 +4,7 @@ import ctypes
 
 import tensorflow as tf
 
+from mocotf.nn.kernels import policy
 from mocotf.training import gpus
 from mocotf.training.settings import DeviceSettings
 
@@ -14,8 +15,8 @@ MMAP_MAX = -4
 
 
 def configure_host(settings=DEFAULT):
-    """Sets TensorFlow's devices, threads and arithmetic, and has glibc keep memory that is freed; call
-    it before any tensor is.
+    """Sets TensorFlow's devices, threads and arithmetic, what kernels layers take, and has glibc keep
+    memory that is freed; call it before any tensor is.
 
     Every step frees and takes the same gigabytes: to give them back to the system each time costs a
     step in mixed precision about 5 %. Elsewhere than under glibc memory is as it was.
@@ -27,6 +28,7 @@ def configure_host(settings=DEFAULT):
         UserError: there is no such device.
     """
     gpus.choose(settings.device)
+    policy.choose(settings.kernels)
     tf.config.experimental.enable_tensor_float_32_execution(settings.tf32 == "on")
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()

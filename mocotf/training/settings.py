@@ -4,6 +4,7 @@ import dataclasses
 import typing
 
 from mocotf.errors import UserError
+from mocotf.nn.kernels import policy
 from mocotf.optim.settings import OptimisationSettings
 from mocotf.settings import AUTO
 from mocotf.settings import Settings
@@ -127,7 +128,14 @@ class DeviceSettings(Settings):
         "compiled, and TensorFlow makes views one after another.",
         neutral=True,
     )
-    # It decides in which order sums are taken, so it is not neutral.
+    # These two decide how sums are rounded on the same machine, so they are not neutral.
+    kernels: str = setting(
+        "auto",
+        "What computes layers. auto: kernels of our own where they are faster on this device, with the "
+        "same results to a few roundings; off: TensorFlow's. MOCOTF_KERNELS=off in the environment "
+        "means off in every program.",
+        choices=policy.CHOICES,
+    )
     intra_op_threads: int = setting(
         0, "Threads that share the work of one operator; 0: one a core.", low=0
     )

@@ -6,10 +6,11 @@ import pytest
 import tensorflow as tf
 import torch
 
-from mocotf.nn import fused_norm
-from mocotf.nn import hot
 from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import BatchNormAddReLU
+from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.batch_norm import normalize_by_batch
+from mocotf.nn.kernels import policy
 from tests.oracles.small import from_torch
 from tests.oracles.small import to_torch
 from tests.oracles.torch_resnet import GroupBatchNorm2d
@@ -66,42 +67,39 @@ def test_output_gradient_and_moving_statistics_are_pytorchs(dtype, groups):
 @pytest.fixture
 def however_small(monkeypatch):
     """Images of a few pixels are normalised as large ones are."""
-    monkeypatch.setattr(fused_norm, "LARGE", 0)
+    monkeypatch.setattr(policy, "LARGE", 0)
 
 
-def values_and_gradients(precision, inputs, upstream, groups, relu, training):
-    """Returns all that a layer makes of inputs and of its result's gradient, as float64 arrays."""
-    layer = BatchNorm(groups, relu, dtype=precision)
-    layer.build(inputs[0].shape)
+def values_and_gradients(dtype, inputs, upstream, groups, relu):
+    """Returns all that is made of x, of a shortcut, and of the result's gradient, as float64 arrays."""
+    wide = tf.float64 if dtype == "float64" else tf.float32
     gamma, beta = np.random.default_rng(1).normal(1, 0.3, (2, inputs[0].shape[-1]))
-    layer.gamma.assign(gamma)
-    layer.beta.assign(beta)
-    inputs = [tf.cast(value, layer.compute_dtype) for value in inputs]
+    sources = [*(tf.cast(v, dtype) for v in inputs), tf.cast(gamma, wide), tf.cast(beta, wide)]
     with tf.GradientTape() as tape:
-        tape.watch(inputs)
-        y = layer(*inputs, training=training)
+        tape.watch(sources)
+        x, *shortcut, gamma, beta = sources
+        options = {"groups": groups, "shortcut": shortcut[0] if shortcut else None, "relu": relu}
+        y, *statistics = normalize_by_batch(x, gamma, beta, 1e-5, **options)
         total = tf.reduce_sum(y * tf.cast(upstream, y.dtype))
-    gradients = tape.gradient(total, [*inputs, layer.gamma.value, layer.beta.value])
-    statistics = layer.moving_mean.value, layer.moving_variance.value
-    return [tf.cast(value, tf.float64).numpy() for value in (y, *gradients, *statistics)]
+    found = y, *tape.gradient(total, sources), *statistics
+    return [tf.cast(value, tf.float64).numpy() for value in found]
 
 
 @pytest.mark.usefixtures("however_small")
 @pytest.mark.parametrize(
     # Of few and of many channels the float32 ways differ; pixels of a group are even and odd.
-    ("channels", "with_shortcut", "relu", "shape", "groups", "training"),
-    [  # in training every two values of two of the others
-        (8, False, False, (4, 6, 6), 1, True), (8, False, True, (2, 3, 5), 1, True),
-        (8, True, False, (2, 3, 5), 2, True), (8, True, True, (4, 6, 6), 2, True),
-        (64, False, False, (2, 3, 5), 2, True), (64, False, True, (4, 6, 6), 2, True),
-        (64, True, False, (4, 6, 6), 1, True), (64, True, True, (2, 3, 5), 1, True),
-        (8, True, True, (2, 3, 5), 2, False), (64, False, False, (4, 6, 6), 1, False),
+    ("channels", "with_shortcut", "relu", "shape", "groups"),
+    [  # every two values of two
+        (8, False, False, (4, 6, 6), 1), (8, False, True, (2, 3, 5), 1),
+        (8, True, False, (2, 3, 5), 2), (8, True, True, (4, 6, 6), 2),
+        (64, False, False, (2, 3, 5), 2), (64, False, True, (4, 6, 6), 2),
+        (64, True, False, (4, 6, 6), 1), (64, True, True, (2, 3, 5), 1),
     ],
 )  # fmt: skip
-def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, shape, groups, training):
+def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, shape, groups):
     x, shortcut, upstream = np.random.default_rng(0).normal(2, 3, (3, *shape, channels))
-    arguments = (x, shortcut)[: 1 + with_shortcut], upstream, groups, relu, training
-    both = (values_and_gradients(precision, *arguments) for precision in ("float32", "float64"))
+    arguments = (x, shortcut)[: 1 + with_shortcut], upstream, groups, relu
+    both = (values_and_gradients(dtype, *arguments) for dtype in ("float32", "float64"))
     for ours, exact in zip(*both, strict=True):
         np.testing.assert_allclose(ours, exact, atol=1e-5 * np.abs(exact).max())
 
@@ -109,12 +107,21 @@ def test_shortcut_and_relu_are_those_of_float64(channels, with_shortcut, relu, s
 @pytest.mark.usefixtures("however_small")
 @pytest.mark.parametrize(("relu", "groups"), [(True, 1), (False, 2)])
 def test_bfloat16_is_rounded_once_where_a_cpu_has_no_instructions_for_it(relu, groups, monkeypatch):
-    monkeypatch.setitem(hot.INSTRUCTIONS, tf.bfloat16, "none")
+    monkeypatch.setitem(policy.INSTRUCTIONS, tf.bfloat16, "none")
     values = tf.cast(np.random.default_rng(0).normal(2, 3, (3, 4, 6, 6, 64)), tf.bfloat16)
-    arguments = tf.unstack(values[:2]), values[2], groups, relu, True
-    both = (values_and_gradients(p, *arguments) for p in ("mixed_bfloat16", "float64"))
+    arguments = tf.unstack(values[:2]), values[2], groups, relu
+    both = (values_and_gradients(dtype, *arguments) for dtype in ("bfloat16", "float64"))
     for ours, exact in zip(*both, strict=True):
         np.testing.assert_allclose(ours, exact, rtol=1.01 * 2**-8, atol=1e-5 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_layers_that_go_on_do_what_separate_ones_would(training):
+    x, shortcut = tf.unstack(tf.random.stateless_normal([2, 4, 3, 3, 64], [0, 1]))
+    normalized = BatchNorm()(x, training=training)
+    np.testing.assert_allclose(BatchNormReLU()(x, training=training), tf.nn.relu(normalized), atol=1e-5)
+    both = BatchNormAddReLU()(x, shortcut, training=training)
+    np.testing.assert_allclose(both, tf.nn.relu(normalized + shortcut), atol=1e-5)
 
 
 @pytest.mark.usefixtures("however_small")
@@ -129,7 +136,7 @@ def test_statistics_hold_where_the_mean_is_a_thousand_deviations_from_0():
 
 @pytest.mark.usefixtures("however_small")
 def test_is_the_same_in_a_function_that_xla_compiles_whole():
-    layer = BatchNorm(relu=True)
+    layer = BatchNormReLU()
     layer.build([4, 6, 6, 64])
     x = tf.random.stateless_normal([4, 6, 6, 64], [0, 1])
 
@@ -144,7 +151,7 @@ def test_is_the_same_in_a_function_that_xla_compiles_whole():
 
 @pytest.mark.usefixtures("however_small")
 def test_groups_are_not_taken_apart():
-    layer = BatchNorm(4, relu=True)
+    layer = BatchNormAddReLU(4)
     layer.build([8, 6, 6, 64])
 
     @tf.function
@@ -159,7 +166,7 @@ def test_groups_are_not_taken_apart():
 @pytest.mark.usefixtures("however_small")
 def test_gradients_pass_just_where_the_relu_let_through():
     x = tf.random.stateless_normal([64, 20, 20, 64], [0, 1])
-    layer = BatchNorm(2, relu=True)
+    layer = BatchNormReLU(2)
     layer.build(x.shape)
     with tf.GradientTape() as tape:
         y = layer(x, training=True)

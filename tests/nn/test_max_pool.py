@@ -1,4 +1,4 @@
-"""The stem's max-pool against PyTorch's."""
+"""The stem's max-pool against PyTorch's, and its gradient for XLA too."""
 
 import keras
 import numpy as np
@@ -6,8 +6,10 @@ import pytest
 import tensorflow as tf
 import torch
 
+from mocotf.nn import xla
 from mocotf.nn.max_pool import MaxPool
-from tests.nn.test_hot import values_and_gradients
+from tests.nn.kernels.support import operators
+from tests.nn.kernels.support import values_and_gradients
 from tests.oracles.small import from_torch
 from tests.oracles.small import to_torch
 
@@ -18,16 +20,17 @@ def relu_of_few_values(shape, dtype):
 
 
 @pytest.mark.parametrize(
-    ("H", "W", "dtype", "training"),
+    ("H", "W", "dtype", "compiled_whole"),
     [
-        (2, 2, "float16", True), (8, 10, "bfloat16", True), (7, 8, "float32", True),
-        (5, 3, "float64", True), (7, 8, "bfloat16", False), (8, 10, "float32", False),
+        (2, 2, "float16", True), (8, 10, "bfloat16", True), (8, 10, "float32", True),
+        (7, 8, "float32", True), (5, 3, "float64", False), (8, 10, "float32", False),
     ],
 )  # fmt: skip
-def test_maxima_and_gradients_are_pytorchs(H, W, dtype, training):
+def test_maxima_and_gradients_are_pytorchs(H, W, dtype, compiled_whole):
     x = relu_of_few_values([3, H, W, 5], dtype)
     layer, signature = MaxPool(dtype=dtype), [tf.TensorSpec([None, H, W, 5], dtype)]
-    y, dx = values_and_gradients(lambda x: layer(x, training=training), x, signature=signature)
+    with xla.compiled_whole(compiled_whole):
+        y, dx = values_and_gradients(lambda x: layer(x, training=True), x, signature=signature)
     x = np.float64(x)
     torch_x = to_torch(x).requires_grad_()
     torch_y = torch.nn.functional.max_pool2d(torch_x, 3, 2, 1)
@@ -39,26 +42,12 @@ def test_maxima_and_gradients_are_pytorchs(H, W, dtype, training):
     assert y.any() and (dx * passes).any()
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
-def test_what_is_not_finite_and_the_smallest_values_stay(dtype):
-    x = np.zeros([1, 6, 6, 1], "float32")
-    x[0, 0, 0], x[0, 0, 3], x[0, 3, 0], x[0, 5, 5] = np.nan, np.inf, 2.0**-126, -0.0
-    y = MaxPool(dtype=dtype)(tf.cast(x, dtype), training=True)
-    y = tf.cast(y, tf.float32).numpy()[0, :, :, 0]
-    np.testing.assert_array_equal(y[0, 1:], np.inf)
-    assert np.isnan(y[0, 0]) and y[1, 0] == y[2, 0] == 2.0**-126 and not y[1:, 1:].any()
+def test_what_xla_compiles_has_no_scatter():
+    def gradient(x):
+        return tf.gradients(MaxPool()(x, training=True), x)
 
-
-def test_training_takes_none_of_the_operators_that_need_a_padded_copy():
-    @tf.function(input_signature=[tf.TensorSpec([8, 32, 32, 16])])
-    def run(x):
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            y = MaxPool()(x, training=True)
-        return tape.gradient(y, x)
-
-    operators = {op.type for op in run.get_concrete_function().graph.get_operations()}
-    assert not operators & {"Pad", "MaxPool", "MaxPoolGrad"}
+    with xla.compiled_whole():
+        assert "MaxPoolGrad" not in operators(gradient, tf.TensorSpec([8, 32, 32, 16]))
 
 
 def test_it_is_a_layer_that_can_be_saved(tmp_path):

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from mocotf.nn import products
 from mocotf.nn import xla
-from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import BatchNormAddReLU
+from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.max_pool import MaxPool
 
 SHAPE = [4, 6, 4, 8]
@@ -42,7 +43,7 @@ def test_batch_norm_is_what_it_is_without_xla(groups, with_shortcut, dtype):
     inputs = [noise(i, dtype) for i in range(1 + with_shortcut)]
     results = []
     for compiled in (False, True):
-        layer = BatchNorm(groups, relu=True, dtype=dtype)
+        layer = (BatchNormAddReLU if with_shortcut else BatchNormReLU)(groups, dtype=dtype)
         layer.build(SHAPE)
         layer.gamma.assign(tf.linspace(-1.0, 2.0, SHAPE[-1]))
         layer.beta.assign(tf.linspace(-0.5, 0.5, SHAPE[-1]))

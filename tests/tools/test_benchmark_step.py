@@ -7,8 +7,8 @@ import pytest
 import tensorflow as tf
 import torch
 
-from mocotf.nn import hot
 from mocotf.nn.encoder import build_encoder
+from mocotf.nn.kernels import policy
 from tests import processes
 from tests.oracles import torch_moco
 from tests.oracles import torch_resnet
@@ -61,7 +61,7 @@ def test_beside_the_peer_and_the_compiled_peer():
         assert 0 < numbers["peer_base_mb"] < numbers["peer_peak_mb"]
         gigaflops = numbers["limit"]["step_gflop"] * speed / 8
         assert numbers["limit"]["achieved_gflops"] == pytest.approx(gigaflops)
-    assert found["mixed_bfloat16"]["arithmetic"] == hot.arithmetic(tf.bfloat16).name
+    assert found["mixed_bfloat16"]["arithmetic"] == policy.arithmetic(tf.bfloat16).name
     # The faster; here it may be either.
     assert found["mixed_bfloat16"]["peer_arithmetic"] in {"float32", "bfloat16"}
 

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from mocotf.nn import hot
+from mocotf.nn.kernels import policy
 from tools.peers.serve import seconds
 
 PIXELS, CHANNELS = 28, 256  # of the convolution
@@ -13,7 +13,7 @@ REPEATS = 5
 
 def peaks(dtype):
     """Returns the GFLOP/s of a large matrix product and of a 3×3 convolution, the best of 5 runs."""
-    size = ON_CPU if hot.on_cpu() else ON_ACCELERATOR
+    size = ON_CPU if policy.on_cpu() else ON_ACCELERATOR
     side, count = size["side"], size["images"]
     matrix = tf.random.normal([side, side])
     images = tf.random.normal([count, PIXELS, PIXELS, CHANNELS])
@@ -41,7 +41,7 @@ def step_gflop(encoder, images):
         encoder: of queries or keys.
         images: `[n, H, W, 3]`, the views of a step.
     """
-    with hot.plain():  # counted as what they are, however they are computed
+    with policy.plain():  # counted as what they are, however they are computed
         forward = tf.function(lambda x: encoder(x, training=True)).get_concrete_function(images)
     operations = [op for op in forward.graph.get_operations() if op.type in ("Conv2D", "MatMul")]
     return 4 * sum(map(_flop, operations)) / 1e9

@@ -25,8 +25,8 @@ from mocotf.moco.config import Config
 from mocotf.moco.loss import info_nce
 from mocotf.moco.momentum import momentum_update
 from mocotf.moco.shuffle import permutation
-from mocotf.nn import hot
 from mocotf.nn import xla
+from mocotf.nn.kernels import policy
 from mocotf.optim.schedules import Cosine
 from mocotf.training.fit import distribute
 from mocotf.training.host import configure_host
@@ -101,7 +101,7 @@ class Bench:
 
     def _endless(self, batch):
         """Returns an iterator over one batch, for ever; a GPU keeps the batch."""
-        if hot.on_cpu():
+        if policy.on_cpu():
             dataset = tf.data.Dataset.from_tensors(batch).repeat()
             return iter(distribute(self.strategy, dataset))
         return Resident(batch)
@@ -204,7 +204,7 @@ def main():
     def begin(count):
         first = timed(bench.step)
         timed(bench.step, count - 1)
-        arithmetic = (hot.arithmetic(dtype) if hot.on_cpu() else dtype).name
+        arithmetic = (policy.arithmetic(dtype) if policy.on_cpu() else dtype).name
         found = {"base_mb": base_mb, "peak_mb": resident_mb("VmHWM"), "arithmetic": arithmetic}
         return found | {"first_step_seconds": first} | device_peak_mb()
 

@@ -1,39 +1,21 @@
-"""The faster operators against TensorFlow's own."""
+"""Convolutions as the policy has them computed, against TensorFlow's own."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.nn import hot
+from mocotf.nn.kernels import convolution
+from mocotf.nn.kernels import policy
 from mocotf.nn.resnet import Conv2D
+from tests.nn.kernels.support import normal
+from tests.nn.kernels.support import operators
+from tests.nn.kernels.support import values_and_gradients
 
 
-def values_and_gradients(function, *inputs, signature=None):
-    """Returns the output and the gradients of its sum, weighted, as float64 arrays."""
-
-    @tf.function(input_signature=signature)
-    def run(*inputs):
-        with tf.GradientTape() as tape:
-            tape.watch(inputs)
-            y = function(*inputs)
-            weights = tf.cast(tf.reshape(tf.range(tf.size(y)) % 7 - 3, tf.shape(y)), y.dtype)
-            total = tf.reduce_sum(y * weights)
-        return y, *tape.gradient(total, inputs)
-
-    return [tf.cast(value, tf.float64).numpy() for value in run(*inputs)]
-
-
-def normal(shape, seed, dtype):
-    return tf.cast(tf.random.stateless_normal(shape, [seed, 0]), dtype)
-
-
-@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
-def test_sum_and_relu(dtype):
-    inputs = [normal([4, 5, 5, 3], seed, dtype) for seed in (1, 2)]
-    ours = values_and_gradients(hot.add_relu, *inputs)
-    theirs = values_and_gradients(lambda x, y: tf.nn.relu(x + y), *inputs)
-    for a, b in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(a, b)
+def convolve(x, kernel, stride, padding):
+    """Returns what a layer does in training."""
+    ways = policy.convolution_for(x, kernel.shape, stride, padding, training=True)
+    return convolution.convolve(ways or convolution.direct(stride, padding), x, kernel)
 
 
 POINTWISE, SHORTCUT, SAME, STRIDED = (1, 1, "same"), (1, 2, "valid"), (3, 1, "same"), (3, 2, "valid")
@@ -57,7 +39,7 @@ def test_convolution(kind, channels, side, dtype):
     size, stride, padding = kind
     x = normal([4, side, side, channels], 1, dtype)
     held = x, normal([size, size, channels, channels + 8], 2, dtype)
-    ours = values_and_gradients(lambda x, k: hot.conv2d(x, k, stride, padding), *held)
+    ours = values_and_gradients(lambda x, k: convolve(x, k, stride, padding), *held)
     theirs, exact = (
         values_and_gradients(
             lambda x, k: tf.nn.conv2d(x, k, stride, padding.upper()), *(tf.cast(v, to) for v in held)
@@ -75,11 +57,11 @@ def test_convolution(kind, channels, side, dtype):
 )
 def test_what_a_cpu_has_no_instructions_for_it_computes_in_float32(kind, dtype, rounding, monkeypatch):
     size, stride, padding = kind
-    monkeypatch.setitem(hot.INSTRUCTIONS, tf.as_dtype(dtype), "none")
+    monkeypatch.setitem(policy.INSTRUCTIONS, tf.as_dtype(dtype), "none")
     held = [normal(shape, 1, dtype) for shape in ([4, 9, 9, 128], [size, size, 128, 128])]
     ours, exact = (
         values_and_gradients(
-            lambda x, k: hot.conv2d(x, k, stride, padding), *(tf.cast(value, to) for value in held)
+            lambda x, k: convolve(x, k, stride, padding), *(tf.cast(value, to) for value in held)
         )
         for to in (dtype, "float64")
     )
@@ -91,14 +73,12 @@ def test_what_a_cpu_has_no_instructions_for_it_computes_in_float32(kind, dtype, 
 def test_narrow_kernels_of_a_shortcut_get_their_gradient_without_onednn(channels):
     inputs = [normal(shape, 1, "float32") for shape in ([16, 32, 32, channels], [1, 1, channels, 16])]
 
-    @tf.function
     def gradient(x, kernel):
-        return tf.gradients(hot.conv2d(x, kernel, 2, "valid"), kernel)
+        return tf.gradients(convolve(x, kernel, 2, "valid"), kernel)
 
     # Whose is wrong, but not every time.
-    operators = gradient.get_concrete_function(*inputs).graph.get_operations()
-    assert "Conv2DBackpropFilter" not in {operator.type for operator in operators}
-    *_, ours = values_and_gradients(lambda x, kernel: hot.conv2d(x, kernel, 2, "valid"), *inputs)
+    assert "Conv2DBackpropFilter" not in operators(gradient, *inputs)
+    *_, ours = values_and_gradients(lambda x, kernel: convolve(x, kernel, 2, "valid"), *inputs)
     *_, exact = values_and_gradients(
         lambda x, kernel: tf.nn.conv2d(x, kernel, 2, "VALID"), *(tf.cast(x, "float64") for x in inputs)
     )
@@ -112,9 +92,7 @@ def test_wide_layers_convolve_by_fewer_products_in_training(channels, training, 
     layer = Conv2D(channels, 3, padding="same", use_bias=False)
     layer.build([None, None, None, channels])
     call = tf.function(lambda x: layer(x, training=training))
-    images = tf.TensorSpec([None, 7, 7, channels])
-    kinds = {operation.type for operation in call.get_concrete_function(images).graph.get_operations()}
-    assert ("Conv2D" not in kinds) == fewer
+    assert ("Conv2D" not in operators(call, tf.TensorSpec([None, 7, 7, channels]))) == fewer
     x = normal([2, 7, 7, channels], 1, "float32")
     expected = tf.nn.conv2d(x, layer.kernel.value, 1, "SAME").numpy()
     np.testing.assert_allclose(call(x), expected, atol=1e-5)

@@ -4,21 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mocotf.nn import winograd
-from tests.nn.test_hot import normal
-from tests.nn.test_hot import values_and_gradients
+from mocotf.nn.kernels import winograd
+from mocotf.nn.kernels.convolution import convolve
+from tests.nn.kernels.support import normal
+from tests.nn.kernels.support import values_and_gradients
 
 
 def direct(x, kernel):
     return tf.nn.conv2d(x, kernel, 1, "SAME")
 
 
-@tf.custom_gradient
 def by_winograd(x, kernel):
-    def gradient(dy):
-        return winograd.input_gradient(dy, kernel), winograd.kernel_gradient(x, dy)
-
-    return winograd.convolution(x, kernel), gradient
+    return convolve(winograd.WAYS, x, kernel)
 
 
 @pytest.mark.parametrize(("H", "W"), [(6, 8), (7, 7), (5, 4), (1, 2)])

@@ -9,6 +9,8 @@ be held in 16 bits: they are computed with, and summed, in float32.
 import numpy as np
 import tensorflow as tf
 
+from mocotf.nn.kernels.convolution import Ways
+
 G = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 AT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]])
 # Each row of Bᵀ takes one of four pixels, and adds or subtracts another.
@@ -30,19 +32,21 @@ def convolution(x, kernel):
     return _image(M, *x.shape[1:3], x.dtype)
 
 
-def input_gradient(dy, kernel):
+def input_gradient(x, kernel, dy):
     """Returns the gradient for x of `convolution`, of the one for its result: `[n, H, W, Ci]`."""
     turned = _transform(GG[:, ::-1], _flat(kernel))
     M = tf.matmul(_input_tiles(dy), turned, transpose_b=True)
-    return _image(M, *dy.shape[1:3], dy.dtype)
+    return _image(M, *x.shape[1:3], x.dtype)
 
 
-def kernel_gradient(x, dy):
+def kernel_gradient(x, kernel, dy):
     """Returns the gradient for the kernel of `convolution`: `[3, 3, Ci, Co]`."""
     # V is made again: to keep it would take four times the memory of x.
     dU = tf.matmul(_input_tiles(x), _output_tiles(dy), transpose_a=True)
-    dkernel = tf.reshape(_transform(GG.T, dU), [3, 3, x.shape[-1], dy.shape[-1]])
-    return tf.cast(dkernel, x.dtype)
+    return tf.cast(tf.reshape(_transform(GG.T, dU), kernel.shape), kernel.dtype)
+
+
+WAYS = Ways(convolution, input_gradient, kernel_gradient)
 
 
 def _wide(x):

@@ -9,18 +9,7 @@ import math
 
 import tensorflow as tf
 
-from mocotf.nn import hot
-
-MANY_CHANNELS = 64
-LARGE = 100_000  # values of an image; of a ResNet-50's layers at 224 pixels, all but 17 have as many
 ROWS = 16  # pixels that are added before TensorFlow, slower, sums what is left
-
-
-def is_faster_for(x):
-    """Returns whether `normalize` takes x, and makes up for the time that it takes to compile."""
-    if hot.arithmetic(x.dtype) != tf.float32 or None in x.shape[1:]:
-        return False
-    return x.shape[-1] >= MANY_CHANNELS and math.prod(x.shape[1:]) >= LARGE
 
 
 def normalize(x, gamma, beta, epsilon, *, groups=1, shortcut=None, relu=False):
@@ -60,6 +49,23 @@ def normalize(x, gamma, beta, epsilon, *, groups=1, shortcut=None, relu=False):
         return (y, *statistics), gradient
 
     return run(x, gamma, beta, *(() if shortcut is None else (shortcut,)))
+
+
+@tf.custom_gradient
+def add_relu(x, shortcut):
+    """Returns max(x + shortcut, 0), of tensors of one shape and dtype, in one pass over memory."""
+    z = _add_relu(x, shortcut)
+
+    def gradient(dz):
+        d = tf.raw_ops.ReluGrad(gradients=dz, features=z)
+        return d, d
+
+    return z, gradient
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _add_relu(x, shortcut):
+    return tf.nn.relu(x + shortcut)
 
 
 def _rows(shape, groups):
