@@ -21,6 +21,8 @@ class MaxPool(keras.layers.Layer):
     Call: `x` float `[n, H, W, C]`, none below 0; returns `[n, ⌈H / 2⌉, ⌈W / 2⌉, C]` of the same dtype.
     """
 
+    strides = (2, 2)  # as layers of Keras's say it
+
     def call(self, x, training=False):
         sides_are_even = all(side is not None and side % 2 == 0 for side in x.shape[1:3])
         faster = hot.on_cpu() or xla.compiles_this()
