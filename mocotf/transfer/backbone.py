@@ -60,8 +60,9 @@ def pyramid(backbone, *, dilated=False, name="backbone"):
     if not backbone.stages:
         raise UserError(
             f"backbone {backbone.name}: does not say what its stages are, maps of two or more strides, "
-            "which detection and segmentation need; expected a ResNet of mocotf, or a convolutional "
-            "network as a functional model, such as keras.applications:MobileNetV2"
+            "which detection and segmentation need; expected a ResNet of --arch, or a convolutional "
+            "network as a functional model, such as keras.applications:MobileNetV2, for images of any "
+            "size or of a multiple of 32 pixels"
         )
     if isinstance(backbone, resnet.ResNet):
         make = _dilated if dilated else _synchronized
@@ -70,7 +71,7 @@ def pyramid(backbone, *, dilated=False, name="backbone"):
     if dilated:
         log.warning(
             "backbone %s: its last map is of stride %d; a dilated one, of half of that, needs a ResNet "
-            "of ours: try one where things are small",
+            "of --arch; try one where things are small",
             backbone.name,
             list(backbone.stages.values())[-1][1],
         )
