@@ -58,7 +58,6 @@ class Target(NamedTuple):
 def to_torch(saved, path):
     """Writes a PyTorch checkpoint of a run's whole state."""
     config, encoder = saved.config, saved.config.encoder
-    check_resnet(encoder.arch, "the original MoCo's checkpoint")
     _check_mechanism(config.mechanism.NAME, saved.path)
     keras.config.set_dtype_policy(saved.flags["precision"])
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))
@@ -79,6 +78,7 @@ TARGETS = {
     "onnx": Target(onnx.write, ".onnx", "the same for onnxruntime"),
     "litert": Target(litert.write, ".tflite", "the same for phones"),
 }
+ANY = ("keras", "onnx", "litert")  # of a backbone of any kind; the others name a ResNet's weights
 
 flags.DEFINE_enum(
     "from",
@@ -114,6 +114,8 @@ def main(source, path):
         if not path.endswith(target.ending):
             raise UserError(f"{path}: --to={FLAGS.to} expects a name that ends in {target.ending}")
         saved = open_run(source)
+        if FLAGS.to not in ANY:
+            check_resnet(saved.config.encoder, f"--to={FLAGS.to}", "--to=keras takes any")
         results = {"step": saved.step} | target.write(saved, path)
     else:
         results = from_torch(source, path)

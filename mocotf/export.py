@@ -45,16 +45,16 @@ def main():
     run = open_run(FLAGS.model_dir)
     found = export(run, FLAGS.export_dir, version=FLAGS.version, precision=FLAGS.precision)
     folder = os.path.join(FLAGS.export_dir, str(found["version"]))
-    show(folder, found)
+    show(folder, run.config.encoder.name, found)
     command.print_json({"path": folder} | found)
 
 
-def show(folder, found):
+def show(folder, backbone, found):
     """Prints what was exported, and how to serve it."""
     model, knn = found["model"], found["knn_top1"]
     print(f"{found['checkpoint']} -> {folder}")
-    line = "  {arch}, {precision}: embedding {embedding_dim}, features {feature_dim}"
-    print(line.format(arch=found["flags"]["arch"], **found))
+    line = "  {backbone}, {precision}: embedding {embedding_dim}, features {feature_dim}"
+    print(line.format(backbone=backbone, **found))
     if knn is not None:
         print(f"  kNN top-1 {knn:.1f} %, at step {found['knn_step']}")
     difference = max(found["largest_difference"].values())

@@ -51,4 +51,15 @@ def with_dropout():
     return keras.Model(images, keras.layers.LayerNormalization()(x))
 
 
+def with_stages(side=None, pixels=False):
+    """A map of stride 32, of five strided convolutions with batch norm; it may take pixels in 0…255."""
+    x = images = keras.Input((side, side, 3))
+    if pixels:
+        x = keras.layers.Rescaling(1 / 127.5, -1)(x)
+    for _ in range(5):
+        x = keras.layers.Conv2D(8, 3, 2, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+    return keras.Model(images, x, name="with_stages")
+
+
 ALL = (sequential, functional, subclassed, with_dropout)

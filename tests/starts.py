@@ -16,11 +16,9 @@ def pretrained(tmp_path_factory):
 
 
 @pytest.fixture
-def call(pretrained, monkeypatch):
+def call(pretrained):
     """Returns a function that runs a command's `main` on `pretrained`; flags are restored after it."""
     from tests.commands import set_flags
-
-    monkeypatch.setattr("mocotf.transfer.start.check_resnet", lambda *_: None)
 
     def call(module, *arguments, model_dir=None):
         where = [f"--model_dir={model_dir}"] if model_dir else []
@@ -29,3 +27,17 @@ def call(pretrained, monkeypatch):
 
     with flagsaver.flagsaver():
         yield call
+
+
+@pytest.fixture(scope="session")
+def mobile_net(once):
+    """Returns the folder of a run of a small MobileNetV2, trained for two steps."""
+    from tests.processes import succeed
+
+    options = ["--dataset=patches", "--image_size=32", "--batch_size=8", "--moco_k=16", "--steps=2"]
+    options += ["--backbone=keras.applications:MobileNetV2", '--backbone_args={"alpha": 0.35}']
+
+    def train(folder):
+        succeed("train", *options, "--knn_every=0", f"--model_dir={folder / 'run'}")
+
+    return once("mobile-net", train) / "run"

@@ -9,6 +9,7 @@ from tests.oracles.torch_checkpoint import cleaned_file
 from tests.oracles.torch_checkpoint import training_file
 from tests.processes import refuse
 from tests.processes import succeed
+from tests.saved_run import write_run
 
 # What the file does not decide, so that the run can be resumed on the embedded data.
 RUN = ["--image_size=32", "--batch_size=16", "--bn_splits=2", "--knn_every=0"]
@@ -58,6 +59,14 @@ def test_an_encoder_is_handed_on_in_other_formats(tmp_path):
         assert "Traceback" not in done.err and "deprecated" not in done.err, done.err
     made = {path.name for path in tmp_path.iterdir()} - {"run"}
     assert made == {"e.onnx", "preset", "backbone.index", "backbone.data-00000-of-00001"}
+
+
+def test_what_needs_a_resnet_says_so(tmp_path):
+    write_run(tmp_path / "run", backbone="tests.keras_models:with_stages", image_size="32")
+    for target, name in (("torch", "o"), ("torchvision", "o"), ("detectron2", "o.pkl"),
+                         ("keras_hub", "o"), ("model_garden", "o")):  # fmt: skip
+        message = f"--backbone=tests.keras_models:with_stages: --to={target} needs a ResNet: resnet10, "
+        refuse("convert", [f"--to={target}", tmp_path / "run", tmp_path / name], message)
 
 
 def test_mistakes_are_one_line(tmp_path, oracle):

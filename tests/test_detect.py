@@ -125,6 +125,23 @@ def test_starts_of_different_architectures_are_not_compared(call, tmp_path):
         call(f"--compare={tmp_path / 'other'}", model_dir=tmp_path / "a")
 
 
+def test_starts_of_different_backbones_are_not_compared(call, tmp_path):
+    made = "tests.keras_models:with_stages"
+    for name, arguments in (("plain", "{}"), ("pixels", '{"pixels": true}')):
+        write_run(tmp_path / name, backbone=made, backbone_args=arguments, image_size="32")
+    one, other = tmp_path / "plain", tmp_path / "pixels"
+    with pytest.raises(UserError, match=f"plain: --backbone={made}, the first start has none"):
+        call(f"--compare={one}", model_dir=tmp_path / "a")
+    with pytest.raises(UserError, match=r"--backbone_args={'pixels': True}, the first start has {}"):
+        call(f"--pretrained={one}", f"--compare={other}", model_dir=tmp_path / "a")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_model_of_keras_applications_is_a_start(call, mobile_net, tmp_path):
+    call(f"--pretrained={mobile_net}", "--canvas=128", model_dir=tmp_path)
+    assert commands.results(tmp_path)["steps"] == 2
+
+
 def test_flags_of_supervised_learning_are_not_taken(tmp_path):
     # Only a process of its own has no other command's flags.
     script = "from absl import flags; import mocotf.detect, mocotf.segment; print(*flags.FLAGS)"

@@ -93,6 +93,13 @@ def test_a_folder_of_ones_own_and_rates_of_layers(call, tmp_path):
     assert "head/head.conv1/kernel" not in moved
 
 
+@pytest.mark.slow
+def test_a_run_of_a_model_of_keras_applications_is_a_start(call, mobile_net, tmp_path, caplog):
+    call(f"--pretrained={mobile_net}", "--crop_size=64", model_dir=tmp_path)
+    assert commands.results(tmp_path)["steps"] == 2
+    assert "a dilated one, of half of that, needs a ResNet" in caplog.text
+
+
 def rates_of(steps_per_epoch, steps):
     """Returns the rates at some steps of the schedule that the flags describe."""
     settings = transfer_flags.read(SegmentationSettings, None)

@@ -61,9 +61,26 @@ def read(path):
 
 
 def write(saved, path):
-    """Writes a `.keras` file, and compares what it computes with the run's encoder."""
+    """Writes a `.keras` file, and compares what it computes with the run's encoder.
+
+    Raises:
+        UserError: it cannot be written, or not be read.
+    """
     images, expected = outputs(saved)
+    model = from_run(saved)
     with atomic_path(path) as partial:
-        from_run(saved).save(partial)
-        worst = difference(read(partial)(images), expected, path)
+        try:
+            model.save(partial)
+            back = read(partial)
+        except (UserError, NotImplementedError) as error:
+            kinds = {type(layer) for layer in model._flatten_layers()}
+            own = [k.__name__ for k in kinds if not k.__module__.startswith(("keras.", "keras_hub."))]
+            if not own:
+                raise
+            raise UserError(
+                f"{path}: not written: Keras cannot read it back, which has {', '.join(sorted(own))}; "
+                "expected classes with keras.saving.register_keras_serializable() that can be made of "
+                "their get_config(); --to=onnx takes any"
+            ) from error
+        worst = difference(back(images), expected, path)
     return {"max_difference": worst}

@@ -19,8 +19,8 @@ def write(saved, path):
 
     Images are to be normalised as in pre-training before they go in.
     """
-    images, expected = outputs(saved)
     backbone = build(saved)
+    images, expected = outputs(saved)
     with atomic_path(path) as partial:
         backbone.save_to_preset(partial)
         back = type(backbone).from_preset(os.path.abspath(partial))

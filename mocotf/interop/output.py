@@ -7,18 +7,16 @@ import numpy as np
 
 from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.errors import UserError
-from mocotf.nn.backbone import check_resnet
 
 MOST = 1e-3  # that outputs may differ by
 
 
 def check_stem(config, whose):
-    """Refuses an encoder that a library's ResNet cannot be.
+    """Refuses a ResNet that a library's cannot be.
 
     Raises:
-        UserError: it is no ResNet, or its stem is not ImageNet's.
+        UserError: its stem is not ImageNet's.
     """
-    check_resnet(config.arch, whose)
     if config.stem != "imagenet":
         raise UserError(
             f"--stem={config.stem}: {whose} has the stem for ImageNet only, 7x7 of stride 2 and a "

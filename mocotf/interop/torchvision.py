@@ -6,7 +6,6 @@ from mocotf.errors import UserError
 from mocotf.files import atomic_path
 from mocotf.interop.torch import import_torch
 from mocotf.interop.torch_names import backbone_state
-from mocotf.nn.backbone import check_resnet
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +17,6 @@ def write(saved, path):
     """
     torch = import_torch()
     config = saved.config.encoder
-    check_resnet(config.arch, "torchvision")
     if config.stem != "imagenet" or config.width != 1 or config.arch == "resnet10":
         log.warning(
             "torchvision has no %s with --stem=%s and --width=%g: its ResNet has to be changed in the "

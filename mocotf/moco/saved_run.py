@@ -1,6 +1,5 @@
 """A pre-training run, opened for reading: what it was told to do, and its encoder."""
 
-import contextlib
 import dataclasses
 import os
 
@@ -8,6 +7,7 @@ import keras
 
 from mocotf.errors import UserError
 from mocotf.moco.config import Config
+from mocotf.nn.keras_backbones import dtype_policy
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.run_dir import FLAGS_FILE
@@ -58,7 +58,7 @@ class SavedRun:
         """
         config = self.config
         config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, bn_splits=1))
-        with _policy(precision or self.flags["precision"]):
+        with dtype_policy(precision or self.flags["precision"]):
             if not trained:
                 keras.utils.set_random_seed(config.seed)
             encoder = config.build_encoder("query_encoder")
@@ -97,13 +97,3 @@ def open_run(path):
             "the --model_dir of one"
         )
     return SavedRun(run or ".", path, flags)
-
-
-@contextlib.contextmanager
-def _policy(name):
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)

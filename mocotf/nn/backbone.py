@@ -108,14 +108,14 @@ def _current_folder():
         sys.path.remove(os.getcwd())
 
 
-def check_resnet(settings, what):
+def check_resnet(settings, what, instead):
     """Refuses `EncoderSettings` of a backbone that is no ResNet.
 
     Raises:
-        UserError: it is not; `what` says what needs one.
+        UserError: it is not; `what` says what needs one, `instead` what to try.
     """
     if settings.name not in ARCHITECTURES:
-        raise UserError(f"{_flag(settings)}: {what} needs a ResNet: {NAMES}")
+        raise UserError(f"{_flag(settings)}: {what} needs a ResNet: {NAMES}; {instead}")
 
 
 def is_path(text):

@@ -6,17 +6,21 @@ import functools
 import random
 
 import keras
-import tensorflow as tf
 from keras.src.backend.common import global_state
 
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn import replica_layers
 from mocotf.nn.resnet import ResNet
+from mocotf.nn.stages import stages_of
 
 PREPROCESSING = (keras.layers.Rescaling, keras.layers.Normalization)
-# Rank of a model's output → the axes that features are the means over, and what messages call it.
-POOLED = {2: ((), "a vector"), 3: ((1,), "tokens"), 4: ((1, 2), "a map")}
+# Rank of a model's output → the layer that pools it, and what messages call it.
+POOLED = {
+    2: (None, "a vector"),
+    3: (keras.layers.GlobalAveragePooling1D, "tokens"),
+    4: (keras.layers.GlobalAveragePooling2D, "a map"),
+}
 
 
 class KerasBackbone(keras.Model):
@@ -46,17 +50,26 @@ class KerasBackbone(keras.Model):
         self._remake = remake
         self.model = model
         self.input_shape, shape = _shapes(model, image_size)
-        self.axes, self._kind = POOLED[len(shape)]
+        pooling, self._kind = POOLED[len(shape)]
+        self._pooling = pooling and pooling()
         self.output_shape = (None, shape[-1])
         self.preprocesses = _preprocesses(model)
-        self._mean, self._std = mean, std
+        self._to_pixels = None
+        if self.preprocesses and mean:
+            scale, offset = ([255 * float(value) for value in values] for values in (std, mean))
+            self._to_pixels = keras.layers.Rescaling(scale, offset, name="views_to_pixels")
         self.built = True
+
+    @property
+    def stages(self):
+        """Its maps with their strides, see `stages_of`; None if it does not say which."""
+        return stages_of(self.model)
 
     @property
     def about(self):
         """What a user should know of how it is used, one line; "" where there is nothing to say."""
         said = []
-        if self.axes:
+        if self._pooling:
             said.append(f"returns {self._kind}, which is mean-pooled")
         if self.preprocesses:
             said.append("preprocesses by itself, so it is given pixels in 0…255")
@@ -66,17 +79,27 @@ class KerasBackbone(keras.Model):
 
     def stock(self):
         """Returns the model that was given, of Keras's own layers, with the weights of this one."""
-        model = self._remake()
-        if not model.built:
-            model(keras.Input(self.input_shape[1:]))
+        with dtype_policy(self.dtype_policy):
+            model = self._remake()
+            if not model.built:
+                model(keras.Input(self.input_shape[1:]))
         model.set_weights(self.model.get_weights())
         return model
 
+    def plain(self, name=None):
+        """Returns a new model of Keras's own layers that computes what this one does, from views."""
+        views = keras.Input(self.input_shape[1:], dtype=self.compute_dtype)
+        return keras.Model(views, self._pooled(self.stock()(self.prepared(views))), name=name)
+
+    def prepared(self, views):
+        """Returns what the model takes, of normalised views: pixels in 0…255 if it preprocesses."""
+        return self._to_pixels(views) if self._to_pixels else views
+
     def call(self, views, training=False):
-        if self.preprocesses and self._mean:
-            views = 255 * (views * tf.constant(self._std, views.dtype) + self._mean)
-        y = self.model(views, training=training)
-        return tf.reduce_mean(y, self.axes) if self.axes else y
+        return self._pooled(self.model(self.prepared(views), training=training))
+
+    def _pooled(self, y):
+        return self._pooling(y) if self._pooling else y
 
 
 def as_backbone(source, *, bn_splits=1, image_size=None, mean=None, std=None, seed=0, name=None):
@@ -142,6 +165,17 @@ def maker_of_copies(model):
             raise UserError(f"{what} ({first_line(error)}); {more}") from error
 
     return make
+
+
+@contextlib.contextmanager
+def dtype_policy(policy):
+    """Within it new layers have a Keras dtype policy, or that of a name."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @contextlib.contextmanager

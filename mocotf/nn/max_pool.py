@@ -13,6 +13,8 @@ class MaxPool(keras.layers.Layer):
     Call: `x` float `[n, H, W, C]`, none below 0; returns `[n, ⌈H / 2⌉, ⌈W / 2⌉, C]` of the same dtype.
     """
 
+    strides = (2, 2)  # as layers of Keras's say it
+
     def call(self, x, training=False):
         kernel = policy.max_pool_for(x) if training else None
         return kernel(_max_pool, x) if kernel else _max_pool(x)

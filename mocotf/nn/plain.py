@@ -33,7 +33,11 @@ def plain(encoder, *, size, mean, std):
     # keras.layers.Normalization would hold tensors, which the exporter to ONNX takes for inputs.
     scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
     x = keras.layers.Rescaling(scale, offset, name="normalize")(images)
-    features = plain_backbone(encoder.backbone, name="backbone")(x)
+    if isinstance(encoder.backbone, KerasBackbone):
+        backbone = encoder.backbone.plain("backbone")
+    else:
+        backbone = plain_backbone(encoder.backbone, name="backbone")
+    features = backbone(x)
     head = keras.models.clone_model(encoder.head)
     copy_by_name(encoder.head, head)
     embedding = keras.layers.UnitNormalization(name="unit_length")(head(features))

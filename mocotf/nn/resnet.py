@@ -39,6 +39,11 @@ class ResNet(keras.Model):
         """Models in a row: the stem, each residual block, and pooling."""
         return segments(self)
 
+    @property
+    def stages(self):
+        """See `stages_of`; None of a backbone that has no such layers."""
+        return stages_of(self) or None
+
 
 def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
     """Returns a backbone from images `[n, H, W, 3]` to globally pooled features `[n, C]`.
@@ -80,6 +85,20 @@ def segments(backbone):
 def last_norms(backbone):
     """Returns the batch norm that each residual block of a backbone ends in."""
     return [layer for layer in backbone.layers if isinstance(layer, BatchNormAddReLU)]
+
+
+def stages_of(model):
+    """Returns layer1 to layer4, of a ResNet or its copy: name → (`keras.KerasTensor`, stride).
+
+    The tensor is the last map of the stage; the stride is by how much it is smaller than the image.
+    """
+    found, stride = {}, 1
+    for layer in model.layers:
+        if "downsample" not in layer.name:  # beside the block's own
+            stride *= getattr(layer, "strides", (1, 1))[0]
+        if (stage := layer.name.partition(".")[0]).startswith("layer"):
+            found[stage] = layer.output, stride
+    return found
 
 
 def _basic_block(build, x, planes, stride, name):

@@ -58,7 +58,7 @@ class EncoderSettings(Settings):
             raise UserError("--backbone_args does nothing without --backbone: add it, or drop it")
         backbone_args(self)
         if self.remat:
-            check_resnet(self, "--remat")
+            check_resnet(self, "--remat", "drop it")
 
     @property
     def name(self):

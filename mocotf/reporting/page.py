@@ -36,6 +36,7 @@ MAP = (
 )
 SHOWN = (
     "mechanism",
+    "backbone",
     "arch",
     "dataset",
     "image_size",
@@ -121,6 +122,8 @@ def _subtitle(runs):
     told = runs[0].flags.keys() - differing_flags(runs).keys()
     if mechanism := _mechanism(runs[0]):
         told -= others_settings(mechanism.NAME).keys()
+    if any("backbone" in run.flags for run in runs):
+        told -= {"arch"}  # which does nothing then
     shared = [f"{name} {runs[0].flags[name]}" for name in SHOWN if name in told]
     steps = sorted({run.step for run in runs})
     span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"

@@ -16,11 +16,12 @@ class Segmenter(Trainer):
 
         backbone, its last stage dilated → 2 × (3×3×256 dilated by 6, BN, ReLU) → 1×1 → bilinear
 
-    A backbone of the "imagenet" stem has the map of stride 16 that FCN-16s is named after, one of the
-    "small" or "cifar" stem a finer one. Batch norm takes the statistics of all replicas together.
+    A ResNet of the "imagenet" stem has the map of stride 16 that FCN-16s is named after, one of the
+    "small" or "cifar" stem a finer one, another backbone that of its own last stage. Batch norm takes
+    the statistics of all replicas together.
 
     Args:
-        backbone: a `Pyramid` that is dilated.
+        backbone: a `Pyramid`; a ResNet's is dilated.
         classes: how many, with the background.
         channels, dilation: of the head's two convolutions.
     """
@@ -29,7 +30,8 @@ class Segmenter(Trainer):
         super().__init__(name="segmenter")
         self.backbone = backbone
         self.classes = classes
-        self.stride = backbone.strides["layer4"]
+        self.stride = backbone.stride
+        self.align_corners = backbone.align_corners
         self.head = _head(backbone.output.shape[-1], classes, channels, dilation)
         self.built = True
 
@@ -43,13 +45,17 @@ class Segmenter(Trainer):
     def call(self, images, training=False):
         """Returns the scores `[n, H, W, classes]`, float32, of normalised images `[n, H, W, 3]`."""
         height, width = tf.shape(images)[1], tf.shape(images)[2]
-        # Place i of the map looks at pixel i · stride: so its first and last places are at the image's
-        # first and last pixels where sides are 1 + a multiple of the stride, as 513 is.
-        spare = [[0, 0], [0, (1 - height) % self.stride], [0, (1 - width) % self.stride], [0, 0]]
-        images = tf.pad(images, spare)
+        # Where place i of the map looks at pixel i · stride, the first and the last are at the image's
+        # first and last pixels if sides are 1 + a multiple of the stride, as 513 is.
+        first = int(self.align_corners)
+        spare = [[0, (first - side) % self.stride] for side in (height, width)]
+        images = tf.pad(images, [[0, 0], *spare, [0, 0]])
         scores = self.head(self.backbone(images, training=training), training=training)
         scores = tf.raw_ops.ResizeBilinear(
-            images=tf.cast(scores, tf.float32), size=tf.shape(images)[1:3], align_corners=True
+            images=tf.cast(scores, tf.float32),
+            size=tf.shape(images)[1:3],
+            align_corners=self.align_corners,
+            half_pixel_centers=not self.align_corners,
         )
         return scores[:, :height, :width]
 

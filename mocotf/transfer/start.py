@@ -6,7 +6,7 @@ import os
 from mocotf.errors import UserError
 from mocotf.moco.saved_run import SavedRun
 from mocotf.moco.saved_run import open_run
-from mocotf.nn.backbone import check_resnet
+from mocotf.nn.backbone import backbone_args
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.run_dir import FLAGS_FILE
@@ -50,10 +50,10 @@ class Start:
             dilated, precision: see `mocotf.transfer.backbone`.
 
         Raises:
-            UserError: the checkpoint cannot be read, or is of another architecture.
+            UserError: the checkpoint cannot be read, or is of another architecture; or the backbone
+                offers no stages.
         """
         run = self.run
-        check_resnet(run.config.encoder.arch, "transfer")
         if not self.trained:
             run = dataclasses.replace(run, flags=run.flags | {"seed": str(seed)})
         backbone = run.encoder(trained=self.trained and not self.tuned, precision=precision).backbone
@@ -95,11 +95,21 @@ def check_alike(starts):
         UserError: their backbones are of different architectures.
     """
     first, *others = starts
+    expected = _architecture(first)
     for other in others:
-        for name in ("arch", "width", "stem"):
-            expected, found = (getattr(s.run.config.encoder, name) for s in (first, other))
-            if found != expected:
+        found = _architecture(other)
+        for name, value in found.items():
+            if value != expected.get(name):
                 raise UserError(
-                    f"{other.name}: --{name}={found}, the first start has {expected}; expected "
-                    "backbones of one architecture, or a comparison says nothing of the start"
+                    f"{other.name}: --{name}={value}, the first start has "
+                    f"{expected.get(name, 'none')}; expected backbones of one architecture, or a "
+                    "comparison says nothing of the start"
                 )
+
+
+def _architecture(start):
+    """Returns name → value of the settings of a `Start` that decide its backbone."""
+    settings = start.run.config.encoder
+    if settings.backbone:
+        return {"backbone": settings.backbone, "backbone_args": backbone_args(settings)}
+    return {name: getattr(settings, name) for name in ("arch", "width", "stem")}

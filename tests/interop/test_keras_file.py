@@ -13,6 +13,7 @@ from mocotf.interop import litert
 from mocotf.interop import onnx
 from mocotf.moco.saved_run import open_run
 from mocotf.nn.encoder import build_encoder
+from tests import keras_models
 from tests import processes
 from tests.interop import support
 from tests.saved_run import FLAGS
@@ -49,6 +50,42 @@ def test_load_encoder_computes_what_the_encoder_of_the_run_does(tmp_path, flags)
     np.testing.assert_allclose(np.linalg.norm(found["embedding"], axis=1), 1, atol=1e-5)
     layers = [layer for part in ("backbone", "head") for layer in model.get_layer(part).layers]
     assert all(type(layer).__module__.startswith("keras.") for layer in layers)
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+@pytest.mark.parametrize(
+    ("write", "ending"), [(keras_file.write, "keras"), (onnx.write, "onnx"), (litert.write, "tflite")]
+)
+def test_any_keras_model_is_handed_on_with_its_pooling_and_its_preprocessing(tmp_path, write, ending):
+    backbone, arguments = "tests.keras_models:with_stages", '{"pixels": true}'
+    write_run(tmp_path / "run", backbone=backbone, backbone_args=arguments, image_size="32")
+    out = str(tmp_path / f"e.{ending}")
+    assert write(open_run(str(tmp_path / "run")), out)["max_difference"] < 1e-4
+
+
+@pytest.mark.parametrize("make", ["sequential", "subclassed"])
+def test_load_encoder_takes_any_backbone(tmp_path, make):
+    write_run(tmp_path, backbone=f"tests.keras_models:{make}")
+    images, features, embedding = support.reference(str(tmp_path))
+    assert_near(mocotf.load_encoder(tmp_path)(images), features, embedding, 1e-5)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Registered(keras_models.Subclassed):
+    @classmethod
+    def from_config(cls, config):
+        return cls()
+
+
+def test_a_class_of_ones_own_is_in_a_keras_file_if_it_is_registered(tmp_path):
+    write_run(tmp_path / "run", backbone=f"{__name__}:Registered")
+    saved = open_run(str(tmp_path / "run"))
+    assert keras_file.write(saved, str(tmp_path / "e.keras"))["max_difference"] < 1e-5
+    write_run(tmp_path / "other", backbone="tests.keras_models:subclassed")
+    saved = open_run(str(tmp_path / "other"))
+    with pytest.raises(UserError, match="not written: .* which has Subclassed; expected") as caught:
+        keras_file.write(saved, str(tmp_path / "f.keras"))
+    assert "\n" not in str(caught.value) and not (tmp_path / "f.keras").exists()
 
 
 def test_a_keras_file_is_read_by_a_process_without_mocotf(run, tmp_path):

@@ -28,7 +28,10 @@ def stock(width=4, image_shape=None, include_top=True):
         ({"backbone": f"{__name__}:stock", "backbone_args": "[4]"}, "expected an object in JSON"),
         ({"backbone": f"{__name__}:stock", "backbone_args": '{"depth": 4}'}, "'depth'"),
         ({"backbone_args": "{}"}, "--backbone_args does nothing without --backbone"),
-        ({"backbone": f"{__name__}:stock", "remat": True}, "--remat needs a ResNet: resnet10"),
+        (
+            {"backbone": f"{__name__}:stock", "remat": True},
+            "--remat needs a ResNet: resnet10.*; drop",
+        ),
     ],
 )
 def test_what_is_no_backbone_is_told_in_one_line(settings, message):

@@ -32,6 +32,19 @@ def test_the_backbone_given_back_is_kerass_and_computes_the_same(make):
     assert changed == statistics, "training follows the statistics, and nothing else"
 
 
+@pytest.mark.parametrize("make", [*keras_models.ALL, lambda: keras_models.with_stages(pixels=True)])
+def test_plain_it_is_of_kerass_layers_from_views_to_features(make):
+    backbone = as_backbone(make, image_size=16, bn_splits=2, mean=(0.4, 0.5, 0.6), std=(0.2, 0.2, 0.3))
+    for variable in backbone.trainable_variables:
+        variable.assign_add(0.1 * tf.ones(variable.shape))
+    plain = backbone.plain("backbone")
+    np.testing.assert_array_equal(plain(IMAGES), backbone(IMAGES))
+    own = {type(layer).__module__.partition(".")[0] for layer in plain._flatten_layers()}
+    assert own <= {"keras", "tests"} and plain.name == "backbone"
+    mine = {id(v) for v in backbone.variables}
+    assert not any(id(v) in mine for v in plain.variables)
+
+
 def test_the_model_given_is_not_changed_and_its_weights_are_taken():
     model = keras_models.sequential()
     before = [w.copy() for w in model.get_weights()]

@@ -12,6 +12,7 @@ from mocotf import report
 from mocotf.errors import UserError
 from mocotf.reporting import charts
 from mocotf.reporting import elements
+from mocotf.reporting import page
 from mocotf.reporting import pictures
 from mocotf.reporting.page import charts as charts_of
 from mocotf.reporting.runs import differing_flags
@@ -295,3 +296,10 @@ def test_a_detectors_answers_and_ap_are_on_the_page(runs, tmp_path):
         assert pictures.answers(run) == latest.read()
     run_main(runs[0], f"--out={out}")
     assert "What was found" not in out.read_text()
+
+
+def test_of_a_keras_backbone_the_page_says_which_and_not_an_arch():
+    flags = {"arch": "resnet50", "lr": "0.1", "backbone": "keras.applications:Xception"}
+    run, resnet = (types.SimpleNamespace(flags=f, step=3) for f in (flags, {"arch": "resnet50"}))
+    assert page._subtitle([run]) == "3 steps · backbone keras.applications:Xception · lr 0.1"
+    assert page._subtitle([resnet]) == "3 steps · arch resnet50"

@@ -1,6 +1,7 @@
 """The backbone as a feature pyramid: the same features, other strides, statistics of all replicas."""
 
 import functools
+import logging
 import shutil
 
 import keras
@@ -11,12 +12,15 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.evaluation.classifier import Classifier
 from mocotf.moco.saved_run import open_run
+from mocotf.nn import replica_layers
+from mocotf.nn.keras_backbones import as_backbone
 from mocotf.nn.resnet import resnet
 from mocotf.optim.sgd import SGD
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.transfer.backbone import levels_of
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.start import open_start
+from tests import keras_models
 from tests import tiny
 from tests.saved_run import write_run
 
@@ -50,7 +54,8 @@ def test_its_features_are_the_runs(run):
 )
 def test_levels_are_named_by_their_stride(arch, stem, finest):
     model, strides = pyramid(backbone(stem, arch)), [finest * 2**i for i in range(4)]
-    assert list(model.strides.values()) == strides
+    assert [stride for _, stride in model.stages.values()] == strides
+    assert list(model.stages) == list(backbone(stem, arch).stages)
     maps = keras.Model(model.input, model.pyramid_outputs)(images(1, 64))
     named = {f"P{int(np.log2(stride))}": stride for stride in strides}
     assert {name: 64 // x.shape[1] for name, x in maps.items()} == named
@@ -61,7 +66,7 @@ def test_dilated_it_has_the_same_convolutions_further_apart(arch):
     x = images(1, 128)
     plain, dilated = (pyramid(backbone(arch=arch), dilated=dilated) for dilated in (False, True))
     assert plain(x).shape[1:3] == (4, 4) and dilated(x).shape[1:3] == (8, 8)
-    assert dilated.strides["layer4"] == dilated.strides["layer3"] == 16
+    assert [stride for _, stride in dilated.stages.values()] == [4, 8, 16, 16] and dilated.stride == 16
     # Every other place of the shortcut, a 1×1 convolution, is the strided one's.
     shortcut = "layer4.0.downsample.1"
     a, b = (keras.Model(m.input, m.get_layer(shortcut).output)(x)[0] for m in (plain, dilated))
@@ -149,3 +154,102 @@ def test_statistics_of_two_replicas_are_those_of_the_joint_batch(replicas):
         np.testing.assert_allclose(other_state[name], value, atol=1e-5, err_msg=name)
     changed = [name for name, value in state.items() if "moving_mean" in name and value.any()]
     assert len(changed) == 5  # the stem's, and one a stage
+
+
+def mobile_net():
+    return keras.applications.MobileNetV2(include_top=False, weights=None, alpha=0.35)
+
+
+def with_pixels():
+    return keras_models.with_stages(64, pixels=True)
+
+
+def measured(make, **options):
+    """Returns a `KerasBackbone` for 64 px with statistics of some images."""
+    backbone = as_backbone(make, image_size=64, **options)
+    for norm in replica_layers.batch_norms(backbone):
+        norm.momentum = 0.0
+    backbone(images(8, 64), training=True)
+    return backbone
+
+
+def maps(inputs, stages, x):
+    return keras.Model(inputs, [tensor for tensor, _ in stages.values()])([x])
+
+
+@pytest.mark.parametrize("make", [keras_models.with_stages, mobile_net])
+def test_the_maps_of_a_keras_model_are_its_own(make):
+    backbone = measured(make, bn_splits=2)
+    model, x = pyramid(backbone), images(2, 64)
+    found = maps(model.inputs, model.stages, x)
+    assert [64 // y.shape[1] for y in found] == [4, 8, 16, 32]
+    for expected, y in zip(maps(backbone.model.inputs, backbone.stages, x), found, strict=True):
+        np.testing.assert_array_equal(y, expected)
+        assert np.ptp(y) > 0.1
+    assert list(model.pyramid_outputs) == list(model.stages) == ["P2", "P3", "P4", "P5"]
+    assert levels_of(model) == (3, 7)
+    norms = replica_layers.batch_norms(model)
+    assert norms and all(norm.synchronized and norm.groups == 1 for norm in norms)
+    own = {v.path for v in backbone.model.trainable_variables}
+    assert {v.path for v in model.trainable_variables} == own
+
+
+def test_a_model_that_preprocesses_is_given_pixels_and_one_of_one_size_takes_all():
+    backbone = measured(with_pixels, mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
+    assert backbone.preprocesses
+    model, x = pyramid(backbone), images(2, 64)
+    expected = maps(backbone.model.inputs, backbone.stages, backbone.prepared(tf.constant(x)))[-1]
+    np.testing.assert_array_equal(model(x), expected)
+    assert model(images(1, 96)).shape == (1, 3, 3, 8)
+
+
+def test_statistics_of_a_keras_model_are_of_all_replicas_too(replicas):
+    x, backbone, found = images(8, 64), measured(keras_models.with_stages), {}
+    for count in (1, 2):
+        strategy = replicas(count)
+        with strategy.scope():
+            model = pyramid(backbone)
+        shares = strategy.experimental_distribute_values_from_function(
+            lambda context, n=count: tf.constant(np.split(x, n)[context.replica_id_in_sync_group])
+        )
+        run = tf.function(lambda x, m=model: m(x, training=True), autograph=False)
+        y = strategy.experimental_local_results(strategy.run(run, args=(shares,)))
+        found[count] = np.concatenate(y), [v.numpy() for v in model.variables]
+    np.testing.assert_allclose(found[2][0], found[1][0], atol=1e-4)
+    for one, two in zip(found[1][1], found[2][1], strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-4)
+
+
+def test_its_precision_is_that_of_the_encoder():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    backbone = as_backbone(with_pixels, image_size=64, mean=(0, 0, 0), std=(1, 1, 1))
+    keras.config.set_dtype_policy("float32")
+    model = pyramid(backbone)
+    assert {layer.compute_dtype for layer in model.layers[1:]} == {"bfloat16"}
+    assert model(images(1, 64)).dtype == tf.bfloat16
+
+
+def test_a_backbone_without_stages_is_told():
+    for backbone in (as_backbone(keras_models.subclassed, image_size=16), tiny.backbone()):
+        with pytest.raises(UserError, match="does not say what its stages are.*expected a ") as caught:
+            pyramid(backbone)
+        assert "\n" not in str(caught.value)
+
+
+def inner_of_one_size():
+    images, inner = keras.Input((64, 64, 3)), keras.Input((64, 64, 3))
+    inner = keras.Model(inner, keras.layers.Conv2D(4, 3, 4, padding="same")(inner))
+    return keras.Model(images, keras.layers.Conv2D(4, 3, 4, padding="same")(inner(images)))
+
+
+def test_a_model_that_takes_images_of_one_size_only_is_told():
+    with pytest.raises(UserError, match="takes images of one size only .*input_shape=.None") as caught:
+        pyramid(as_backbone(inner_of_one_size))
+    assert "\n" not in str(caught.value)
+
+
+def test_only_a_resnet_is_dilated_which_is_said(caplog):
+    backbone = as_backbone(keras_models.with_stages)
+    with caplog.at_level(logging.WARNING):
+        assert pyramid(backbone, dilated=True).stride == 32
+    assert "its last map is of stride 32; a dilated one, of half of that, needs a ResNet" in caplog.text

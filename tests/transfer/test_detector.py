@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mocotf.data.views.augmentations import Augmentation
 from mocotf.errors import UserError
+from mocotf.nn.keras_backbones import as_backbone
 from mocotf.optim.sgd import SGD
 from mocotf.transfer import saved_detector
 from mocotf.transfer.backbone import pyramid
@@ -18,6 +19,7 @@ from mocotf.transfer.detector import Detector
 from mocotf.transfer.detector import box_loss_of
 from mocotf.transfer.detector import class_loss_of
 from mocotf.transfer.scenes import cutout_scenes
+from tests import keras_models
 from tests import tiny
 
 SIZE, CLASSES = 32, 3
@@ -158,6 +160,21 @@ def test_every_layer_is_tuned(alone):
     tuned = {v.path for v in model.trained_variables}
     assert tuned == {n for n in before if "moving_" not in n} - unused - seeds
     assert {"conv1/kernel", "bn1/gamma"} <= tuned
+
+
+def test_a_keras_model_with_stages_is_tuned():
+    backbone = pyramid(as_backbone(keras_models.with_stages))
+    model = Detector(backbone, CLASSES, canvas=128, depth=1)
+    model.compile(optimizer=SGD(0.05), auto_scale_loss=False)
+    model.optimizer.build(model.trained_variables)
+    names = [v.path for v in model.retina.variables]
+    assert len(set(names)) == len(names), "checkpoints know them by their names"
+    before = [v.numpy() for v in backbone.trainable_variables]
+    images, *truth = batch()
+    logs = model.train_step((tf.constant(tf.tile(images, [1, 4, 4, 1])), *map(tf.constant, truth)))
+    assert np.isfinite(float(logs["loss"]))
+    for old, variable in zip(before, backbone.trainable_variables, strict=True):
+        assert not np.array_equal(old, variable.numpy()), variable.path
 
 
 @pytest.mark.slow

@@ -8,12 +8,14 @@ import pytest
 import tensorflow as tf
 import torch
 
+from mocotf.nn.keras_backbones import as_backbone
 from mocotf.nn.resnet import resnet
 from mocotf.optim.sgd import SGD
 from mocotf.training.fit import fit
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.segmenter import IGNORED
 from mocotf.transfer.segmenter import Segmenter
+from tests import keras_models
 from tests import tiny
 
 RESNET = functools.partial(resnet, "resnet10")
@@ -147,6 +149,31 @@ def test_two_replicas_do_what_one_does_with_the_joint_batch(replicas):
     one, two = (train(segmenter(replicas(n)), steps=3) for n in (1, 2))
     for a, b in zip(every_variable(one), every_variable(two), strict=True):
         np.testing.assert_allclose(a.numpy(), b.numpy(), atol=2e-4, err_msg=a.path)
+
+
+def keras_backbone(**_):
+    return as_backbone(keras_models.with_stages)
+
+
+def test_a_keras_model_with_stages_is_tuned():
+    model = segmenter(make=keras_backbone)
+    before = {v.path: v.numpy() for v in every_variable(model)}
+    assert len(before) == len(every_variable(model))
+    train(model, steps=1)
+    for variable in every_variable(model):
+        assert not np.array_equal(before[variable.path], variable.numpy()), variable.path
+
+
+def test_scores_of_a_keras_model_lie_in_squares(monkeypatch):
+    """A map that says where the middles of its squares are: the answer must say where each pixel is."""
+    model = segmenter(make=keras_backbone, classes=2)
+    assert model.stride == 32
+    places = tf.stack(tf.meshgrid(tf.range(2.0), tf.range(3.0), indexing="ij"), axis=-1)[None]
+    monkeypatch.setattr(model, "head", lambda features, training: 32 * places + 15.5)
+    scores = model(tf.zeros([1, 64, 90, 3]))[0].numpy()  # as if of 64 × 96
+    expected = np.stack(np.mgrid[:64, :90], axis=-1)
+    inside = np.clip(expected, 15.5, [47.5, 79.5])  # beyond the first and last middles nothing changes
+    np.testing.assert_allclose(scores, inside, atol=1e-4)
 
 
 def test_names_of_variables_are_different():
