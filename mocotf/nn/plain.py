@@ -65,9 +65,9 @@ def plain_backbone(backbone, call=None, name=None, make=None):
 def with_stock_layers(backbone, make, call=None):
     """Returns a model of new layers of Keras's in place of a backbone's; arguments as of
     `plain_backbone`. Pads, sums and ReLUs that are in a layer of ours have layers of their own."""
-    call = call or (lambda layer, *inputs, **options: layer(*inputs, **options))
+    call = call or (lambda layer, x: layer(x))
 
-    def call_apart(layer, *inputs, **options):
+    def call_apart(layer, *inputs, **_):
         original = backbone.get_layer(layer.name)
 
         def also(kind, part, x):
@@ -76,7 +76,7 @@ def with_stock_layers(backbone, make, call=None):
         if isinstance(original, MaxPool):
             return call(layer, also(keras.layers.ZeroPadding2D, "pad", inputs[0]))
         if not isinstance(original, BatchNorm):
-            return call(layer, *inputs, **options)
+            return call(layer, inputs[0])
         y = call(layer, inputs[0])
         if isinstance(original, BatchNormAddReLU):
             y = also(keras.layers.Add, "add", [y, inputs[1]])
