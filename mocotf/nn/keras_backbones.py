@@ -173,8 +173,8 @@ def _shapes(model, image_size):
         y = model(keras.Input((*sides, 3), dtype=keras.config.dtype_policy().compute_dtype))
     except Exception as error:  # of code that is not ours
         raise UserError(
-            f"backbone {model.name}: cannot be called on images [n, {shape[1]}, {shape[2]}, 3] "
-            f"({first_line(error)}); a model of one size: call it on images of that size once before"
+            f"backbone {model.name}: cannot be called on images [n, {sides[0]}, {sides[1]}, 3]: "
+            f"{first_line(error)}; try larger images, or call a model of one size on some once before"
         ) from error
     if not isinstance(y, keras.KerasTensor):
         raise UserError(
