@@ -73,7 +73,10 @@ def train_and_save(path, strategy, **options):
     return model, checkpoints
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(k, marks=pytest.mark.slow) if k == "simsiam, remat" else k for k in KINDS],
+)
 def test_every_mechanism_resumes_bit_equal_and_its_replicas_agree(replicas, tmp_path, kind):
     options, count, _ = KINDS[kind]
     strategy = replicas(count)
