@@ -107,5 +107,5 @@ def test_all_backbones_train_resume_and_are_handed_on(tmp_path):
     for name, result in found.items():
         assert result["parameters"] > 0 and result["step_seconds"] > 0, name
         assert result["differs_after_resume"] == [], name
-        assert result["exported_differs_by"] <= 1e-5, name
+        assert result["exported_differs_by"] <= 1e-4, name
         assert (result["keras_file_differs_by"] is None) == (name == "subclassed"), name
