@@ -69,16 +69,11 @@ def main():
         most_skipped=run_settings.max_skipped_batches if run_settings.on_nan == "restore" else 0,
     )
 
-    # ---- Where the run is kept
     facts = {"replicas": replicas, "images": source.size}
     if workers > 1:
         role = "the chief, which writes" if chief else "which writes nothing to"
         print(f"worker {worker} of {workers}: {role} {run_settings.model_dir}", flush=True)
         check_agreement(strategy, settings.texts(), facts)
-    run_dir = RunDir(run_settings.model_dir, settings.saved, facts) if chief else None
-    names_file = run_dir.file("bad_images.txt") if chief else None
-    bad_images = BadImages(names_file, source.size, settings.data.max_bad_images)
-    bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
 
     # ---- Model
     keras.utils.set_random_seed(run_settings.seed)
@@ -95,6 +90,12 @@ def main():
             images=source.size,
             steps_per_execution=run_settings.steps_per_execution,
         )
+
+    # ---- Where the run is kept, once all of it can be made
+    run_dir = RunDir(run_settings.model_dir, settings.saved, facts) if chief else None
+    names_file = run_dir.file("bad_images.txt") if chief else None
+    bad_images = BadImages(names_file, source.size, settings.data.max_bad_images)
+    bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
     folder = os.path.join(run_settings.model_dir, "checkpoints")
     checkpoints = Checkpoints(folder, model, course.keep)
 

@@ -55,7 +55,7 @@ def with_stages(side=None, pixels=False):
     """A map of stride 32, of five strided convolutions with batch norm; it may take pixels in 0…255."""
     x = images = keras.Input((side, side, 3))
     if pixels:
-        x = keras.layers.Rescaling(1 / 127.5, -1)(x)
+        x = keras.layers.Normalization(mean=[120, 110, 100], variance=[3e3, 4e3, 5e3])(x)
     for _ in range(5):
         x = keras.layers.Conv2D(8, 3, 2, padding="same", use_bias=False)(x)
         x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))

@@ -7,7 +7,7 @@ import keras
 
 from mocotf.errors import UserError
 from mocotf.moco.config import Config
-from mocotf.nn.keras_backbones import dtype_policy
+from mocotf.nn.model_copies import dtype_policy
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.run_dir import FLAGS_FILE

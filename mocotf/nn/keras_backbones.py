@@ -1,16 +1,17 @@
 """Anyone's Keras model as a backbone: copied, adapted to MoCo, and given back with what it learned."""
 
-import contextlib
-import copy
 import functools
 import random
 
 import keras
-from keras.src.backend.common import global_state
 
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn import replica_layers
+from mocotf.nn.model_copies import dtype_policy
+from mocotf.nn.model_copies import kind_of
+from mocotf.nn.model_copies import made_by
+from mocotf.nn.model_copies import maker_of_copies
 from mocotf.nn.resnet import ResNet
 from mocotf.nn.stages import stages_of
 
@@ -132,67 +133,6 @@ def as_backbone(source, *, bn_splits=1, image_size=None, mean=None, std=None, se
     return backbone
 
 
-def made_by(function):
-    """Returns the model that a function makes, its layers named as in any process."""
-    with names_from_one():
-        model = function()
-    if not isinstance(model, keras.Model):
-        raise UserError(f"a backbone's function returned {_kind(model)}; expected a keras.Model")
-    return model
-
-
-def maker_of_copies(model):
-    """Returns the function () → new model of a model's layers and config, not of its weights.
-
-    Raises:
-        UserError: its config does not tell all of it; so does the function.
-    """
-    what = f"backbone {model.name}: cannot be copied"
-    more = "expected a functional or sequential model, or a function that makes it"
-    try:
-        kind, config, build = type(model), model.get_config(), model.get_build_config()
-    except NotImplementedError as error:
-        raise UserError(f"{what} ({first_line(error)}); {more}") from error
-
-    def make():
-        try:
-            with names_from_one():
-                made = kind.from_config(copy.deepcopy(config))  # which it takes apart
-                if not made.built and build:
-                    made.build_from_config(build)
-            return made
-        except (TypeError, ValueError, NotImplementedError) as error:
-            raise UserError(f"{what} ({first_line(error)}); {more}") from error
-
-    return make
-
-
-@contextlib.contextmanager
-def dtype_policy(policy):
-    """Within it new layers have a Keras dtype policy, or that of a name."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-@contextlib.contextmanager
-def names_from_one():
-    """Within it Keras counts the layers that it names from one, as in a new process.
-
-    By their names a checkpoint finds weights; and a process may have made other models before.
-    """
-    counts = "object_name_uids"
-    before = global_state.get_global_attribute(counts)
-    global_state.set_global_attribute(counts, None)
-    try:
-        yield
-    finally:
-        global_state.set_global_attribute(counts, before)
-
-
 def check_trainable(model):
     """Refuses a model that does not train all of its weights, or uses some of them twice.
 
@@ -233,12 +173,12 @@ def _shapes(model, image_size):
         y = model(keras.Input((*sides, 3), dtype=keras.config.dtype_policy().compute_dtype))
     except Exception as error:  # of code that is not ours
         raise UserError(
-            f"backbone {model.name}: cannot be called on images [n, {shape[1]}, {shape[2]}, 3] "
-            f"({first_line(error)}); a model of one size: call it on images of that size once before"
+            f"backbone {model.name}: cannot be called on images [n, {sides[0]}, {sides[1]}, 3]: "
+            f"{first_line(error)}; try larger images, or call a model of one size on some once before"
         ) from error
     if not isinstance(y, keras.KerasTensor):
         raise UserError(
-            f"backbone {model.name}: returns {_kind(y)}; expected one output: give a model of it alone"
+            f"backbone {model.name}: returns {kind_of(y)}; expected one output; give a model of it"
         )
     if len(y.shape) not in POOLED or y.shape[-1] is None:
         raise UserError(
@@ -255,11 +195,3 @@ def _preprocesses(model):
         return _preprocesses(layers[0])
     first = layers[:1] if hasattr(model, "operations") else layers
     return any(isinstance(layer, PREPROCESSING) for layer in first)
-
-
-def _kind(value):
-    if isinstance(value, dict):
-        return f"a dictionary of {', '.join(map(str, value))}"
-    if isinstance(value, tuple | list):
-        return f"{len(value)} outputs"
-    return f"a {type(value).__name__}"

@@ -4,7 +4,6 @@ import keras
 import numpy as np
 
 from mocotf.nn.batch_norm import BatchNorm
-from mocotf.nn.batch_norm import BatchNormAddReLU
 from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.max_pool import MaxPool
@@ -65,21 +64,22 @@ def plain_backbone(backbone, call=None, name=None, make=None):
 def with_stock_layers(backbone, make, call=None):
     """Returns a model of new layers of Keras's in place of a backbone's; arguments as of
     `plain_backbone`. Pads, sums and ReLUs that are in a layer of ours have layers of their own."""
-    call = call or (lambda layer, *inputs, **options: layer(*inputs, **options))
+    call = call or (lambda layer, x: layer(x))
 
-    def call_apart(layer, *inputs, **options):
+    def call_apart(layer, *inputs, **_):
         original = backbone.get_layer(layer.name)
 
         def also(kind, part, x):
             return call(kind(name=f"{layer.name}.{part}", dtype=layer.dtype_policy), x)
 
+        if not isinstance(original, BatchNorm | Conv2D | MaxPool):
+            return call(layer, *inputs)
+        x, *shortcut = inputs
         if isinstance(original, MaxPool):
-            return call(layer, also(keras.layers.ZeroPadding2D, "pad", inputs[0]))
-        if not isinstance(original, BatchNorm):
-            return call(layer, *inputs, **options)
-        y = call(layer, inputs[0])
-        if isinstance(original, BatchNormAddReLU):
-            y = also(keras.layers.Add, "add", [y, inputs[1]])
+            x = also(keras.layers.ZeroPadding2D, "pad", x)
+        y = call(layer, x)
+        if shortcut:
+            y = also(keras.layers.Add, "add", [y, *shortcut])
         return also(keras.layers.ReLU, "relu", y) if isinstance(original, BatchNormReLU) else y
 
     return keras.models.clone_model(backbone, clone_function=make, call_function=call_apart)

@@ -63,6 +63,19 @@ def test_any_keras_model_is_handed_on_with_its_pooling_and_its_preprocessing(tmp
     assert write(open_run(str(tmp_path / "run")), out)["max_difference"] < 1e-4
 
 
+def with_gelu():
+    layers = [keras.layers.Conv2D(4, 3, 4), keras.layers.Activation("gelu")]
+    return keras.Sequential([keras.Input((None, None, 3)), *layers, keras.layers.GlobalMaxPooling2D()])
+
+
+def test_what_onnx_has_no_operator_for_is_told_in_one_line(tmp_path):
+    write_run(tmp_path / "run", backbone=f"{__name__}:with_gelu")
+    with pytest.raises(UserError, match="onnxruntime cannot read it .*Erfc.*--to=litert") as e:
+        onnx.write(open_run(str(tmp_path / "run")), str(tmp_path / "e.onnx"))
+    assert "\n" not in str(e.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
 @pytest.mark.parametrize("make", ["sequential", "subclassed"])
 def test_load_encoder_takes_any_backbone(tmp_path, make):
     write_run(tmp_path, backbone=f"tests.keras_models:{make}")

@@ -117,6 +117,7 @@ def test_layers_are_named_alike_whatever_was_made_before():
 def test_dropout_draws_otherwise_for_each_encoder_and_replica_and_goes_on(replicas):
     with replicas(2).scope():
         q, k = (as_backbone(keras_models.with_dropout, image_size=16, name=n) for n in ("q", "k"))
+    k.model.set_weights(q.model.get_weights())
 
     @tf.function
     def run(backbone):

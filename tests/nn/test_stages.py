@@ -69,7 +69,7 @@ def test_other_models_have_none(make):
 
 APPLICATIONS = {
     "MobileNetV2": {"P2": 144, "P3": 192, "P4": 576, "P5": 1280},
-    "EfficientNetV2B0": {"P2": 32, "P3": 48, "P4": 672, "P5": 1280},
+    "EfficientNetV2B0": {"P2": 32, "P3": 192, "P4": 672, "P5": 1280},
     "ConvNeXtTiny": {"P2": 96, "P3": 192, "P4": 384, "P5": 768},
     "DenseNet121": {"P2": 128, "P3": 256, "P4": 512, "P5": 1024},
     "Xception": {"P3": 256, "P4": 728, "P5": 2048},
@@ -87,8 +87,8 @@ def test_models_of_keras_applications_have_stages(name, channels):
 def test_convolutional_networks_of_kerashub_have_stages_and_vision_transformers_have_none():
     import keras_hub
 
-    options = {"stackwise_num_filters": [8, 8, 8, 8], "stackwise_num_blocks": [1, 1, 1, 1]}
-    options |= {"input_conv_filters": [8], "input_conv_kernel_sizes": [7], "block_type": "basic_block"}
+    options = {"stackwise_num_filters": [64] * 4, "stackwise_num_blocks": [1, 1, 1, 1]}
+    options |= {"input_conv_filters": [64], "input_conv_kernel_sizes": [7], "block_type": "basic_block"}
     options |= {"stackwise_num_strides": [1, 2, 2, 2], "image_shape": (64, 64, 3)}
     assert list(told(keras_hub.models.ResNetBackbone(**options))) == ["P2", "P3", "P4", "P5"]
     options = {"patch_size": 16, "num_layers": 1, "num_heads": 2, "hidden_dim": 8, "mlp_dim": 8}
