@@ -19,8 +19,9 @@ from mocotf.serving.session import SessionModel
 
 FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")  # where the server looks for it
 NO_IMAGE = b"no image"  # what users send is not always one
-# Of embeddings, and of features relative to the largest: folded weights are rounded once more.
-TOLERANCE = {"float32": 1e-5, "mixed_bfloat16": 0.1}
+# Of embeddings, and of features relative to the largest: folded weights are rounded once more, and deep
+# networks add up what they round: features of EfficientNetV2B0 are off by 4e-5 in float32 itself.
+TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1}
 
 
 def write(folder, model, batch_size):
