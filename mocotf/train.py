@@ -51,12 +51,13 @@ def main():
     optimisation, run_settings, devices = settings.training
     configure_host(devices)
     cluster = find_cluster(devices.workers, devices.worker_index)
+    worker, workers = place_in(cluster)
+    chief = worker == 0
+    train_flags.check_devices(settings, workers, workers)  # a replica each, or more: before all meet
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
     replicas = strategy.num_replicas_in_sync
-    worker, workers = place_in(cluster)
-    chief = worker == 0
     train_flags.check_devices(settings, replicas, workers)
     source = open_source(settings.data)
     train_flags.check_source(settings, source, replicas, workers)

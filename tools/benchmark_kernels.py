@@ -28,7 +28,7 @@ from tools.peers.race import ratios
 from tools.peers.serve import seconds
 
 PRECISIONS = ("float32", "mixed_bfloat16")
-SETTINGS = ("arch", "moco_k", "batch_size", "image_size", "precision")
+SETTINGS = ("arch", "moco_k", "batch_size", "bn_splits", "image_size", "precision")
 UNTIMED = 2  # steps that trace and compile
 
 FLAGS = flags.FLAGS
@@ -37,6 +37,7 @@ flags.DEFINE_enum("precision", "float32", PRECISIONS, "Of the encoders.")
 flags.DEFINE_enum("arch", "resnet50", list(ARCHITECTURES), "Backbone.")
 flags.DEFINE_integer("image_size", 224, "Side of a view, pixels.", lower_bound=8)
 flags.DEFINE_integer("batch_size", 32, "Images a step.", lower_bound=1)
+flags.DEFINE_integer("bn_splits", 1, "BN groups.", lower_bound=1)
 flags.DEFINE_integer("moco_k", 65536, "Keys in the queue.", lower_bound=1)
 flags.DEFINE_integer("rounds", 7, "Rounds.", lower_bound=1)
 flags.DEFINE_integer("steps", 1, "Steps a side takes in a round.", lower_bound=1)
