@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from tests import processes
 from tests.commands import forget
@@ -48,9 +49,13 @@ def test_what_it_learned_is_measured(run, tmp_path):
     assert 0 <= found["linear_top1"] <= 100
 
 
-def test_what_is_exported_answers_the_same(run, tmp_path):
+def test_what_is_exported_answers_the_same_on_images_of_the_sizes_it_takes(run, kind, tmp_path):
     done = processes.succeed("export", f"--model_dir={run}", f"--export_dir={tmp_path}", "--json")
     assert done.json["feature_dim"] == 8 and max(done.json["largest_difference"].values()) < 1e-6
+    (features,) = tf.saved_model.load(done.json["path"]).features.concrete_functions
+    (images,), _ = features.structured_input_signature
+    side = 16 if kind == "with_dropout" else None
+    assert images.shape.as_list() == [None, side, side, 3]
 
 
 def test_a_keras_file_computes_the_same_where_keras_can_read_it_back(run, kind, tmp_path):

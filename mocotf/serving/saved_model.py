@@ -3,12 +3,11 @@
 import tensorflow as tf
 
 from mocotf.data.views.tensorflow_ops import normalize
+from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.kernels import policy
 from mocotf.serving.folding import fold
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
-
-PIXELS = tf.TensorSpec([None, None, None, 3], tf.float32, "images")
 
 
 def save(encoder, view, folder):
@@ -19,7 +18,8 @@ def save(encoder, view, folder):
       no image, and valid, bool `[n]`.
     - `features(images)`, `embedding(images)` and, by batch statistics, which the moving ones follow,
       `features_in_training(images)`, `embedding_in_training(images)`, of images float32 `[n, H, W, 3]`
-      in [0, 1] of any size: endpoints for `keras.layers.TFSMLayer`.
+      in [0, 1], of any size unless the backbone was made for one: endpoints for
+      `keras.layers.TFSMLayer`.
     - TensorFlow's interface of reusable SavedModels: `__call__(images, training)`, for features,
       `variables`, `trainable_variables` and `regularization_losses`.
 
@@ -57,17 +57,26 @@ def _add_callables(root, encoder, view):
         x = encoder.backbone(normalize(images, view), training=training)
         return encoder.embed(x, training=training)
 
+    pixels = _pixels(encoder.backbone)
     root.__call__ = tf.function(features, autograph=False)
     for training in (False, True):
-        root.__call__.get_concrete_function(PIXELS, training=training)
+        root.__call__.get_concrete_function(pixels, training=training)
     for run in (features, embedding):
         for ending, training in (("", False), ("_in_training", True)):
-            endpoint = _endpoint(run, training)
+            endpoint = _endpoint(run, training, pixels)
             setattr(root, run.__name__ + ending, endpoint)
 
 
-def _endpoint(run, training):
-    return tf.function(lambda images: run(images, training), input_signature=[PIXELS], autograph=False)
+def _pixels(backbone):
+    """Returns what images the callables take: of any size, unless the backbone was made for one."""
+    model = backbone.model if isinstance(backbone, KerasBackbone) else backbone
+    shape = getattr(model, "input_shape", None)  # a subclassed model has none
+    sides = shape[1:3] if isinstance(shape, tuple) else (None, None)
+    return tf.TensorSpec([None, *sides, 3], tf.float32, "images")
+
+
+def _endpoint(run, training, pixels):
+    return tf.function(lambda images: run(images, training), input_signature=[pixels], autograph=False)
 
 
 def _signature(name, folded, encoder, view):

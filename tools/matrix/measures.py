@@ -46,7 +46,7 @@ KNN_RUN = [
     "--epochs=5",
     "--knn_every=5",
     "--knn_k=20",
-    "--knn_features=features",
+    "--knn_features=pooled",
     "--log_every=20",
 ]
 

@@ -5,14 +5,20 @@ from typing import NamedTuple
 
 SMALL_VIT = {"patch_size": 4, "num_layers": 6, "num_heads": 3, "hidden_dim": 192}
 SWIN = {"patch_size": 2, "embed_dim": 48, "depths": [2, 2], "num_heads": [3, 6], "window_size": 4}
-CSPNET = {  # a Darknet of three stages
+CSPNET = {  # a small CSPDarknet of three stages
     "stem_filters": 32,
     "stem_kernel_size": 3,
     "stem_strides": 1,
+    "stem_padding": "same",
     "stackwise_depth": [1, 2, 4],
     "stackwise_strides": [2, 2, 2],
     "stackwise_num_filters": [64, 128, 256],
-    "block_type": "dark",
+    "block_type": "dark_block",
+    "stage_type": "csp",
+    "bottle_ratio": [0.5, 1.0, 1.0],
+    "block_ratio": [1.0, 0.5, 0.5],
+    "expand_ratio": [2.0, 1.0, 1.0],
+    "down_growth": True,
 }
 MIT = {  # B0
     "num_layers": 4,
