@@ -126,15 +126,15 @@ def normalize_by_batch(
         return tf.reshape(y, tf.shape(x)), *statistics
     if synchronized and _replicas() > 1:
         y, mean, variance = _normalize_by_global_batch(x, gamma, beta, epsilon)
-        return _finish(y, shortcut, relu, training=True), mean, variance
-    if kernel := policy.batch_norm_for(x):
+        return _finish(y, shortcut, relu), mean, variance
+    if kernel := policy.batch_norm_for(x, groups):
         options = {"groups": groups, "shortcut": shortcut, "relu": relu}
         y, means, variances = kernel(x, gamma, beta, epsilon, **options)
         variances = _unbiased(variances, x)
     else:
         slices = [_normalize_group(part, gamma, beta, epsilon) for part in tf.split(x, groups)]
         ys, means, variances = zip(*slices, strict=True)
-        y = _finish(tf.concat(ys, axis=0) if groups > 1 else ys[0], shortcut, relu, training=True)
+        y = _finish(tf.concat(ys, axis=0) if groups > 1 else ys[0], shortcut, relu)
     # AddN's order depends on which of its inputs is let go of first: it would not repeat.
     return y, *(tf.reduce_mean(tf.stack(values), 0) for values in (means, variances))
 
@@ -184,10 +184,8 @@ def _formula(mean, variance, x, gamma, beta, epsilon):
     return (x - mean) * (gamma * tf.math.rsqrt(variance + epsilon)) + beta
 
 
-def _finish(y, shortcut, relu, training=False):
+def _finish(y, shortcut, relu):
     if shortcut is not None:
-        if relu and training and (kernel := policy.add_relu_for()):
-            return kernel(y, shortcut)
         y += shortcut
     return tf.nn.relu(y) if relu else y
 

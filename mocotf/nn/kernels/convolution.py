@@ -57,12 +57,6 @@ def computed_in(dtype, way):
     return run
 
 
-def input_product(x, kernel, dy):
-    """Returns the gradient for x of a 1×1 convolution of stride 1, a product."""
-    dx = tf.matmul(tf.reshape(dy, [-1, dy.shape[-1]]), kernel[0, 0], transpose_b=True)
-    return tf.reshape(dx, tf.shape(x))
-
-
 def kernel_products(stride, padding):
     """Returns the way to a kernel's gradient that is a product of x and dy for each tap.
 

@@ -51,23 +51,6 @@ def normalize(x, gamma, beta, epsilon, *, groups=1, shortcut=None, relu=False):
     return run(x, gamma, beta, *(() if shortcut is None else (shortcut,)))
 
 
-@tf.custom_gradient
-def add_relu(x, shortcut):
-    """Returns max(x + shortcut, 0), of tensors of one shape and dtype, in one pass over memory."""
-    z = _add_relu(x, shortcut)
-
-    def gradient(dz):
-        d = tf.raw_ops.ReluGrad(gradients=dz, features=z)
-        return d, d
-
-    return z, gradient
-
-
-@tf.function(jit_compile=True, autograph=False)
-def _add_relu(x, shortcut):
-    return tf.nn.relu(x + shortcut)
-
-
 def _rows(shape, groups):
     """Returns how many pixels are added in one step: their number in a group is a multiple of it."""
     n, H, W, _ = shape

@@ -26,11 +26,9 @@ CHOICES = ("auto", "off")
 # Entry → the measurement that justifies it, as docs/performance.md has it.
 ENTRIES = {
     # On CPUs.
-    "winograd": "a step is 1.02 times as fast (.90–1.17)",
+    "winograd": "a step is 1.07 times as fast (1.05–1.08)",
     "fused_norm": "from 10.7 (10.4–11.1) to 9.2 (8.8–9.5) s a step",
-    "add_relu": "13 ms of TensorFlow's 58 for batch norm and both",
-    "kernel_products": "79 to 13.5 ms, strided 1×1 in bfloat16; 38 to 23 ms, 7 × 7 in float32",
-    "input_products": "from 143 to 27 ms without oneDNN",
+    "kernel_products": "38 to 23 ms, 7 × 7 in float32",
     "float32_for_16_bits": "from .34 to 2.87 images/s",
     "strided_1x1": "oneDNN's gradient is wrong where few channels come in",
     # In graphs that XLA compiles whole.
@@ -114,8 +112,6 @@ def convolution_for(x, shape, stride, padding, training):
         return None
     size, channels = shape[0], min(shape[2:])
     ways = plain_ways = convolution.direct(stride, padding)
-    if size == 1 and stride == 1 and dtype == tf.float32 and _takes("input_products"):
-        ways = ways._replace(input_gradient=convolution.input_product)
     if _takes_kernel_products(x, size, stride, padding, channels, dtype):
         ways = ways._replace(kernel_gradient=convolution.kernel_products(stride, padding))
     if dtype != x.dtype:
@@ -136,27 +132,21 @@ def _takes_kernel_products(x, size, stride, padding, channels, dtype):
     lost = size - 1 if padding == "valid" else 0
     pixels = [side and (side - lost + stride - 1) // stride for side in x.shape[1:3]]  # of the result
     few_pixels = None not in pixels and math.prod(pixels) <= FEW_PIXELS
-    faster = {
-        tf.float32: channels >= MANY_CHANNELS and (stride > 1 or few_pixels),
-        tf.bfloat16: size == 1 or few_pixels,
-    }
-    return faster.get(dtype, False) and _takes("kernel_products")
+    pays = dtype == tf.float32 and channels >= MANY_CHANNELS and (stride > 1 or few_pixels)
+    return pays and not _cpu_has("avx512f") and _takes("kernel_products")
 
 
-def batch_norm_for(x):
-    """Returns the kernel that normalises x `[n, H, W, C]` by its batch, as `xla_norm.normalize` does;
-    None for the plain path."""
+def batch_norm_for(x, groups=1):
+    """Returns the kernel that normalises x `[n, H, W, C]` by groups of its batch, as
+    `xla_norm.normalize` does; None for the plain path."""
     if xla.compiles_this():
         return xla_norm.normalize if _takes("xla_norm") else None
     if not on_cpu() or arithmetic(x.dtype) != tf.float32 or None in x.shape[1:]:
         return None
     fits = x.shape[-1] >= MANY_TO_NORMALIZE and math.prod(x.shape[1:]) >= LARGE
-    return fused_norm.normalize if fits and _cpu_has(*WIDE) and _takes("fused_norm") else None
-
-
-def add_relu_for():
-    """Returns the kernel for max(x + shortcut, 0) in training; None for the plain path."""
-    return fused_norm.add_relu if on_cpu() and _takes("add_relu") else None
+    # With AVX-512 TensorFlow's own is as fast, but for a batch in groups, which it takes one by one.
+    pays = groups > 1 if _cpu_has("avx512f") else _cpu_has("avx2")
+    return fused_norm.normalize if fits and pays and _takes("fused_norm") else None
 
 
 def max_pool_for(x):

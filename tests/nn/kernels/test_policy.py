@@ -40,9 +40,7 @@ def compiled_whole(ask):
 ASKED = {
     "winograd": convolution(IMAGES, 3, 1),
     "fused_norm": lambda: policy.batch_norm_for(IMAGES),
-    "add_relu": policy.add_relu_for,
     "kernel_products": convolution(IMAGES, 3, 2),
-    "input_products": convolution(IMAGES, 1, 1),
     "float32_for_16_bits": convolution(HALVES, 3, 1, channels=32),
     "strided_1x1": convolution(IMAGES, 1, 2, channels=8),
     "xla_norm": compiled_whole(policy.batch_norm_for),
@@ -80,7 +78,7 @@ def test_each_entry_can_be_left_out_and_so_can_all():
 @pytest.mark.parametrize(
     ("instructions", "missing"),
     [
-        (["avx512f"], {"float32_for_16_bits"}),
+        (["avx512f"], {"float32_for_16_bits", "fused_norm", "kernel_products"}),
         (["neon"], {"winograd", "fused_norm"}),
     ],
 )
@@ -89,6 +87,12 @@ def test_kernels_are_taken_with_the_instructions_that_they_were_measured_with(
 ):
     another_cpu(*instructions)
     assert answers() == policy.ENTRIES.keys() - missing
+
+
+def test_groups_of_a_batch_are_normalised_together_with_avx512_too(another_cpu):
+    another_cpu("avx2", "avx512f")
+    assert policy.batch_norm_for(IMAGES) is None
+    assert policy.batch_norm_for(IMAGES, groups=2) is not None
 
 
 def test_an_accelerator_takes_none_of_a_cpus(monkeypatch):
@@ -138,7 +142,7 @@ MESSAGE = "MOCOTF_KERNELS=on: expected one of auto, off; or unset it"
 def test_what_the_environment_says_wrong_is_refused(monkeypatch):
     monkeypatch.setenv(policy.VARIABLE, "on")
     with pytest.raises(UserError, match=f"^{MESSAGE}$"):
-        policy.add_relu_for()
+        policy.batch_norm_for(IMAGES)
 
 
 def test_a_command_refuses_it_in_one_line():
