@@ -53,7 +53,8 @@ def main():
     cluster = find_cluster(devices.workers, devices.worker_index)
     worker, workers = place_in(cluster)
     chief = worker == 0
-    train_flags.check_devices(settings, workers, workers)  # a replica each, or more: before all meet
+    if workers > 1:  # before they meet: of each, which has a replica or more
+        train_flags.check_devices(settings, workers, workers)
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
