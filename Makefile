@@ -11,8 +11,6 @@ OTHERS = $(filter-out $(METHOD),$(patsubst %/__init__.py,%,$(wildcard tests/*/__
 # The long ones begun first, for a file that is begun last leaves the other process nothing to do.
 COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $(wildcard tests/test_*.py)
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
-# The tests of commands wait a third of their time, for processes that they have started: one more of them.
-WAITING = $(PYTEST) -n $$(($(TEST_PROCESSES) + 1))
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
 .PHONY: demo evaluate transfer-demo test test-slow mutants browser fidelity lint peers serve-check clean
@@ -28,7 +26,7 @@ ifeq ($(TEST_PROCESSES),1)
 	$(PYTEST) -m "not slow" $(COMMANDS)
 else
 	$(PYTEST) -m "not slow" $(METHOD)
-	$(WAITING) -m "not slow" $(COMMANDS) $(OTHERS)
+	$(PYTEST) -m "not slow" $(COMMANDS) $(OTHERS)
 endif
 
 # All tests that `make test` leaves out.

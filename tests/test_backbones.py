@@ -15,7 +15,7 @@ OPTIONS = [
     "--bn_splits=2", "--moco_k=40", "--knn_every=0", "--log_every=1", "--lr=0.01",
     "--steps=4", "--checkpoint_every=2",
 ]  # fmt: skip
-KINDS = ("functional", "subclassed", "with_dropout")
+KINDS = ("subclassed", "with_dropout", pytest.param("functional", marks=pytest.mark.slow))
 WITH = "--backbone=tests.keras_models:"
 
 

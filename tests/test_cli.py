@@ -26,6 +26,7 @@ print(test_util.IsMklEnabled())
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="TensorFlow decides elsewhere")
+@pytest.mark.slow
 def test_onednn_is_on_unless_the_environment_says_otherwise():
     for said, expected in (({}, "True"), ({"TF_ENABLE_ONEDNN_OPTS": "0"}, "False")):
         answer = processes.python("-c", ASK.format(said=said)).wait()

@@ -18,6 +18,7 @@ def test_every_mutant_fits_the_code():
     processes.succeed("tools/mutants.py", "--check")
 
 
+@pytest.mark.slow
 def test_a_few_mutants_are_caught():
     done = mutants(f"--only={FEW}", "--no-baseline")
     assert done.code == 0 and done.json == {"mutants": 3, "missed": [], "by_slow_tests": 0}, done

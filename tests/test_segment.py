@@ -50,6 +50,7 @@ def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, tmp_path, capsys)
     commands.assert_same(commands.variables(whole, 2), commands.variables(cut, 2))
 
 
+@pytest.mark.slow
 def test_a_comparison_is_a_run_a_start_and_seed(call, pretrained, tmp_path, capsys):
     call("--compare=random", "--seeds=0,1", "--steps=1", model_dir=tmp_path)
     found = commands.results(tmp_path, "comparison.json")

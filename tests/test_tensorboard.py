@@ -39,6 +39,7 @@ def url(logdir):
     return re.search(address, server.err)[1]
 
 
+@pytest.mark.slow
 def test_looking_changes_no_weight(trained, tmp_path):
     """Nor queue, nor optimizer: kNN, gallery, projector and probe only read."""
     where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path}"

@@ -139,6 +139,7 @@ def test_too_many_bad_images_stop_a_run_in_one_line(tmp_path):
     assert sorted(os.path.basename(name) for name in names) == ["bad2.jpg", "bad5.jpg", "bad7.jpg"]
 
 
+@pytest.mark.slow
 def test_shards_are_trained_on_and_an_empty_one_is_named(tmp_path):
     write_colours(str(tmp_path / "photos"), 8, suffixes=("png",))
     images = [path.read_bytes() for path in sorted((tmp_path / "photos").iterdir())]

@@ -50,6 +50,7 @@ def test_sigterm_of_one_worker_ends_both_at_one_step(tmp_path, asked):
 
 
 @pytest.mark.parametrize("hung", BOTH)
+@pytest.mark.slow
 def test_a_worker_that_hangs_ends_the_other_within_a_minute(tmp_path, hung):
     both = two(*FOREVER, f"--model_dir={tmp_path}")
     both[0].wait_until(lambda: steps_in(tmp_path / "checkpoints"))

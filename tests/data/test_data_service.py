@@ -67,9 +67,9 @@ def batches(source, count, augmentation, **options):
 @pytest.mark.parametrize(
     ("name", "first_step", "augmentation"),
     [
-        ("patches", 0, augmentations.v2(size=16)),
+        pytest.param("patches", 0, augmentations.v2(size=16), marks=pytest.mark.slow),
         ("folder", 2, augmentations.v1(size=16)),
-        ("tfds", 2, CROPS),
+        pytest.param("tfds", 2, CROPS, marks=pytest.mark.slow),
     ],
 )
 def test_one_worker_makes_the_same_views_in_the_same_order(

@@ -110,9 +110,9 @@ def to_float64(x):
     ("mechanism", "backbone"),
     [
         (mocotf.MoCo, keras_models.functional),
-        (mocotf.MoCo, keras_models.with_dropout),
         (mocotf.SimSiam, keras_models.subclassed),
-        (mocotf.EndToEnd, keras_models.sequential),
+        pytest.param(mocotf.MoCo, keras_models.with_dropout, marks=pytest.mark.slow),
+        pytest.param(mocotf.EndToEnd, keras_models.sequential, marks=pytest.mark.slow),
     ],
 )
 def test_every_mechanism_takes_any_model(replicas, mechanism, backbone):

@@ -41,7 +41,13 @@ def test_a_batch_without_labels_teaches_nothing():
     assert float(found["probe_loss"]) == 0 and not probe.W.numpy().any()
 
 
-@pytest.mark.parametrize("options", [{"replicas": 2}, {"grad_accum_steps": 2, "symmetric": True}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"replicas": 2},
+        pytest.param({"grad_accum_steps": 2, "symmetric": True}, marks=pytest.mark.slow),
+    ],
+)
 def test_training_with_a_probe_is_training_without_bit_for_bit(replicas, options):
     options = dict(options)
     strategy = replicas(options.pop("replicas", 1))

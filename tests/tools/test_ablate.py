@@ -267,6 +267,7 @@ def ablate(tmp_path):
     return start
 
 
+@pytest.mark.slow
 def test_a_grid_is_run_collected_and_resumed(tmp_path, ablate):
     document, out = tmp_path / "a.md", tmp_path / "out"
     document.write_text(EMPTY)

@@ -66,6 +66,7 @@ def test_beside_the_peer_and_the_compiled_peer():
     assert found["mixed_bfloat16"]["peer_arithmetic"] in {"float32", "bfloat16"}
 
 
+@pytest.mark.slow
 def test_bare_passes_compute_all_gradients_and_change_no_weight():
     bench = step_ours.Bench("resnet10", 256, batch_size=8, image_size=32, precision="float32")
     theta_q = bench.model.query_encoder.trainable_variables
