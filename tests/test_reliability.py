@@ -104,6 +104,7 @@ def test_init_from_starts_a_new_run_and_a_resume_does_not_start_anew(tmp_path):
     assert "is of another architecture: query_encoder/bn1/beta is [8] there, [16] here" in done.err
 
 
+@pytest.mark.slow
 def test_checkpoints_by_epochs_and_the_best(tmp_path, trained):
     options = ["--dataset=folder", f"--data_dir={trained / 'pictures'}", "--batch_size=24", "--steps=6"]
     commands.train(tmp_path, *options, "--knn_every=1", "--checkpoint_epochs=1")

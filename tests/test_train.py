@@ -106,6 +106,7 @@ def on_two_devices(tmp_path):
     return lambda name, *more: commands.train(tmp_path / name, *options, *more)
 
 
+@pytest.mark.slow
 def test_who_shuffles_augmented_images_changes_nothing(tmp_path, on_two_devices):
     for shuffle in ("gather", "input"):
         on_two_devices(shuffle, f"--shuffle_bn={shuffle}")

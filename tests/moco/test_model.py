@@ -52,6 +52,7 @@ def train(model, last, first=0, batches=None):
     return model
 
 
+@pytest.mark.slow
 def test_views_may_be_made_in_the_step(replicas):
     augmentation = augmentations.v2(size=8)
     draws = tf.random.stateless_uniform([BATCH, 2, augmentations.DRAWS], [1, 2])

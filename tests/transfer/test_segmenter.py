@@ -144,6 +144,7 @@ def test_all_layers_learn_and_brightness_is_learned():
     assert np.mean((found == masks)[masks != IGNORED]) > 0.6
 
 
+@pytest.mark.slow
 def test_two_replicas_do_what_one_does_with_the_joint_batch(replicas):
     """Statistics of batch norm, the loss and its gradients are those of all pixels together."""
     one, two = (train(segmenter(replicas(n)), steps=3) for n in (1, 2))
