@@ -58,7 +58,7 @@ class Target(NamedTuple):
 def to_torch(saved, path):
     """Writes a PyTorch checkpoint of a run's whole state."""
     config, encoder = saved.config, saved.config.encoder
-    _check_mechanism(config.mechanism.NAME, saved.path)
+    _check_method(config, saved.path)
     keras.config.set_dtype_policy(saved.flags["precision"])
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))
     load_state(model, saved.checkpoint)
@@ -126,7 +126,7 @@ def main(source, path):
 def from_torch(source, target):
     """Writes a run directory from a PyTorch checkpoint."""
     settings = train_flags.read()
-    _check_mechanism(settings.config.mechanism.NAME, target)
+    _check_method(settings.config, target)
     content = torch.read_file(source)
     decided = torch.describe(content)
     if decided["arch"] not in ARCHITECTURES:
@@ -151,11 +151,17 @@ def from_torch(source, target):
     return {"step": model.step, "training_state": whole}
 
 
-def _check_mechanism(mechanism, what):
+def _check_method(config, what):
+    mechanism, optimizer = config.mechanism.NAME, config.optimisation.optimizer
     if mechanism != "moco":
         raise UserError(
             f"{what}: is of --mechanism={mechanism}, and the original MoCo's checkpoint has a queue; "
             "expected --mechanism=moco; --to=torchvision takes any"
+        )
+    if optimizer != "sgd":
+        raise UserError(
+            f"{what}: is of --optimizer={optimizer}, and the original MoCo's checkpoint has SGD's "
+            "momentum; expected --optimizer=sgd; --to=torchvision takes any"
         )
 
 

@@ -69,6 +69,12 @@ def test_what_needs_a_resnet_says_so(tmp_path):
         refuse("convert", [f"--to={target}", tmp_path / "run", tmp_path / name], message)
 
 
+def test_what_another_optimizer_keeps_has_no_place_in_the_originals_checkpoint(tmp_path):
+    write_run(tmp_path / "run", arch="resnet10", width="0.0625", optimizer="adamw")
+    message = "is of --optimizer=adamw, and the original MoCo's checkpoint has SGD's momentum; expected"
+    refuse("convert", ["--to=torch", tmp_path / "run", tmp_path / "o"], message)
+
+
 def test_mistakes_are_one_line(tmp_path, oracle):
     text = tmp_path / "text.pth.tar"
     text.write_text("hello")

@@ -3,14 +3,12 @@ from either."""
 
 import os
 
-import keras
-
 from mocotf.errors import UserError
-from mocotf.errors import first_line
 from mocotf.files import atomic_path
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.moco.saved_run import open_run
+from mocotf.nn.model_copies import read_file
 from mocotf.nn.plain import OUTPUTS
 from mocotf.nn.plain import plain
 
@@ -44,13 +42,7 @@ def from_run(saved):
 
 def read(path):
     """Returns the encoder of a `.keras` file; code in it, which Keras's format allows, is not run."""
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # what is no such file fails in many ways
-        raise UserError(
-            f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.convert "
-            "--to=keras wrote"
-        ) from error
+    model = read_file(path, path, "mocotf.convert --to=keras")
     found = getattr(model, "output", None)
     if not isinstance(found, dict) or set(found) != set(OUTPUTS):
         raise UserError(

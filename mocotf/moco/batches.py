@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from mocotf.errors import UserError
-from mocotf.nn.replica_layers import batch_norms
+from mocotf.nn.batch_norm import batch_norms
 
 
 def check(spec, model):

@@ -9,7 +9,7 @@ from mocotf.moco.momentum import copy_weights
 from mocotf.moco.shuffle import SHUFFLES
 from mocotf.moco.shuffle import encode_shuffled
 from mocotf.moco.shuffle import shuffle_keys
-from mocotf.nn.replica_layers import batch_norms
+from mocotf.nn.batch_norm import batch_norms
 from mocotf.settings import setting
 
 

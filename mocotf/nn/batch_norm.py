@@ -92,9 +92,14 @@ class BatchNormAddReLU(BatchNormReLU):
 
 def synchronize(model):
     """Makes all batch norm in a model take the statistics of the batch of all replicas, in training."""
-    for layer in model._flatten_layers():
-        if isinstance(layer, BatchNorm | keras.layers.BatchNormalization):
-            layer.synchronized = True
+    for norm in batch_norms(model):
+        norm.synchronized = True
+
+
+def batch_norms(model):
+    """Returns the layers of a model that are batch norm, Keras's or ours."""
+    kinds = BatchNorm | keras.layers.BatchNormalization
+    return [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]
 
 
 def normalize_by_batch(

@@ -8,6 +8,7 @@ import keras
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn import replica_layers
+from mocotf.nn.batch_norm import batch_norms
 from mocotf.nn.model_copies import dtype_policy
 from mocotf.nn.model_copies import kind_of
 from mocotf.nn.model_copies import made_by
@@ -74,7 +75,7 @@ class KerasBackbone(keras.Model):
             said.append(f"returns {self._kind}, which is mean-pooled")
         if self.preprocesses:
             said.append("preprocesses by itself, so it is given pixels in 0…255")
-        if not replica_layers.batch_norms(self.model):
+        if not batch_norms(self.model):
             said.append("has no batch norm to split or to shuffle")
         return f"backbone {self.model.name}: {'; '.join(said)}" if said else ""
 

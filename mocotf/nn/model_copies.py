@@ -71,6 +71,25 @@ def names_from_one():
         global_state.set_global_attribute(counts, before)
 
 
+def read_file(path, name, writers):
+    """Returns the model of a `.keras` file; code in it, which Keras's format allows, is not run.
+
+    Args:
+        path: of the file.
+        name: what the message calls it.
+        writers: what writes such files, for the message.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # what is no such file fails in many ways
+        raise UserError(
+            f"{name}: cannot be read: {first_line(error)}; expected a file that {writers} wrote"
+        ) from error
+
+
 def kind_of(value):
     """Returns what messages call a value that is not the one model, or tensor, that was expected."""
     if isinstance(value, dict):

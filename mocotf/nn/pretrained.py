@@ -1,11 +1,10 @@
 """Weights that others have trained, for a backbone to begin with."""
 
-import keras
-
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn.backbone import backbone_maker
 from mocotf.nn.backbone import maker_of
+from mocotf.nn.model_copies import read_file
 from mocotf.nn.plain import copy_by_name
 from mocotf.nn.resnet import ResNet
 
@@ -74,12 +73,6 @@ def take_weights(backbone, model, start):
 
 
 def _of_file(path):
-    try:
-        model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # what is no such file fails in many ways
-        raise UserError(
-            f"--init_from={path}: cannot be read: {first_line(error)}; expected a file that model.save "
-            "or mocotf.convert --to=keras wrote"
-        ) from error
+    model = read_file(path, f"--init_from={path}", "model.save or mocotf.convert --to=keras")
     layers = {layer.name: layer for layer in model.layers}
     return layers[BACKBONE] if layers.keys() >= ENCODER else model

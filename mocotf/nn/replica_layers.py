@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from mocotf.nn.batch_norm import BatchNorm
+from mocotf.nn.batch_norm import batch_norms
 from mocotf.nn.batch_norm import normalize_by_batch
 
 PRIME = 2_147_483_629  # by which the seeds of replicas differ
@@ -84,12 +84,6 @@ def adapt(model, *, bn_splits=1, seeds=None):
         keep_local(generator.state)
         if seeds:
             generator.state.assign([seeds.randrange(2**31), 0])
-
-
-def batch_norms(model):
-    """Returns the layers of a model that are batch norm, Keras's or ours."""
-    kinds = keras.layers.BatchNormalization | BatchNorm
-    return [layer for layer in model._flatten_layers() if isinstance(layer, kinds)]
 
 
 def seed_generators(model):

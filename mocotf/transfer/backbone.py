@@ -10,6 +10,7 @@ from mocotf.errors import first_line
 from mocotf.nn import replica_layers
 from mocotf.nn import resnet
 from mocotf.nn import stages as keras_stages
+from mocotf.nn.batch_norm import synchronize
 from mocotf.nn.plain import plain_backbone
 from mocotf.nn.plain import stock
 
@@ -127,8 +128,7 @@ def _of_keras(backbone, name):
     model = backbone.stock()
     stages = keras_stages.stages_of(model)
     replica_layers.adapt(model)
-    for norm in replica_layers.batch_norms(model):
-        norm.synchronized = True
+    synchronize(model)
     images = keras.Input((None, None, 3), dtype=backbone.compute_dtype)
     maps = keras.Model(model.inputs, [tensor for tensor, _ in stages.values()])
     try:

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import mocotf
 from mocotf.errors import UserError
-from mocotf.nn.replica_layers import batch_norms
+from mocotf.nn.batch_norm import batch_norms
 from mocotf.training.state import state_of
 from tests import keras_models
 from tests import processes

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.nn import replica_layers
+from mocotf.nn.batch_norm import batch_norms
 from mocotf.nn.keras_backbones import as_backbone
 from mocotf.nn.plain import plain_backbone
 from tests import keras_models
@@ -76,7 +77,7 @@ def test_batch_norm_takes_groups_and_unbiased_variances_and_keeps_its_own_consta
     variance = groups.var((1, 2, 3), keepdims=True)
     expected = ((groups - mean) / np.sqrt(variance + 0.1)).max((2, 3)).reshape(8, 3)
     np.testing.assert_allclose(y, expected, rtol=1e-4)
-    (norm,) = replica_layers.batch_norms(backbone)
+    (norm,) = batch_norms(backbone)
     pixels = 4 * 16 * 16
     unbiased = 0.7 + 0.3 * variance.mean(0).ravel() * pixels / (pixels - 1)
     np.testing.assert_allclose(norm.moving_variance.numpy(), unbiased, rtol=1e-5)
