@@ -15,7 +15,8 @@ OPTIONS = [
     "--bn_splits=2", "--moco_k=40", "--knn_every=0", "--log_every=1", "--lr=0.01",
     "--steps=4", "--checkpoint_every=2",
 ]  # fmt: skip
-KINDS = ("subclassed", "with_dropout", pytest.param("functional", marks=pytest.mark.slow))
+KINDS = ["with_dropout"]
+KINDS += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("subclassed", "functional")]
 WITH = "--backbone=tests.keras_models:"
 
 

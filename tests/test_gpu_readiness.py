@@ -87,6 +87,7 @@ def train(folder):
     return commands.variables(folder)
 
 
+@pytest.mark.slow
 def test_a_deterministic_run_repeats_itself_and_goes_on_as_if_it_had_not_been_stopped(tmp_path):
     first, again = train(tmp_path / "first"), train(tmp_path / "again")
     commands.assert_same(again, first)

@@ -54,7 +54,11 @@ def train_and_hand_on(folder, *options):
     return found
 
 
-@pytest.mark.parametrize("options", MECHANISMS, ids=lambda options: options[0])
+QUICK_AND_SLOW = [MECHANISMS[0], MECHANISMS[3]]
+QUICK_AND_SLOW += [pytest.param(options, marks=pytest.mark.slow) for options in MECHANISMS[1:3]]
+
+
+@pytest.mark.parametrize("options", QUICK_AND_SLOW, ids=lambda options: options[0])
 def test_every_mechanism_trains_on_two_replicas_and_its_encoder_is_handed_on(tmp_path, options):
     train_and_hand_on(tmp_path, *options, "--steps=2", "--knn_bank=100")
 
