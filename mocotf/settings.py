@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 from mocotf.errors import UserError
 
-AUTO = "auto"
+AUTO, NONE = "auto", "none"
 
 
 class Switch:

@@ -3,7 +3,10 @@ r"""Pre-trains an image encoder by Momentum Contrast.
     python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
     python -m mocotf.train --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --model_dir=runs/v2
 
-The same command again, or --model_dir alone, resumes a run that was stopped.
+    python -m mocotf.train --dataset=folder --data_dir=DIR --model_dir=runs/mine --minutes=30
+
+The third chooses settings that fit the pictures in DIR. The same command again, or --model_dir alone,
+resumes a run that was stopped.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -13,22 +16,25 @@ import dataclasses
 import functools
 import os
 
-import keras
 import numpy as np
 from absl import flags
 
+from mocotf.cli import recipe_flags
+from mocotf.cli import settings_flags
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
-from mocotf.data.pretraining import augment_crops
-from mocotf.data.pretraining import random_views
+from mocotf.data.settings import DataSettings
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.open import open_source
 from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.monitor import make_monitor
+from mocotf.files import write_json
 from mocotf.moco.start import start_from
-from mocotf.nn import xla
+from mocotf.pretraining.build import batches
+from mocotf.pretraining.build import build_model
+from mocotf.pretraining.recipe import RECIPE_FILE
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
@@ -39,29 +45,37 @@ from mocotf.training.progress import Every
 from mocotf.training.replicas import check_agreement
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
+from mocotf.training.settings import PretrainingDeviceSettings
 from mocotf.training.strategy import make_strategy
 from mocotf.training.warnings import HealthWarnings
 
-flags.adopt_module_key_flags(train_flags)  # so that --help shows them
+settings_flags.adopt(recipe_flags, train_flags)  # so that --help shows them
 
 
 def main():
     # ---- What was asked for, checked before anything is written
-    settings = train_flags.read()
-    optimisation, run_settings, devices = settings.training
+    devices = settings_flags.values(PretrainingDeviceSettings)
     configure_host(devices)
     cluster = find_cluster(devices.workers, devices.worker_index)
     worker, workers = place_in(cluster)
     chief = worker == 0
-    if workers > 1:  # before they meet: of each, which has a replica or more
-        train_flags.check_devices(settings, workers, workers)
+    auto, recipe = recipe_flags.is_auto(), None
+    settings = None if auto else train_flags.read()
+    if workers > 1 and settings:  # before they meet: of each, which has a replica or more
+        settings.check_devices(workers, workers)
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
     replicas = strategy.num_replicas_in_sync
-    train_flags.check_devices(settings, replicas, workers)
-    source = open_source(settings.data)
-    train_flags.check_source(settings, source, replicas, workers)
+    if settings:
+        settings.check_devices(replicas, workers)
+    source = open_source(settings_flags.read(DataSettings))
+    if auto:
+        settings, recipe = recipe_flags.choose(source, strategy, worker, workers)
+        if recipe:
+            print(recipe.table(), end="\n\n", flush=True)
+    settings.check_source(source, replicas, workers)
+    optimisation, run_settings, devices = settings.training
     steps_per_epoch = source.steps_per_epoch(optimisation.batch_size, workers)
     course = Course.of(
         settings.training,
@@ -78,23 +92,12 @@ def main():
         check_agreement(strategy, settings.texts(), facts)
 
     # ---- Model
-    keras.utils.set_random_seed(run_settings.seed)
-    keras.config.set_dtype_policy(devices.precision)
-    augmentation = settings.views.augmentation
-    on_device = settings.views.augment_on == "device"
-    with strategy.scope():
-        model = settings.config.build_model(
-            course.schedule,
-            augment_crops(augmentation) if on_device else None,
-            xla.is_to_compile(devices.jit_compile, strategy, devices.deterministic),
-            probe_classes=len(source.class_names) if settings.monitor.probe else 0,
-            batch_size=optimisation.batch_size,
-            images=source.size,
-            steps_per_execution=run_settings.steps_per_execution,
-        )
+    model = build_model(settings, source, strategy, course.schedule)
 
     # ---- Where the run is kept, once all of it can be made
     run_dir = RunDir(run_settings.model_dir, settings.saved, facts) if chief else None
+    if chief and recipe and not run_dir.resuming:
+        write_json(run_dir.file(RECIPE_FILE), recipe.json())
     names_file = run_dir.file("bad_images.txt") if chief else None
     bad_images = BadImages(names_file, source.size, settings.data.max_bad_images)
     bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
@@ -105,24 +108,13 @@ def main():
     order = Order(run_settings.seed, optimisation.batch_size, steps_per_epoch, worker, workers)
 
     def views_from(batch):
-        return random_views(
-            source,
-            augmentation,
-            order,
-            bad_images=bad_images,
-            first_step=batch,
-            crops_only=on_device,
-            ops=settings.data.host_ops,
-            data_service=settings.views.data_service,
-            labels=settings.monitor.probe,
-            views=model.VIEWS,
-            indices=model.INDEXED,
-        )
+        return batches(settings, source, model, order, bad_images, batch)
 
     def batches_from(step):
         return model.arrange(checkpoints.skipped.dataset_from(step, views_from), step)
 
     # ---- What is measured, and shown before the first step
+    augmentation = settings.views.augmentation
     monitor = make_monitor(settings.monitor, source, augmentation, bad_images) if chief else None
     encode = encoder_function(model.query_encoder, settings.monitor.knn_features)
 

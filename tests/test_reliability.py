@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mocotf import train
 from mocotf.data import pretraining
+from mocotf.pretraining import build
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.trainer import Gauges
 from tests import commands
@@ -65,7 +66,7 @@ def test_on_nan_restore_goes_on_as_if_the_batch_were_not_there(tmp_path, monkeyp
             batches = pretraining.random_views(*args, first_step=0, **kwargs).enumerate()
             return change(batches).skip(first_step)
 
-        monkeypatch.setattr(train, "random_views", changed)
+        monkeypatch.setattr(build, "random_views", changed)
         options = ["--strategy=one_device", "--steps=10", "--checkpoint_every=4", "--log_every=5"]
         commands.set_flags(*commands.SMALL, *options, f"--model_dir={folder}", *arguments)
         handler = signal.getsignal(signal.SIGTERM)

@@ -9,7 +9,8 @@ CLASSES = {"blue": (0, 0, 200), "green": (0, 200, 0), "red": (200, 0, 0)}
 STEPS = 12
 # A ResNet, for whoever hands the run on needs its stages.
 OPTIONS = [
-    "--dataset=folder", "--arch=resnet10", "--width=0.125", "--stem=small", "--image_size=32", "--mlp",
+    "--dataset=folder", "--recipe=none", "--arch=resnet10", "--width=0.125", "--stem=small",
+    "--image_size=32", "--mlp",
     "--moco_dim=16", "--moco_k=48", "--moco_m=0.9", "--moco_t=0.2", "--bn_splits=2", "--batch_size=24",
     f"--steps={STEPS}", "--cos", "--lr=0.05", "--log_every=2", "--checkpoint_every=4", "--knn_every=4",
     "--knn_k=5", "--probe", "--strategy=one_device",

@@ -16,6 +16,7 @@ from mocotf.moco.config import MECHANISMS
 from mocotf.moco.config import MechanismSettings
 from mocotf.nn.settings import EncoderSettings
 from mocotf.optim import settings as optim
+from mocotf.pretraining.recipe import RecipeSettings
 from mocotf.settings import settings_of
 from mocotf.training import settings as training
 from mocotf.transfer import settings as transfer
@@ -30,6 +31,7 @@ TRAIN = "train"
 FITS = "linear, finetune, detect, segment"
 MODEL = (EncoderSettings, MechanismSettings, *(one.SETTINGS for one in MECHANISMS.values()))
 CLASSES = (  # (commands, classes)
+    (TRAIN, (RecipeSettings,)),
     ("all that read images", (data.DataSettings,)),
     (TRAIN, (data.ViewSettings, *MODEL, evaluation.MonitorSettings)),
     (f"{TRAIN}, {FITS}", (optim.OptimisationSettings, training.RunSettings, training.DeviceSettings)),

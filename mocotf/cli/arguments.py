@@ -5,17 +5,23 @@ these ways more than what the run was begun with.
 """
 
 import os
+import pathlib
 import re
 
 from absl import flags
 
+from mocotf.settings import AUTO
+from mocotf.settings import NONE
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import flag_lines
 
 LINE = re.compile(r"--?\w+(=.*)?")
 TYPED = "typed"
+# Beside the package, and, which counts more, where the command is typed.
+RECIPES = (pathlib.Path(__file__).parents[2] / "flags", pathlib.Path("flags"))
 
 _origins = {}  # name of a flag → where it was given
+_files = []  # that were named, of flags
 
 
 def expand(argv):
@@ -25,18 +31,24 @@ def expand(argv):
         flags.Error: a file cannot be read, or a line of one is no flag.
     """
     _origins.clear()
+    _files.clear()
     command, *left = argv
     typed, from_files = [], []
     while left and left[0] != "--":
         argument = left.pop(0)
-        name, equals, path = argument.lstrip("-").partition("=")
-        if name == "flagfile" and argument.startswith("-"):
-            path = path if equals or not left else left.pop(0)
-            for line, origin in _lines(path):
+        name, equals, value = argument.lstrip("-").partition("=")
+        if name not in ("flagfile", "recipe") or not argument.startswith("-"):
+            typed.append(argument)
+            continue
+        value = value if equals or not left else left.pop(0)
+        if name == "recipe":
+            typed.append(f"--recipe={value}")
+            value = _recipe_file(value)
+        if value:
+            _files.append(value)
+            for line, origin in _lines(value):
                 from_files.append(line)
                 _origins[_name(line)] = origin
-        else:
-            typed.append(argument)
     _origins.update((_name(argument), TYPED) for argument in typed if argument.startswith("-"))
     return [command, *from_files, *typed, *left]
 
@@ -77,6 +89,11 @@ def given():
     return _origins.keys()
 
 
+def files():
+    """Returns the paths of the flag files that were named."""
+    return list(_files)
+
+
 def explain(message):
     """Returns a message with where the flags that it names were given, if a file gave one of them."""
     names = dict.fromkeys(map(_name, re.findall(r"--\w+|(?<=flag ')\w+", message)))
@@ -95,6 +112,18 @@ def _declared():
 def _name(argument):
     name = argument.lstrip("-").partition("=")[0]
     return name if name in flags.FLAGS else name.removeprefix("no")
+
+
+def _recipe_file(name):
+    """Returns the path of the flag file that --recipe names; "" where it names none."""
+    if name in (AUTO, NONE):
+        return ""
+    known = {path.stem: path for folder in RECIPES for path in sorted(folder.glob("*.cfg"))}
+    if name not in known and not os.path.isfile(name):
+        raise flags.Error(
+            f"--recipe={name}: expected {AUTO}, {NONE}, a file, or one of {', '.join(sorted(known))}"
+        )
+    return str(known.get(name, name))
 
 
 def _lines(path, outer=()):

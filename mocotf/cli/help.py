@@ -8,7 +8,7 @@ from absl import flags
 
 SHORT, FULL = ("-h", "-help", "--help", "--helpshort"), ("-helpfull", "--helpfull")
 OWN = "This command"
-FIRST = ("Data", "Views", "Method")  # then the mechanisms, by name
+FIRST = ("Recipe", "Data", "Views", "Method")  # then the mechanisms, by name
 LAST = ("Optimisation", "Run", "Measurements", "Devices", OWN)
 INDENT = 30
 MORE = "All there is to say of each flag: --helpfull"

@@ -5,10 +5,13 @@ import json
 import zlib
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.training.collectives import all_gather
+
+MOST_TEXT = 1 << 15
 
 
 def broadcast(strategy, variables):
@@ -54,6 +57,20 @@ def check_agreement(strategy, flags, facts):
         )
 
 
+def text_of_chief(strategy, text=""):
+    """Returns the text that the chief calls this with, at most `MOST_TEXT` bytes; all workers call it.
+
+    Args:
+        strategy: of the run.
+        text: of this worker; only the chief's counts.
+    """
+    # Numbers of 64 bits are what `_gathered` takes.
+    padded = text.encode().ljust(MOST_TEXT, b"\0")
+    words = np.frombuffer(padded, np.int64)
+    chief, *_ = np.split(_gathered(strategy, *words), strategy.num_replicas_in_sync)
+    return chief.tobytes().rstrip(b"\0").decode()
+
+
 def meet(strategy):
     """Waits until all workers are here; after it any of them may end its process.
 
@@ -67,14 +84,14 @@ def meet(strategy):
         _gathered(strategy, 0)
 
 
-def _gathered(strategy, number):
-    """Returns the numbers that the replicas' workers call this with."""
+def _gathered(strategy, *numbers):
+    """Returns the numbers that the replicas' workers call this with, one replica's after another's."""
 
     @tf.function(autograph=False)
     def run(own):
         return strategy.run(all_gather, args=(own,))
 
-    own = tf.constant([number], tf.int64)
+    own = tf.constant(numbers, tf.int64)
     return strategy.experimental_local_results(run(own))[0].numpy()
 
 

@@ -1,0 +1,62 @@
+"""What pre-training settings describe: the model, and the batches that it learns from."""
+
+import keras
+
+from mocotf.data.pretraining import augment_crops
+from mocotf.data.pretraining import random_views
+from mocotf.nn import xla
+
+
+def build_model(settings, source, strategy, schedule):
+    """Returns the compiled model of `Pretraining` settings; Keras draws by the run's seed then.
+
+    Args:
+        source: the `Source`, whose size and classes some models have to know.
+        strategy: of the run, in whose scope the model is built.
+        schedule: step → learning rate.
+
+    Raises:
+        UserError: the batch or the images do not fit the mechanism.
+    """
+    optimisation, run, devices = settings.training
+    keras.utils.set_random_seed(run.seed)
+    keras.config.set_dtype_policy(devices.precision)
+    with strategy.scope():
+        return settings.config.build_model(
+            schedule,
+            augment_crops(settings.views.augmentation) if is_on_device(settings) else None,
+            xla.is_to_compile(devices.jit_compile, strategy, devices.deterministic),
+            probe_classes=len(source.class_names) if settings.monitor.probe else 0,
+            batch_size=optimisation.batch_size,
+            images=source.size,
+            steps_per_execution=run.steps_per_execution,
+        )
+
+
+def batches(settings, source, model, order, bad_images, first_step=0):
+    """Returns the endless dataset of a worker's batches, of which the model makes views if it is to.
+
+    Args:
+        source, model: as in `build_model`.
+        order: an `Order`.
+        bad_images: a `BadImages`.
+        first_step: of the run, whose batch comes first.
+    """
+    return random_views(
+        source,
+        settings.views.augmentation,
+        order,
+        bad_images=bad_images,
+        first_step=first_step,
+        crops_only=is_on_device(settings),
+        ops=settings.data.host_ops,
+        data_service=settings.views.data_service,
+        labels=settings.monitor.probe,
+        views=model.VIEWS,
+        indices=model.INDEXED,
+    )
+
+
+def is_on_device(settings):
+    """Returns whether the device finishes what the host only decodes, crops and resizes."""
+    return settings.views.augment_on == "device"

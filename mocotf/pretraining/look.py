@@ -1,0 +1,84 @@
+"""A quick look at data and device: what settings are chosen by."""
+
+import dataclasses
+import os
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.data.views.decode import decode
+from mocotf.errors import UserError
+
+SAMPLE = 256  # pictures that are looked at
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+    """What settings are chosen by.
+
+    Attributes:
+        pictures: in the data set.
+        side: median of the shorter sides of the pictures looked at, pixels.
+        classes: that pictures are known to be of; 0 where they have no labels.
+        gray: whether no picture looked at has colours.
+        replicas: devices that share a batch.
+        accelerator: whether they are GPUs or TPU cores.
+    """
+
+    pictures: int
+    side: int
+    classes: int
+    gray: bool
+    replicas: int
+    accelerator: bool
+
+    def __str__(self):
+        kind = "gray pictures" if self.gray else "pictures"
+        classes = f" of {self.classes} classes" if self.classes else ""
+        device = "accelerator" if self.accelerator else "CPU device"
+        devices = f"{self.replicas} {device}s" if self.replicas > 1 else f"one {device}"
+        cores = f", {len(os.sched_getaffinity(0))} cores"
+        return f"{self.pictures} {kind}{classes}, about {self.side} pixels, {devices}{cores}"
+
+
+def look(source, strategy):
+    """Returns the `Facts` of a `Source` and a `tf.distribute` strategy.
+
+    Raises:
+        UserError: none of the pictures looked at decodes, all are the same, or each is of one colour:
+            there is nothing to tell apart.
+    """
+    handles = source.sample(min(SAMPLE, source.size))
+    images = handles.map(lambda handle: _image(source, handle), num_parallel_calls=tf.data.AUTOTUNE)
+    images = list(images.ignore_errors().as_numpy_iterator())
+    _check(source, images)
+    kinds = {tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices}
+    return Facts(
+        pictures=source.size,
+        side=int(np.median([min(image.shape[:2]) for image in images])),
+        classes=len(source.class_names),
+        gray=all((image == image[..., :1]).all() for image in images),
+        replicas=strategy.num_replicas_in_sync,
+        accelerator=kinds != {"CPU"},
+    )
+
+
+def _image(source, handle):
+    image = source.load(handle)
+    return image if source.shape else decode(image)
+
+
+def _check(source, images):
+    what = f"{len(images)} of the {source.size} pictures of --dataset={source.name} were looked at"
+    if not images:
+        raise UserError(f"{source.name}: none of the pictures looked at decodes; expected images")
+    if all((image == image[0, 0]).all() for image in images):
+        raise UserError(
+            f"{what}: each is of one colour only; expected pictures that show something, for there is "
+            "nothing to tell them apart by"
+        )
+    if len(images) > 1 and len({image.tobytes() for image in images}) == 1:
+        raise UserError(
+            f"{what}: all are the same picture; expected different ones; try tools/check_data.py, "
+            "which finds duplicates"
+        )

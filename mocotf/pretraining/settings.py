@@ -1,0 +1,115 @@
+"""The settings of a pre-training run, of all rooms together."""
+
+import logging
+from typing import NamedTuple
+
+from mocotf.data.settings import DataSettings
+from mocotf.data.settings import ViewSettings
+from mocotf.errors import UserError
+from mocotf.evaluation.settings import MonitorSettings
+from mocotf.moco.config import MECHANISMS
+from mocotf.moco.config import Config
+from mocotf.moco.config import MechanismSettings
+from mocotf.nn.settings import EncoderSettings
+from mocotf.optim.settings import OptimisationSettings
+from mocotf.settings import texts_of
+from mocotf.training.settings import PretrainingDeviceSettings
+from mocotf.training.settings import PretrainingRunSettings
+from mocotf.training.settings import TrainingSettings
+
+log = logging.getLogger(__name__)
+TRAINING = (OptimisationSettings, PretrainingRunSettings, PretrainingDeviceSettings)
+MODEL = (EncoderSettings, MechanismSettings, *(one.SETTINGS for one in MECHANISMS.values()))
+ALL = (DataSettings, ViewSettings, *MODEL, *TRAINING, MonitorSettings)
+
+
+class Pretraining(NamedTuple):
+    """The settings of a pre-training run.
+
+    Attributes:
+        data, views, training, monitor: of its rooms.
+        config: of its model.
+        saved: all of them, those of the other mechanisms too.
+    """
+
+    data: DataSettings
+    views: ViewSettings
+    training: TrainingSettings
+    monitor: MonitorSettings
+    config: Config
+    saved: tuple
+
+    @classmethod
+    def of(cls, values, given=None):
+        """Returns the settings in a name → value mapping, held against each other.
+
+        Args:
+            values: see `Settings.of`; it may have more.
+            given: names of those that a user gave; None: all that are not as they are by default.
+
+        Raises:
+            UserError: they contradict each other, or one that was given is of another mechanism.
+        """
+        data, views, monitor, *training = (
+            one.of(values) for one in (DataSettings, ViewSettings, MonitorSettings, *TRAINING)
+        )
+        EncoderSettings.of(values).check(given)
+        config = Config.of(values, given)
+        for settings in (*training, views, monitor, config.encoder):
+            settings.check(given)
+        if views.data_service and data.host_ops == "numba":
+            raise UserError(
+                f"--data_service={views.data_service} with --host_ops=numba: a service runs "
+                "TensorFlow's operators only; try --host_ops=tensorflow"
+            )
+        data.check(given)
+        saved = (data, views, *(one.of(values) for one in MODEL), *training, monitor)
+        return cls(data, views, TrainingSettings(*training), monitor, config, saved)
+
+    def texts(self):
+        """Returns name → text of all that decides what is computed."""
+        return texts_of(self.saved, decisive=True)
+
+    def check_devices(self, replicas, workers):
+        """Holds the settings against the devices.
+
+        Raises:
+            UserError: they do not go together.
+        """
+        if self.training.devices.jit_compile is True and replicas > 1:
+            raise UserError(
+                f"--jit_compile with {replicas} replicas: XLA cannot compile what they exchange; "
+                "expected one replica; drop --jit_compile, or try --strategy=one_device"
+            )
+        batch_size = self.training.optimisation.batch_size
+        self.config.check(batch_size=batch_size, replicas=replicas, workers=workers)
+
+    def check_source(self, source, replicas, workers):
+        """Holds the settings against the data, and says what a user should know of them.
+
+        Raises:
+            UserError: they do not go together.
+        """
+        dataset, data_service = self.data.dataset, self.views.data_service
+        if data_service and not source.servable:
+            raise UserError(
+                f"--data_service={data_service} with --dataset={dataset}, which is kept as "
+                "array_record: a service cannot read it; try a data set kept as tfrecord"
+            )
+        if self.monitor.probe and not source.class_names:
+            raise UserError(
+                f"--probe with --dataset={dataset}: the classes of its images are not known by name; "
+                "expected a folder with one sub-folder a class, or a data set of tensorflow-datasets "
+                "with labels; drop --probe"
+            )
+        setup = {"batch_size": self.training.optimisation.batch_size, "replicas": replicas}
+        setup |= {"workers": workers, "images": source.size, "indexed": source.indexed}
+        self.config.check(**setup)
+        if data_service:
+            log.warning(
+                "--data_service: with several workers batches come as they are ready, and a resumed "
+                "run is not bit-equal to one that was not stopped; with one worker it is; see "
+                "docs/data.md"
+            )
+        for text in self.config.advice(**setup):
+            log.warning("%s", text)
