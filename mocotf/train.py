@@ -75,6 +75,7 @@ def main():
         if recipe:
             print(recipe.table(), end="\n\n", flush=True)
     settings.check_source(source, replicas, workers)
+    settings.advise(source, replicas, workers)
     optimisation, run_settings, devices = settings.training
     steps_per_epoch = source.steps_per_epoch(optimisation.batch_size, workers)
     course = Course.of(

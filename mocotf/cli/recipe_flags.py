@@ -58,6 +58,7 @@ def choose(source, strategy, worker, workers):
     chosen, values = None, {}
     if worker == 0 and not _resumes():
         minutes = FLAGS.minutes or recipe.MINUTES
+        print(f"--recipe={AUTO}: looking at the pictures, and trying some steps", flush=True)
         chosen = recipe.choose(train_flags.read, _given(), source, strategy, minutes, workers)
         values = chosen.values
     if workers > 1:

@@ -54,8 +54,12 @@ def works():
 
 def pays(strategy):
     """Returns whether a step is faster, and possible, that XLA compiles whole: on one GPU."""
-    kinds = [tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices]
-    return kinds == ["GPU"] and strategy.num_replicas_in_sync == 1 and works()
+    return device_types(strategy) == ["GPU"] and strategy.num_replicas_in_sync == 1 and works()
+
+
+def device_types(strategy):
+    """Returns the types of the devices of this process that a strategy uses, as ["GPU", "GPU"]."""
+    return [tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices]
 
 
 def is_to_compile(asked, strategy, deterministic=False):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
+from mocotf.nn.xla import device_types
 
 SAMPLE = 256  # pictures that are looked at
 
@@ -52,14 +53,13 @@ def look(source, strategy):
     images = handles.map(lambda handle: _image(source, handle), num_parallel_calls=tf.data.AUTOTUNE)
     images = list(images.ignore_errors().as_numpy_iterator())
     _check(source, images)
-    kinds = {tf.DeviceSpec.from_string(name).device_type for name in strategy.extended.worker_devices}
     return Facts(
         pictures=source.size,
         side=int(np.median([min(image.shape[:2]) for image in images])),
         classes=len(source.class_names),
         gray=all((image == image[..., :1]).all() for image in images),
         replicas=strategy.num_replicas_in_sync,
-        accelerator=kinds != {"CPU"},
+        accelerator=set(device_types(strategy)) != {"CPU"},
     )
 
 

@@ -10,7 +10,9 @@ SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # of views, pixels
 EPOCHS = 150  # that pictures are to be seen for before they are to be seen larger
 MOST_EPOCHS = 2000
 GROUP = 16  # images that share batch statistics
-MEASUREMENTS = 10  # of kNN in a run
+MEASUREMENTS = 10  # of accuracy in a run
+MEASURED = 50000  # pictures at most, in each of them
+ENCODING = 0.25  # the time that it takes to encode a picture, of what it takes to learn from it
 MARGIN = 0.93  # of the time, that is planned for
 
 
@@ -115,12 +117,14 @@ def _encoder(choices, facts):
 
 def _batch(choices, facts):
     most = 256 if facts.accelerator else 64
-    batch = max(8, min(most, _power_of_two(facts.pictures / 8)))
-    batch = choices.choose("batch_size", batch, "many steps count for more than large ones")
+    share = _power_of_two(min(most, facts.pictures / 8) / facts.replicas)
+    share = max(share, -(-8 // facts.replicas))
+    batch = choices.choose("batch_size", share * facts.replicas, "many small steps")
     share = batch // facts.replicas
-    groups = max(1, min(8, share // GROUP)) if share >= 2 * GROUP else min(2, max(1, share // 4))
-    reason = "groups of batch norm among which keys are shuffled"
-    choices.choose("bn_splits", max(1, groups // facts.replicas), reason)
+    # A group of a few images has statistics of noise; of one group only there is nothing to shuffle.
+    groups = max(share // GROUP, 1 if facts.replicas > 1 else 2)
+    fitting = [n for n in range(1, min(8, groups) + 1) if share % n == 0]
+    choices.choose("bn_splits", fitting[-1], f"groups of {share // fitting[-1]} images, shuffled")
 
 
 def _method(choices, facts):
@@ -175,12 +179,13 @@ def pace(choices, facts, seconds=None, seconds_a_step=None):
 
 
 def epochs_in(facts, choices, seconds, seconds_a_step):
-    """Returns how many epochs there is time for, measurements included, a float."""
-    batch = choices.get("batch_size")
-    epoch = facts.pictures // batch * seconds_a_step
-    # To encode a picture once takes about a quarter of what it takes to learn from two views.
-    measured = (MEASUREMENTS + 1) * epoch / 4
-    return (MARGIN * seconds - measured) / epoch
+    """Returns how many epochs there is time for, beside the measurements of accuracy, a float."""
+    seconds_an_image = seconds_a_step / choices.get("batch_size")
+    epoch = facts.pictures * seconds_an_image
+    measurement = min(facts.pictures, MEASURED) * seconds_an_image * ENCODING
+    left = MARGIN * seconds - 2 * measurement  # at the start, of two encoders
+    times = min(MEASUREMENTS, left / (epoch + measurement))
+    return (left - times * measurement) / epoch
 
 
 def _power_of_two(number):

@@ -85,7 +85,7 @@ class Pretraining(NamedTuple):
         self.config.check(batch_size=batch_size, replicas=replicas, workers=workers)
 
     def check_source(self, source, replicas, workers):
-        """Holds the settings against the data, and says what a user should know of them.
+        """Holds the settings against the data.
 
         Raises:
             UserError: they do not go together.
@@ -102,14 +102,19 @@ class Pretraining(NamedTuple):
                 "expected a folder with one sub-folder a class, or a data set of tensorflow-datasets "
                 "with labels; drop --probe"
             )
-        setup = {"batch_size": self.training.optimisation.batch_size, "replicas": replicas}
-        setup |= {"workers": workers, "images": source.size, "indexed": source.indexed}
-        self.config.check(**setup)
-        if data_service:
+        self.config.check(**self._setup(source, replicas, workers))
+
+    def advise(self, source, replicas, workers):
+        """Says what a user should know of the settings, for what `check_source` has let pass."""
+        if self.views.data_service:
             log.warning(
                 "--data_service: with several workers batches come as they are ready, and a resumed "
                 "run is not bit-equal to one that was not stopped; with one worker it is; see "
                 "docs/data.md"
             )
-        for text in self.config.advice(**setup):
+        for text in self.config.advice(**self._setup(source, replicas, workers)):
             log.warning("%s", text)
+
+    def _setup(self, source, replicas, workers):
+        setup = {"batch_size": self.training.optimisation.batch_size, "replicas": replicas}
+        return setup | {"workers": workers, "images": source.size, "indexed": source.indexed}

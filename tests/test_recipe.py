@@ -1,0 +1,108 @@
+"""`--recipe`: settings that are chosen once, before a run begins, and files of settings by name."""
+
+import re
+import signal
+
+import pytest
+from absl import flags
+
+from mocotf import train
+from mocotf.cli import recipe_flags
+from mocotf.cli import train_flags
+from mocotf.errors import UserError
+from mocotf.pretraining import rules
+from mocotf.pretraining import speed
+from mocotf.training.run_dir import read_flags
+from tests import commands
+from tests import processes
+from tests.commands import set_flags
+from tests.tiny import ARCH
+
+GIVEN = [
+    "--dataset=folder",
+    f"--arch={ARCH}",
+    "--width=0.125",
+    "--moco_dim=16",
+    "--strategy=one_device",
+]
+
+
+def train_here(folder, *arguments):
+    """Runs the command in this process; returns what it trained."""
+    set_flags(*arguments, f"--model_dir={folder}")
+    handler = signal.getsignal(signal.SIGTERM)
+    train.main()
+    signal.signal(signal.SIGTERM, handler)
+    return commands.variables(folder)
+
+
+def test_settings_are_chosen_once_and_kept_as_plain_values(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(rules, "MOST_EPOCHS", 1)
+    monkeypatch.setattr(speed, "SECONDS", 0.1)
+    given = [*GIVEN, f"--data_dir={trained / 'pictures'}", "--lr=0.01"]
+    run = tmp_path / "run"
+    learned = train_here(run, *given, "--minutes=30")
+    told = capsys.readouterr().out
+    assert "--recipe=auto chose for 72 pictures of 3 classes, about 20 pixels" in told
+    saved = read_flags(run / "flags.cfg")
+    for name, value in re.findall(r"^  --(\w+)=(\S+)  ", told, re.MULTILINE):
+        assert saved[name] == value
+    assert saved["lr"] == "0.01" and saved["epochs"] == "1" and "--lr=" not in told
+    assert not {"recipe", "minutes"} & saved.keys()
+
+    again = train_here(tmp_path / "again", f"--flagfile={run / 'flags.cfg'}")
+    commands.assert_same(again, learned)  # to try steps leaves no trace
+
+    done = processes.succeed("train", *given, "--minutes=30", f"--model_dir={run}")
+    assert "--recipe=auto" not in done.out and "resuming" in done.out
+    other = [*given, "--minutes=9", f"--model_dir={run}"]
+    processes.refuse("train", other, "was begun with --minutes=30; drop --minutes to resume it")
+
+
+def test_who_gives_a_file_of_flags_has_nothing_chosen():
+    for arguments, auto in (
+        (["--dataset=folder"], True),
+        (["--dataset=folder", "--recipe=none"], False),
+        (["--dataset=folder", "--recipe=v2"], False),
+        (["--dataset=folder", "--flagfile=flags/v2.cfg"], False),
+        (["--dataset=folder", "--flagfile=flags/v2.cfg", "--recipe=auto"], True),
+        (["--recipe=auto"], True),
+        ([], False),
+    ):
+        set_flags("--data_dir=photos", *arguments)
+        assert recipe_flags.is_auto() == auto, arguments
+
+
+def test_a_recipe_is_a_file_of_flags_by_its_name():
+    set_flags("--recipe=v2", "--lr=0.5")
+    by_name = train_flags.read()
+    set_flags("--flagfile=flags/v2.cfg", "--lr=0.5")
+    assert by_name == train_flags.read()
+    with pytest.raises(
+        flags.Error, match="--recipe=v3: expected auto, none, a file, or one of cifar10,"
+    ):
+        set_flags("--recipe=v3")
+
+
+def test_time_is_given_to_what_is_chosen_only():
+    set_flags("--minutes=3")
+    with pytest.raises(UserError, match="--minutes=3 does nothing without --recipe=auto"):
+        recipe_flags.is_auto()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--moco_k=4", "--moco_k=4: smaller than the 8 keys"),
+        ("--batch_size=500", "has only 72 images"),
+        ("--minutes=0.1", "over before the first step; expected more; try --minutes="),
+    ],
+)
+def test_what_does_not_go_together_is_refused_before_any_training(
+    arguments, message, trained, tmp_path
+):
+    where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path / 'new'}"
+    set_flags(*GIVEN, *where, *arguments.split())
+    with pytest.raises(UserError, match=message):
+        train.main()
+    assert not (tmp_path / "new").exists()
