@@ -39,9 +39,7 @@ def main(*arguments):
     if len(arguments) != 2:
         raise UserError(f"{len(arguments)} arguments {arguments}: expected NAME FOLDER")
     found = make(*arguments, place_flags.read(), FLAGS.pictures)
-    print(
-        "{pictures:,} pictures, {held_out:,} held out, of {classes} classes; {sha256}".format(**found)
-    )
+    print("{pictures:,} pictures of {classes} classes, {queries:,} queries; {sha256}".format(**found))
     command.print_json(found)
 
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from mocotf.data.sources.folder import Folder
 from mocotf.data.sources.listing import list_images
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
@@ -70,7 +71,7 @@ def make(name, folder, places, most=None):
         most: pictures of a sub-folder, its first; None: all.
 
     Returns:
-        {"pictures": how many are trained on, "held_out": how many are in test, "classes": how many,
+        {"pictures": how many are trained on, "queries": how many kNN asks about, "classes": how many,
         "sha256": of all names and contents}.
 
     Raises:
@@ -87,16 +88,15 @@ def make(name, folder, places, most=None):
 
 def facts(folder):
     """Returns what is in a folder of pictures, see `make`."""
-    names = [os.path.relpath(path, folder) for path in list_images(folder)]
-    held_out = sum(name.startswith(f"test{os.sep}") for name in names)
-    digest = hashlib.sha256()
-    for name in names:
-        with open(os.path.join(folder, name), "rb") as file:
-            digest.update(name.encode() + b"\n" + hashlib.sha256(file.read()).digest())
+    source, digest = Folder(folder), hashlib.sha256()
+    for path in list_images(folder):
+        with open(path, "rb") as file:
+            content = hashlib.sha256(file.read()).digest()
+        digest.update(os.fsencode(os.path.relpath(path, folder)) + b"\n" + content)
     return {
-        "pictures": len(names) - held_out,
-        "held_out": held_out,
-        "classes": len({os.path.basename(os.path.dirname(name)) for name in names}),
+        "pictures": source.size,
+        "queries": source.evaluation_sizes[1],
+        "classes": len(source.class_names),
         "sha256": digest.hexdigest(),
     }
 

@@ -10,10 +10,10 @@ from tools.ablations.page import spread_text
 PROGRAM = "recipes"  # as the markers have it
 SETUP, CHOICES, RESULTS = BLOCKS = ("setup", "choices", "results")
 BASELINES = {"knn_top1_pixels": "pixels", "knn_top1_untrained": "untrained"}
+COUNTS = ("pictures", "classes", "queries")
 HEAD = (
-    "pictures",
-    "trained on, held out",
-    "classes",
+    "collection",
+    *COUNTS,
     "raw pixels",
     "untrained",
     "trained",
@@ -76,7 +76,7 @@ def is_above(row, runs):
 
 def line(row, runs):
     """Returns what was found of a row, as the terminal shows it."""
-    cells = (f"{head} {cell}" for head, cell in zip(HEAD[3:], _found(row, runs), strict=True))
+    cells = (f"{head} {cell}" for head, cell in zip(HEAD[4:], _found(row, runs), strict=True))
     return f"{' '.join(_names(row))}: {'; '.join(cells)}"
 
 
@@ -84,8 +84,8 @@ def _results(results):
     rows = []
     for row in results["rows"]:
         facts = results["collections"][row["collection"]]
-        counts = f"{facts['pictures']:,}" + (f", {facts['held_out']:,}" if facts["held_out"] else "")
-        rows.append([_title(row), counts, str(facts["classes"]), *_found(row, results["runs"])])
+        counts = [f"{facts[name]:,}" for name in COUNTS]
+        rows.append([_title(row), *counts, *_found(row, results["runs"])])
     return _markdown(HEAD, rows)
 
 
@@ -112,17 +112,21 @@ def _difference_text(mean, error):
 
 
 def _choices(results):
-    found = [
-        [_chosen(values_of(row, results["runs"], "flags"), name) for name in CHOSEN]
-        for row in results["rows"]
-    ]
-    rows = [[_title(row), *cells] for row, cells in zip(results["rows"], found, strict=True)]
-    return _markdown(("pictures", *(f"`{name}`" for name in CHOSEN)), rows)
+    rows = []
+    for row in results["rows"]:
+        flags = values_of(row, results["runs"], "flags")
+        steps = _range(map(str, values_of(row, results["runs"], "steps")))
+        rows.append([_title(row), *(_chosen(flags, name) for name in CHOSEN), steps])
+    return _markdown(("collection", *(f"`{name}`" for name in CHOSEN), "steps"), rows)
 
 
 def _chosen(flags, name):
-    """Returns the values of a flag over seeds: one where all are the same, else from least to most."""
-    values = sorted({own[name] for own in flags if name in own}, key=_number)
+    return _range(own[name] for own in flags if name in own)
+
+
+def _range(texts):
+    """Returns what seeds have in common: the one value, or the least and the greatest."""
+    values = sorted(set(texts), key=_number)
     return NOTHING if not values else values[0] if len(values) == 1 else f"{values[0]} to {values[-1]}"
 
 
