@@ -13,7 +13,7 @@ COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate transfer-demo test test-slow mutants browser fidelity lint peers serve-check clean
+.PHONY: demo evaluate transfer-demo test test-slow mutants browser fidelity lint packages peers serve-check clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -90,6 +90,14 @@ serve-check: .venv/installed-dev
 	  --out=runs/serve-check/vectors.npz
 	$(BIN)/python -m mocotf.search --index=runs/serve-check/vectors.npz \
 	  --html=runs/serve-check/search.html $(PHOTOGRAPHS)/chelsea.png
+
+# Pictures that docs/recipes.md is measured on, of Debian 12's packages: unpacked, not installed, by any
+# user, once `apt-get update` has been run.
+PACKAGES = openclipart-png=1:0.18+dfsg-19 plasma-workspace-wallpapers=4:5.27.5-2
+
+packages:
+	mkdir -p runs/packages
+	cd runs/packages && apt-get download $(PACKAGES) && for file in *.deb; do dpkg-deb -x $$file . || exit 1; done
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -28,6 +28,7 @@ from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.settings import texts_of
+from tools import markers
 from tools.ablations import outcomes
 from tools.ablations import page
 from tools.ablations import plan
@@ -68,7 +69,8 @@ def main():
     runs = plan.runs_of(tables)
     plan.check_folders(runs, out)
     if FLAGS.markdown:
-        page.check(FLAGS.markdown, [page.SETUP, *(group.name for group in groups)])
+        names = [page.SETUP, *(group.name for group in groups)]
+        markers.check(FLAGS.markdown, page.PROGRAM, names)
     waiting = [run for run in runs if not outcomes.finished(run, out)]
     if FLAGS.list:
         show_plan(runs, waiting, out)
@@ -139,9 +141,7 @@ class Diary:
         done = f"{self._count - len(self._left)}/{self._count}  {run.title}, seed {run.seed}:"
         if code:
             self.failed.append(run.name)
-            log = running.log_of(run, self._out)
-            print(f"{done} failed with exit code {code}, {seconds:.0f} s; the end of {log}:")
-            print("".join(f"    {line}\n" for line in running.last_lines(log)), end="", flush=True)
+            print(f"{done} {running.failure(run, self._out, code, seconds)}", flush=True)
             return
         with open(os.path.join(self._out, run.name, "results.json"), encoding="utf-8") as file:
             found = json.load(file)

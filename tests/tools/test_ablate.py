@@ -16,6 +16,7 @@ from tests import processes
 from tests.commands import SMALL
 from tests.commands import results
 from tests.commands import set_flags
+from tools import markers
 from tools.ablations import figures
 from tools.ablations import grids
 from tools.ablations import outcomes
@@ -184,7 +185,7 @@ def test_prose_around_the_markers_survives(tmp_path):
     path = tmp_path / "a.md"
     text = "# Mine\n<!-- ablate: setup -->\nold\n<!-- end of setup -->\nprose \\1\n"
     path.write_text(text + "<!-- ablate: g -->\n<!-- end of g -->\nend\n")
-    page.check(path, ["setup", "g"])
+    markers.check(path, "ablate", ["setup", "g"])
     results = results_of(group_of([row("m 0", ["a"])]), runs={"a": result(70.0)})
     for _ in range(2):  # the second finds what the first wrote
         page.write(str(path), results)
@@ -194,14 +195,14 @@ def test_prose_around_the_markers_survives(tmp_path):
         assert found.count("| m 0 | 70.0 |") == 1 and "old" not in found
         assert "18 min from start to end" in found and "untrained encoders 42.0" in found
     with pytest.raises(UserError, match="no place for queue; expected the lines <!-- ablate: queue"):
-        page.check(path, ["g", "queue"])
+        markers.check(path, "ablate", ["g", "queue"])
     with pytest.raises(UserError, match="No such file"):
-        page.check(tmp_path / "b.md", ["g"])
+        markers.check(tmp_path / "b.md", "ablate", ["g"])
 
 
 def test_the_document_has_a_place_for_every_group():
     names = [group.name for group in grids.GROUPS]
-    page.check(f"{processes.ROOT}/docs/ablations.md", ["setup", *names])
+    markers.check(f"{processes.ROOT}/docs/ablations.md", "ablate", ["setup", *names])
 
 
 def test_accuracy_against_k_has_a_curve_a_mechanism_and_bars(tmp_path):

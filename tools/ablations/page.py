@@ -1,46 +1,23 @@
 """The document of ablations: tables and figures between markers, in prose written by hand."""
 
 import os
-import re
 
-from mocotf.errors import UserError
 from mocotf.files import atomic_write
+from tools import markers
 from tools.ablations.figures import figures_of
 from tools.ablations.outcomes import spread
 from tools.ablations.outcomes import values_of
 
-BEGIN, END = "<!-- ablate: {} -->", "<!-- end of {} -->"
+PROGRAM = "ablate"  # as the markers have it
 SETUP = "setup"
 NOTHING = "–"
-
-
-def check(path, names):
-    """Holds a document against what is to be written into it.
-
-    Raises:
-        UserError: it is not there, or lacks the markers of one of `names`.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except OSError as error:
-        raise UserError(
-            f"--markdown={path}: {error.strerror}; expected a document with markers; try a copy of "
-            "docs/ablations.md"
-        ) from error
-    for name in names:
-        if not _place(name).search(text):
-            raise UserError(
-                f"--markdown={path}: no place for {name}; expected the lines {BEGIN.format(name)} and "
-                f"{END.format(name)}; add them where the tables are to be"
-            )
 
 
 def write(path, results):
     """Writes tables and figures into a document, and the figures' files beside it.
 
     Args:
-        path: of the document; `check` has passed it.
+        path: of the document; `markers.check` has passed it.
         results: as tools/ablate.py collects them.
     """
     blocks = {SETUP: setup(results)}
@@ -52,12 +29,7 @@ def write(path, results):
             folder = os.path.join(os.path.dirname(path), "figures")
             os.makedirs(folder, exist_ok=True)
             atomic_write(os.path.join(folder, name), svg)
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    for name, block in blocks.items():
-        whole = f"{BEGIN.format(name)}\n{block}\n{END.format(name)}"
-        text = _place(name).sub(lambda _, whole=whole: whole, text)
-    atomic_write(path, text)
+    markers.write(path, PROGRAM, blocks)
 
 
 def setup(results):
@@ -131,7 +103,3 @@ def _cells(row, runs):
     loss = f"{spread(losses)[0]:.2f}" if losses else NOTHING
     loss += f" ({chances[0]:.2f})" if chances else ""
     return [shown, spread_text(acc1), loss, str(done)]
-
-
-def _place(name):
-    return re.compile(re.escape(BEGIN.format(name)) + ".*?" + re.escape(END.format(name)), re.S)

@@ -9,12 +9,18 @@ from mocotf.training.termination import Termination
 from tools import children
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+LAST_LINES = 5  # of the output of a run that failed
 PAUSE = 0.1  # seconds between looks at the processes
 
 
 def log_of(run, out):
     """Returns the path of the file that a run's output goes to."""
     return os.path.join(out, "logs", f"{run.name}.log")
+
+
+def flags_of(run, out):
+    """Returns the path of the file of the flags that a run is started with."""
+    return os.path.join(out, "logs", f"{run.name}.cfg")
 
 
 def run_all(runs, out, jobs, ended):
@@ -51,17 +57,20 @@ def run_all(runs, out, jobs, ended):
             ended(run, None, time.monotonic() - began)
 
 
-def last_lines(path, count=5):
-    """Returns the last lines of a text file."""
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        return lines.read().splitlines()[-count:]
+def failure(run, out, code, seconds):
+    """Returns what there is to say of a run that failed: its exit code, time and last lines."""
+    log = log_of(run, out)
+    with open(log, encoding="utf-8", errors="replace") as file:
+        lines = file.read().splitlines()[-LAST_LINES:]
+    told = f"failed with exit code {code}, {seconds:.0f} s; the end of {log}:"
+    return "\n    ".join([told, *lines])
 
 
 def _start(run, out):
     log = log_of(run, out)
     os.makedirs(os.path.dirname(log), exist_ok=True)
-    config = log.removesuffix(".log") + ".cfg"
-    atomic_write(config, "".join(f"--{name}={text}\n" for name, text in sorted(run.flags.items())))
+    config = flags_of(run, out)
+    atomic_write(config, "".join(f"--{name}={text}\n" for name, text in run.flags.items()))
     folder = os.path.join(out, run.name)
     arguments = [f"--flagfile={config}", f"--model_dir={folder}"]
     paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
