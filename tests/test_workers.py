@@ -10,6 +10,7 @@ import pytest
 from mocotf.training.checkpoints import steps_in
 from tests import commands
 from tests import processes
+from tests.tiny import ARCH
 from tools.launch_local import free_addresses
 
 FOREVER = [*commands.SMALL, "--steps=1000000", "--checkpoint_every=5"]
@@ -120,3 +121,15 @@ def test_shuffled_input_needs_one_process(tmp_path):
     done = processes.run("tools/launch_local.py", "-n", 2, "--", *options)
     message = "error: --shuffle_bn=input with 2 workers: no input pipeline has the key images of all"
     assert done.code == 1 and message in done.out
+
+
+@pytest.mark.slow
+def test_only_the_chief_chooses_settings_and_a_resumed_run_has_none_chosen(trained, tmp_path):
+    folder = tmp_path / "run"
+    where = ["--dataset=folder", f"--data_dir={trained / 'pictures'}", "--lr=0.01", "--steps=4"]
+    own = [f"--model_dir={folder}"], [f"--model_dir={tmp_path / 'unseen'}"]
+    for begun in (False, True):
+        chief, other = (p.wait() for p in two(*where, f"--arch={ARCH}", "--moco_dim=16", own=own))
+        assert chief.code == other.code == 0, chief.err + other.err
+        assert ("chose for 72 pictures" in chief.out) != begun and "chose" not in other.out
+    assert "at step 4 of 4" in chief.out and not (tmp_path / "unseen").exists()
