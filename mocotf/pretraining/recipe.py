@@ -63,7 +63,8 @@ class Recipe:
         """Returns what a user is shown: each setting as a flag, and why it is so."""
         width = max(len(self._flag(name)) for name in self.choices)
         lines = [f"  {self._flag(name):<{width}}  {c.reason}" for name, c in self.choices.items()]
-        head = f"--recipe={AUTO} chose for {self.facts}, {self.minutes:g} minutes:"
+        time_given = "1 minute" if self.minutes == 1 else f"{self.minutes:g} minutes"
+        head = f"--recipe={AUTO} chose for {self.facts}, {time_given}:"
         return "\n".join([head, *lines, "Each may be given instead."])
 
     def json(self):

@@ -117,9 +117,9 @@ def _encoder(choices, facts):
 
 def _batch(choices, facts):
     most = 256 if facts.accelerator else 64
-    share = _power_of_two(min(most, facts.pictures / 8) / facts.replicas)
-    share = max(share, -(-8 // facts.replicas))
-    batch = choices.choose("batch_size", share * facts.replicas, "many small steps")
+    unit = facts.replicas * choices.get("bn_splits", 1) * choices.get("grad_accum_steps", 1)
+    wanted = max(8, _power_of_two(min(most, facts.pictures / 8)))
+    batch = choices.choose("batch_size", -(-wanted // unit) * unit, "many small steps")
     share = batch // facts.replicas
     # A group of a few images has statistics of noise; of one group only there is nothing to shuffle.
     groups = max(share // GROUP, 1 if facts.replicas > 1 else 2)
@@ -130,7 +130,7 @@ def _batch(choices, facts):
 def _method(choices, facts):
     batch = choices.get("batch_size")
     enqueued = batch * (1 + choices.get("symmetric", False))
-    if choices.get("mechanism", "moco") in ("moco",):
+    if choices.get("mechanism", "moco") == "moco":
         K = max(2 * enqueued, min(65536, _power_of_two(facts.pictures / 10)))
         choices.choose("moco_k", K, "a tenth of the pictures, two batches at least")
         choices.choose("moco_m", 0.99, "a run of some thousand steps")
