@@ -55,10 +55,10 @@ class Retrieval:
                 see_bank(images, features, numbers)
 
         bank, numbers = extract(encode, self._bank, see)
-        copies, copied = extract(encode, self._copies)
         _, rows, picture_of = np.unique(seen, return_index=True, return_inverse=True)
         if len(rows) == 1:
             return np.zeros([0], bool)
+        copies, copied = extract(encode, self._copies)
         return found(bank[rows], copies, picture_of[np.searchsorted(numbers, copied)])
 
 

@@ -143,9 +143,9 @@ def _advice(record, flags):
         tries.append("--moco_m=0.99")
     if step < FEW_STEPS:
         tries.append(f"--steps={max(FEW_STEPS, 2 * step)}")
-    elif _trouble(record) and lr:
+    if _trouble(record):
         tries.append(f"--lr={lr / 4:g}")
-    return " and ".join(tries) or f"--steps={2 * step}, or stronger views, such as --crop_min=0.05"
+    return " and ".join(tries) or f"--lr={lr / 4:g}, or --steps={2 * step}"
 
 
 def last_with(name, records):
