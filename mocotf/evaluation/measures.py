@@ -4,16 +4,16 @@ from mocotf.metrics import Metric
 
 _VOTE = "weighted vote of the nearest training images"
 _DETECTIONS = "of detections, mean over IoU .5 to .95 and classes"
-_COPY = "a picture found by an augmented copy of it, among up to 2,000"
+_COPY = "pictures to which an augmented copy is less near than to its own; by chance 50"
 _PIXELS = "raw pixels"
 MEASURES = (
     Metric("knn_top1", "evaluation/knn_top1", "kNN top-1, %", _VOTE, "knn_top1_pixels", _PIXELS, "kNN"),
     Metric(
-        "retrieval_top1",
-        "evaluation/retrieval_top1",
-        "Retrieval top-1, %",
+        "retrieval_auc",
+        "evaluation/retrieval_auc",
+        "Retrieval AUC, %",
         _COPY,
-        "retrieval_top1_pixels",
+        "retrieval_auc_pixels",
         _PIXELS,
         "retrieval",
     ),

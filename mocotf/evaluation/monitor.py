@@ -3,6 +3,7 @@
 import abc
 import logging
 
+import numpy as np
 import tensorflow as tf
 
 from mocotf.data.supervised import check_classes
@@ -24,8 +25,8 @@ def make_monitor(settings, source, augmentation, bad_images):
         vote = {"k": settings.knn_k, "T": settings.knn_t}
         return KNNMonitor(source, augmentation, bad_images, most=settings.knn_bank, **vote)
     log.warning(
-        "no kNN: %s has no labels, or no split to ask about; retrieval is measured, how often a "
-        "picture is found by an augmented copy of it",
+        "no kNN: %s has no labels, or no split to ask about; retrieval is measured: to how many other "
+        "pictures an augmented copy is less near than to its own",
         source.name,
     )
     return RetrievalMonitor(Unlabelled(source), augmentation, bad_images)
@@ -50,8 +51,8 @@ class Monitor(abc.ABC):
         self.album = splits.album  # makes an `Album`, to watch one measurement
 
     @abc.abstractmethod
-    def hits(self, encode, album=None):
-        """Returns of each query whether it is answered right, bool `[M]`; `[0]` where none makes sense.
+    def scores(self, encode, album=None):
+        """Returns how well each query is answered, in [0, 1], `[M]`; `[0]` where none makes sense.
 
         Args:
             encode: images `[n, S, S, 3]` → features `[n, …]`.
@@ -59,21 +60,32 @@ class Monitor(abc.ABC):
         """
 
     def record(self, encode, run_dir, step):
-        """Keeps the gallery of an encoder at a step; returns what a record says of it, its accuracy."""
+        """Keeps the gallery of an encoder at a step; returns what a record says of it: its ACCURACY,
+        and the standard error of that in points, as ACCURACY_error."""
         album = self.album()
-        hits = self.hits(encode, album)
+        scores = self.scores(encode, album)
         show(run_dir, step, album, self._source.class_names)
-        return self._accuracy(hits)
+        return _summary(self.ACCURACY, scores)
 
     def record_baselines(self, encode, run_dir):
         """Returns what `record` says before the first step; the same of raw pixels, brought to at most
         32 × 32 by averaging, as ACCURACY_pixels; and how many `queries` there are."""
-        pixels = self.hits(_small)
-        found = self.record(encode, run_dir, 0) | self._accuracy(pixels, "_pixels")
+        pixels = self.scores(_small)
+        found = self.record(encode, run_dir, 0) | _summary(f"{self.ACCURACY}_pixels", pixels)
         return found | {"queries": len(pixels)}
 
-    def _accuracy(self, hits, suffix=""):
-        return {f"{self.ACCURACY}{suffix}": 100 * float(hits.mean())} if len(hits) else {}
+
+def _summary(name, scores):
+    """Returns the mean of scores `[n]` in percent, and its standard error; nothing of no scores.
+
+    For the error a success and a failure are added, as by Agresti and Caffo (2000): else 0 and 100 %
+    would be certain.
+    """
+    if not len(scores):
+        return {}
+    n, added = len(scores), np.append(scores, [0, 1])
+    error = added.std() / np.sqrt(n + 2) * (n + 2) / n
+    return {name: 100 * float(np.mean(scores)), f"{name}_error": round(100 * float(error), 3)}
 
 
 class KNNMonitor(Monitor):
@@ -96,7 +108,7 @@ class KNNMonitor(Monitor):
         self._vote = {"k": k, "T": T}
         self._told = False
 
-    def hits(self, encode, album=None):
+    def scores(self, encode, album=None):
         nearest, _, labels = self._splits.search(encode, self._vote["k"], album)
         self._check(nearest.classes, labels)
         return nearest.winners(**self._vote) == labels
@@ -112,7 +124,7 @@ class KNNMonitor(Monitor):
 
 
 class RetrievalMonitor(Monitor):
-    """Measures how often a picture is found by an augmented copy of it; see `Retrieval`.
+    """Measures whether pictures are told apart by augmented copies of them; see `Retrieval`.
 
     Args:
         source: an `Unlabelled`.
@@ -120,16 +132,16 @@ class RetrievalMonitor(Monitor):
         bad_images: a `BadImages`.
     """
 
-    ACCURACY = "retrieval_top1"
+    ACCURACY = "retrieval_auc"
 
     def __init__(self, source, augmentation, bad_images):
         super().__init__(source, KNNSplits(source, augmentation, bad_images))
         self._retrieval = Retrieval(source, augmentation, bad_images)
 
-    def hits(self, encode, album=None):
+    def scores(self, encode, album=None):
         if album:
             extract(encode, self._splits.queries, album.see_queries)
-        return self._retrieval.hits(encode, album and album.see_bank)
+        return self._retrieval.scores(encode, album and album.see_bank)
 
 
 def encoder_function(encoder, features):

@@ -33,8 +33,8 @@ def finish(run_dir, bad_images):
     results["bad_images"] = len(bad_images.names)
     if accuracy := Accuracy.of(metrics):
         name, title = accuracy.metric.name, accuracy.metric.title
-        values = accuracy.pixels, accuracy.untrained, accuracy.end
-        results |= {name + suffix: value for suffix, value in zip(TABLE, values, strict=True)}
+        measured = accuracy.pixels, accuracy.untrained, accuracy.end
+        results |= {name + suffix: one.value for suffix, one in zip(TABLE, measured, strict=True)}
         print(f"\n{title:<24}")
         for suffix, row in TABLE.items():
             print(f"{f'  {row}':<24}{results[name + suffix]:6.1f}")

@@ -1,4 +1,4 @@
-"""How often an encoder finds a picture by an augmented copy of it: the measure that needs no labels."""
+"""Whether an encoder tells a picture from others by an augmented copy: the measure without labels."""
 
 import hashlib
 
@@ -35,8 +35,8 @@ class Retrieval:
         self._copies = random_copies(source, copied, view, bad_images, batch_size)
         self._view = view
 
-    def hits(self, encode, see_bank=None):
-        """Returns of each copy whether the encoder finds its picture in the bank, bool `[M]`.
+    def scores(self, encode, see_bank=None):
+        """Returns `nearer` of each copy and its picture, float64 `[M]`.
 
         Pictures of which the encoder sees the same are one picture; where all are, M is 0.
 
@@ -57,16 +57,17 @@ class Retrieval:
         bank, numbers = extract(encode, self._bank, see)
         _, rows, picture_of = np.unique(seen, return_index=True, return_inverse=True)
         if len(rows) == 1:
-            return np.zeros([0], bool)
+            return np.zeros([0])
         copies, copied = extract(encode, self._copies)
-        return found(bank[rows], copies, picture_of[np.searchsorted(numbers, copied)])
+        return nearer(bank[rows], copies, picture_of[np.searchsorted(numbers, copied)])
 
 
-def found(bank, queries, own):
-    """Returns of each query whether its own row of a bank is nearer to it than every other, bool `[M]`.
+def nearer(bank, queries, own):
+    """Returns to which share of a bank's other rows each query is less near than to its own, `[M]`.
 
-    Similarity is the cosine. Equally near, up to rounding, is not nearer: an encoder to which all
-    pictures are alike finds none.
+    It is the area under the query's ROC curve: 1 where its own row comes first, .5 on average by
+    chance. Nearness is the cosine. Equally near, up to rounding, is not nearer: an encoder to which all
+    pictures are alike has 0.
 
     Args:
         bank: features `[N, C]` float32, two or more.
@@ -76,8 +77,7 @@ def found(bank, queries, own):
     Raises:
         UserError: features are not finite.
     """
-    similarities = unit_rows(queries) @ unit_rows(bank).T
-    each = np.arange(len(own))
-    to_own = similarities[each, own]
-    similarities[each, own] = -np.inf
-    return to_own > similarities.max(axis=1) + ROUNDING
+    similarities = unit_rows(queries) @ unit_rows(bank).T  # [M, N]
+    to_own = similarities[np.arange(len(own)), own][:, None]
+    others = len(bank) - 1  # its own is not nearer than itself
+    return (to_own > similarities + ROUNDING).sum(axis=1) / others

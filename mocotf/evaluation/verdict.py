@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import NamedTuple
 
 from mocotf.evaluation.measures import MEASURES
 from mocotf.metrics import Metric
@@ -12,23 +13,37 @@ FEW_STEPS = 1000
 REMEMBERED = 5  # times the 1 / (1 - m) steps that m averages over: the shortest run for it
 
 
+class Measured(NamedTuple):
+    """An accuracy in percent, and its standard error in points; 0 where that is not known."""
+
+    value: float
+    error: float = 0.0
+
+    def tolerance(self, other):
+        """Returns two standard errors of the difference to another; as if the two had asked different
+        queries: they ask the same ones, so that the error is rather less."""
+        return 2 * math.hypot(self.error, other.error)
+
+    def above(self, other):
+        """Returns whether it is higher than another by more than that."""
+        return self.value - other.value > self.tolerance(other)
+
+
 @dataclasses.dataclass(frozen=True)
 class Accuracy:
-    """What a run measured of its encoder, and what that is to be held against, in percent.
+    """What a run measured of its encoder, and what that is to be held against.
 
     Attributes:
         metric: its `Metric`.
-        pixels: of raw pixels.
-        untrained: of the encoder before the first step.
+        pixels: `Measured` of raw pixels.
+        untrained: likewise, of the encoder before the first step.
         end: of the encoder when it was measured last.
-        queries: how many were asked; None in runs of releases that did not record it.
     """
 
     metric: Metric
-    pixels: float
-    untrained: float
-    end: float
-    queries: int | None
+    pixels: Measured
+    untrained: Measured
+    end: Measured
 
     @classmethod
     def of(cls, records):
@@ -37,26 +52,9 @@ class Accuracy:
         for metric in MEASURES:
             last = last_with(metric.name, records)
             if metric.level and last and last["step"] > first["step"] and metric.level in first:
-                levels = first[metric.level], first[metric.name]
-                return cls(metric, *levels, last[metric.name], first.get("queries"))
+                named = (first, metric.level), (first, metric.name), (last, metric.name)
+                return cls(metric, *(Measured(r[n], r.get(f"{n}_error", 0.0)) for r, n in named))
         return None
-
-    def error(self, a, b):
-        """Returns two standard errors of the difference of accuracies a and b, in points.
-
-        As of independent samples of `queries`, each with a success and a failure added (Agresti and
-        Caffo, 2000), without which 0 and 100 % would be certain. Both are of the same queries, so the
-        error is rather less. 0 where their number is not known.
-        """
-        if not self.queries:
-            return 0.0
-        n = self.queries + 2
-        shares = [(self.queries * x / 100 + 1) / n for x in (a, b)]
-        return 200 * math.sqrt(sum(p * (1 - p) / n for p in shares)) * n / self.queries
-
-    def above(self, a, b):
-        """Returns whether accuracy a is higher than b by more than two standard errors."""
-        return a - b > self.error(a, b)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,21 +103,21 @@ def judge(path, records, flags):
 
 def _by_accuracy(accuracy, trouble, advice, flags):
     start = "the encoder that it began with" if flags.get("init_from") else "the untrained encoder"
-    levels = {"raw pixels": accuracy.pixels, start: accuracy.untrained}
-    end, above = accuracy.end, accuracy.above
-    named = f"{accuracy.metric.short} top-1 ({accuracy.metric.meaning})"
-    error = max(accuracy.error(end, level) for level in levels.values())
-    told = f"two standard errors: {error:.1f}" if error else "standard errors not known"
+    end, levels = accuracy.end, {"raw pixels": accuracy.pixels, start: accuracy.untrained}
+    name = accuracy.metric.title.removesuffix(", %")
+    named = f"{name} ({accuracy.metric.meaning}) is {end.value:.1f} %"
+    tolerance = max(end.tolerance(level) for level in levels.values())
+    told = f"two standard errors: {tolerance:.1f}" if tolerance else "standard errors not known"
 
-    if all(above(end, level) for level in levels.values()):
-        how = ", ".join(f"{end - level:.1f} above {name}" for name, level in levels.items())
-        return Verdict(True, f"this encoder has learned: {named} is {end:.1f} %, {how} ({told})")
-    values = ", ".join(f"{name} {level:.1f}" for name, level in levels.items())
-    values = f"{named} is {end:.1f} %, {values} ({told})"
-    if not any(above(level, end) for level in levels.values()) and not all(
-        above(100.0, level) for level in levels.values()
-    ):
-        why = f"even 100 % could not be told apart by {accuracy.queries} queries"
+    if all(end.above(level) for level in levels.values()):
+        how = ", ".join(f"{end.value - level.value:.1f} above {what}" for what, level in levels.items())
+        return Verdict(True, f"this encoder has learned: {named}, {how} ({told})")
+    values = ", ".join(f"{what} {level.value:.1f}" for what, level in levels.items())
+    values = f"{named}, {values} ({told})"
+    # Is there room above both?
+    shows = all(Measured(100.0).above(level) for level in levels.values())
+    if not shows and not any(level.above(end) for level in levels.values()):
+        why = "even 100 % could not be told from these"
         return Verdict(None, f"what this encoder has learned does not show: {values}; {why}")
     reason = f"{values}; {trouble}" if trouble else values
     return Verdict(False, f"this encoder has learned nothing that shows: {reason}; {advice}")

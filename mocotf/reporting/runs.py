@@ -36,7 +36,7 @@ class Stage:
 STAGES = (
     Stage("Pre-training loss", "loss", "chance", "chance"),
     Stage("kNN", "knn_top1", "knn_top1_untrained"),
-    Stage("Retrieval", "retrieval_top1", "retrieval_top1_untrained", always=False),
+    Stage("Retrieval AUC", "retrieval_auc", "retrieval_auc_untrained", always=False),
     Stage("Linear, cached features", "linear_cached_top1", "linear_cached_top1_untrained"),
     Stage("Linear", "linear_top1", "linear_top1_untrained"),
     Stage("Fine-tuned", "finetune_top1", "finetune_top1_untrained", "from scratch"),
@@ -107,7 +107,7 @@ def _read(path, name):
     flags = read_flags(os.path.join(path, FLAGS_FILE))
     numbers = {}
     if accuracy := Accuracy.of(metrics):
-        numbers[f"{accuracy.metric.name}_untrained"] = accuracy.untrained
+        numbers[f"{accuracy.metric.name}_untrained"] = accuracy.untrained.value
     for record in metrics:  # kNN is in some records only
         numbers |= record if record["step"] else {}
     for file in ("results.json", "evaluation.json"):

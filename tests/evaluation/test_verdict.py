@@ -6,19 +6,17 @@ import types
 import pytest
 
 from mocotf.evaluation import pretraining
-from mocotf.evaluation.measures import MEASURES
-from mocotf.evaluation.verdict import Accuracy
 from mocotf.evaluation.verdict import judge
 
 FLAGS = {"mechanism": "moco", "lr": "0.12", "moco_m": "0.99", "moco_dim": "128"}
-KNN = next(metric for metric in MEASURES if metric.name == "knn_top1")
 
 
-def records(pixels, untrained, end, queries=840, name="knn_top1", **last):
-    """Returns the records of a run that measured its encoder."""
-    first = {"step": 0, name: untrained, f"{name}_pixels": pixels, "queries": queries}
+def records(pixels, untrained, end, error=1.7, name="knn_top1", **last):
+    """Returns the records of a run that measured its encoder, with this standard error each time."""
+    errors = {f"{name}_error": error, f"{name}_pixels_error": error} if error else {}
+    first = {"step": 0, name: untrained, f"{name}_pixels": pixels} | errors
     rest = {"step": 2000, "loss": 5.0, "chance": 6.93, "feature_std": 0.9} | last
-    return [first, {"step": 1000, "loss": 6.0, name: 99.0}, rest | {name: end}]
+    return [first, {"step": 1000, "loss": 6.0, name: 99.0}, rest | {name: end} | errors]
 
 
 def blind(**last):
@@ -40,13 +38,13 @@ SIMSIAM = {"loss": -0.99, "chance": None, "feature_std": 0.01}
         (records(34.9, 42.0, 48.2), {}, True, ["is 48.2 %, 13.3 above raw pixels, 6.2 above the untr"]),
         (records(34.9, 42.0, 46.5), {}, False, ["nothing that shows: kNN top-1", "is 46.5 %", "4.8"]),
         (records(42.0, 34.9, 46.5), {}, False, ["raw pixels 42.0, the untrained encoder 34.9"]),
-        (records(42.0, 34.9, 46.5, queries=8400), {}, True, ["two standard errors: 1.5"]),
-        (records(42.0, 34.9, 46.5, queries=None), {}, True, ["standard errors not known"]),
-        (records(10.0, 9.0, 71.0, 500, "retrieval_top1"), {}, True, ["found by an augmented copy"]),
+        (records(42.0, 34.9, 46.5, error=0.5), {}, True, ["two standard errors: 1.4"]),
+        (records(42.0, 34.9, 46.5, error=None), {}, True, ["standard errors not known"]),
+        (records(10.0, 9.0, 71.0, 1.5, "retrieval_auc"), {}, True, ["to which an augmented copy is"]),
         (records(34.9, 42.0, 70.0), {"init_from": "x"}, True, ["the encoder that it began with"]),
         # ---- What cannot show.
-        (records(99.5, 42.0, 99.9), {}, None, ["does not show", "even 100 % could not be told"]),
-        (records(10.0, 20.0, 90.0, queries=2), {}, None, ["by 2 queries"]),
+        (records(98.0, 42.0, 99.9), {}, None, ["does not show", "even 100 % could not be told"]),
+        (records(10.0, 20.0, 90.0, 41), {}, None, ["standard errors: 116.0"]),
         (records(99.0, 42.0, 60.0), {}, False, ["learned nothing"]),
         # ---- Why, and what to try.
         (records(30, 40, 9, feature_std=0.01), {}, False, ["feature_std 0.01", "try --lr=0.03, in an"]),
@@ -82,14 +80,6 @@ def test_before_its_first_step_nothing_is_said_of_a_run(run):
     assert judge("runs/a", run, FLAGS) is None
 
 
-def test_the_error_is_that_of_agresti_and_caffo():
-    accuracy = Accuracy(KNN, 0, 0, 0, 98)
-    # 50 of 100 and 20 of 100, with a success and a failure each.
-    expected = 2 * 100 * (0.5 * 0.5 / 100 + 0.2 * 0.8 / 100) ** 0.5
-    assert accuracy.error(100 * 49 / 98, 100 * 19 / 98) * 98 / 100 == pytest.approx(expected)
-    assert accuracy.error(100, 0) == accuracy.error(0, 100) > 0
-
-
 def finish(folder, run):
     """Ends a run with these records; returns what results.json has."""
     (folder / "flags.cfg").write_text("".join(f"--{name}={text}\n" for name, text in FLAGS.items()))
@@ -102,13 +92,13 @@ def finish(folder, run):
 
 
 def test_the_verdict_comes_last_and_is_in_the_results(tmp_path, capsys):
-    run = records(10.0, 20.0, 55.0, 500, "retrieval_top1", images_per_second=100.0)
+    run = records(10.0, 20.0, 55.0, 1.5, "retrieval_auc", images_per_second=100.0)
     found = finish(tmp_path, [*run, {"step": 2001, "epoch": 9, "retry": 1}])
     assert found["learned"] is True and found["steps"] == 2000 and found["loss"] == 5.0
-    named = {"retrieval_top1": 55.0, "retrieval_top1_untrained": 20.0, "retrieval_top1_pixels": 10.0}
+    named = {"retrieval_auc": 55.0, "retrieval_auc_untrained": 20.0, "retrieval_auc_pixels": 10.0}
     assert named.items() <= found.items() and found["images_per_second"] == 100
     *_, title, pixels, start, end, blank, last = capsys.readouterr().out.splitlines()
-    assert title.startswith("Retrieval top-1, %") and not blank
+    assert title.startswith("Retrieval AUC, %") and not blank
     assert [pixels.split()[-1], start.split()[-1], end.split()[-1]] == ["10.0", "20.0", "55.0"]
     assert last == f"Verdict: {found['verdict']}."
 
