@@ -4,7 +4,7 @@ from mocotf.metrics import Metric
 
 _VOTE = "weighted vote of the nearest training images"
 _DETECTIONS = "of detections, mean over IoU .5 to .95 and classes"
-_COPY = "pictures to which an augmented copy is less near than to its own; by chance 50"
+_COPY = "other pictures that an augmented copy ranks below its own; chance is 50"
 _PIXELS = "raw pixels"
 MEASURES = (
     Metric("knn_top1", "evaluation/knn_top1", "kNN top-1, %", _VOTE, "knn_top1_pixels", _PIXELS, "kNN"),

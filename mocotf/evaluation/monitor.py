@@ -25,8 +25,8 @@ def make_monitor(settings, source, augmentation, bad_images):
         vote = {"k": settings.knn_k, "T": settings.knn_t}
         return KNNMonitor(source, augmentation, bad_images, most=settings.knn_bank, **vote)
     log.warning(
-        "no kNN: %s has no labels, or no split to ask about; retrieval is measured: to how many other "
-        "pictures an augmented copy is less near than to its own",
+        "no kNN: %s has no labels, or no split to ask about; retrieval is measured: how many other "
+        "pictures an augmented copy ranks below its own",
         source.name,
     )
     return RetrievalMonitor(Unlabelled(source), augmentation, bad_images)

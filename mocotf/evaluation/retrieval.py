@@ -1,4 +1,4 @@
-"""Whether an encoder tells a picture from others by an augmented copy: the measure without labels."""
+"""Whether an encoder tells pictures apart by augmented copies of them: the measure without labels."""
 
 import hashlib
 
@@ -63,7 +63,7 @@ class Retrieval:
 
 
 def nearer(bank, queries, own):
-    """Returns to which share of a bank's other rows each query is less near than to its own, `[M]`.
+    """Returns the share of a bank's other rows that each query ranks below its own, float64 `[M]`.
 
     It is the area under the query's ROC curve: 1 where its own row comes first, .5 on average by
     chance. Nearness is the cosine. Equally near, up to rounding, is not nearer: an encoder to which all

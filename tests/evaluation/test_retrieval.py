@@ -94,7 +94,7 @@ def test_pictures_that_do_not_decode_mix_up_no_others(tmp_path):
     assert retrieval(Folder(str(tmp_path))).scores(colours).mean() > 0.9
 
 
-def test_the_share_of_others_that_are_less_near_is_counted():
+def test_the_share_of_others_that_rank_below_is_counted():
     bank = np.array([[2, 0], [0, 1], [1, 1], [3, 3]], np.float32)
     queries = np.array([[1, 0.1], [1, 0.1], [0, 5], [1, 1], [1, 0.1], [0, 0]], np.float32)
     shares = nearer(bank, queries, np.array([0, 1, 1, 2, 2, 0]))

@@ -40,7 +40,7 @@ SIMSIAM = {"loss": -0.99, "chance": None, "feature_std": 0.01}
         (records(42.0, 34.9, 46.5), {}, False, ["raw pixels 42.0, the untrained encoder 34.9"]),
         (records(42.0, 34.9, 46.5, error=0.5), {}, True, ["two standard errors: 1.4"]),
         (records(42.0, 34.9, 46.5, error=None), {}, True, ["standard errors not known"]),
-        (records(10.0, 9.0, 71.0, 1.5, "retrieval_auc"), {}, True, ["to which an augmented copy is"]),
+        (records(10.0, 9.0, 71.0, 1.5, "retrieval_auc"), {}, True, ["that an augmented copy ranks below"]),
         (records(34.9, 42.0, 70.0), {"init_from": "x"}, True, ["the encoder that it began with"]),
         # ---- What cannot show.
         (records(98.0, 42.0, 99.9), {}, None, ["does not show", "even 100 % could not be told"]),
