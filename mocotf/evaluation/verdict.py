@@ -109,9 +109,11 @@ def _by_accuracy(accuracy, trouble, advice, flags):
     tolerance = max(end.tolerance(level) for level in levels.values())
     told = f"two standard errors: {tolerance:.1f}" if tolerance else "standard errors not known"
 
+    but = f"; {trouble}" if trouble else ""
     if all(end.above(level) for level in levels.values()):
-        how = ", ".join(f"{end.value - level.value:.1f} above {what}" for what, level in levels.items())
-        return Verdict(True, f"this encoder has learned: {named}, {how} ({told})")
+        above = ((end.value - level.value, what) for what, level in levels.items())
+        how = ", ".join(f"{points:.1f} points above {what}" for points, what in above)
+        return Verdict(True, f"this encoder has learned: {named}, {how} ({told}){but}")
     values = ", ".join(f"{what} {level.value:.1f}" for what, level in levels.items())
     values = f"{named}, {values} ({told})"
     # Is there room above both?
@@ -119,8 +121,7 @@ def _by_accuracy(accuracy, trouble, advice, flags):
     if not shows and not any(level.above(end) for level in levels.values()):
         why = "even 100 % could not be told from these"
         return Verdict(None, f"what this encoder has learned does not show: {values}; {why}")
-    reason = f"{values}; {trouble}" if trouble else values
-    return Verdict(False, f"this encoder has learned nothing that shows: {reason}; {advice}")
+    return Verdict(False, f"this encoder has learned nothing that shows: {values}{but}; {advice}")
 
 
 def _trouble(record):

@@ -165,7 +165,7 @@ def test_one_page_has_all_of_several_runs_and_needs_nothing_else(written):
     assert not {"script", "b", "i"} & {*page.tags}, "texts are escaped"
     for text in (
         NASTY, "second&<b>", "Results", "Flags that differ", "Curves", "Nearest neighbours",
-        LEARNED, "35.1 above raw pixels, 28.0 above the untrained encoder", "Map of the features",
+        LEARNED, "35.1 points above raw pixels, 28.0 points above the untrained", "Map of the features",
         "This run kept no picture of its views.", "6 images", *CLASSES,
         "70.0", "untrained 42.0", "81.2", "untrained 55.5", "90.0", "chance 6.93", "–",
     ):  # fmt: skip
