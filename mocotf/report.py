@@ -34,6 +34,7 @@ from mocotf.reporting.runs import is_run
 from mocotf.reporting.runs import read_runs
 from mocotf.reporting.table import markdown
 from mocotf.reporting.table import table
+from mocotf.reporting.table import verdicts
 
 FLAGS = flags.FLAGS
 log = logging.getLogger(__name__)
@@ -65,8 +66,9 @@ def write_table(paths):
     for path in paths if known else ():
         if path not in known:
             log.warning("%s: is no run; left out", path)
-    rows = table(read_runs(known or paths))
-    text = markdown(rows)
+    runs = read_runs(known or paths)
+    rows, judged = table(runs), verdicts(runs)
+    text = markdown(rows) + (f"\n{judged}" if judged else "")
     if FLAGS.out:
         check_writable(FLAGS.out)
         write(FLAGS.out, text)

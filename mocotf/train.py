@@ -135,7 +135,7 @@ def main():
         run_dir,
         measure=functools.partial(monitor.record, encode, run_dir) if monitor else None,
         measures=MEASURES,
-        accuracy="knn_top1",
+        accuracy=monitor.ACCURACY if monitor else "knn_top1",
         settings=settings.texts(),
         initialise=lambda: start and start_from(model, settings.config, start),
         first_record=first_record,

@@ -129,6 +129,19 @@ def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path, on_two_dev
     assert commands.comparable(commands.metrics(tmp_path / "run")) == whole
 
 
+@pytest.mark.parametrize(("copies", "said"), [(1, "retrieval"), (8, "no two of the pictures")])
+def test_a_verdict_ends_a_run_of_one_step_on_pictures_without_classes(tmp_path, copies, said):
+    write_colours(str(tmp_path / "photos"), 8 // copies, suffixes=("png",))
+    for i in range(1, copies):
+        (tmp_path / "photos" / f"copy{i}.png").write_bytes((tmp_path / "photos/000.png").read_bytes())
+    options = [*FOLDER, f"--data_dir={tmp_path / 'photos'}", "--knn_every=1", "--steps=1", "--json"]
+    done = commands.train(tmp_path / "run", *options)
+    *_, last, line = done.out.splitlines()
+    assert last == f"Verdict: {done.json['verdict']}." and said in last.lower() and line
+    assert done.json["learned"] is not True and done.json == commands.results(tmp_path / "run")
+    assert "retrieval_auc_pixels" in done.json or copies > 1
+
+
 def test_too_many_bad_images_stop_a_run_in_one_line(tmp_path):
     write_colours(str(tmp_path / "photos"), 16)
     for i in (2, 5, 7):

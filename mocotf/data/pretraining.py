@@ -1,4 +1,4 @@
-"""The input pipelines: view pairs for pre-training, centre views for evaluation."""
+"""The input pipelines: view pairs for pre-training; centre views, and random ones, for evaluation."""
 
 import tensorflow as tf
 
@@ -173,9 +173,38 @@ def centre_views(source, examples, augmentation, bad_images, batch_size=256):
     """
 
     def view(handle, label):
-        image = source.load(handle)
-        return prepare(image if source.shape else decode(image), augmentation), label
+        return prepare(_decoded(source, handle), augmentation), label
 
+    return _evaluated(source, examples, view, augmentation, bad_images, batch_size)
+
+
+@tf.autograph.experimental.do_not_convert
+def random_copies(source, examples, augmentation, bad_images, batch_size=256):
+    """Returns the finite dataset of (image, label) of one random view of each example, always the same.
+
+    Draws are by the example's place: where an image comes twice, its views differ. Arguments as of
+    `centre_views`.
+    """
+    make = view_maker(augmentation, "numba", views=1)
+
+    def view(handle, place, label):
+        image = _decoded(source, handle)
+        draws = view_draws(0, place)[:1]
+        height, width = tf.shape(image)[0], tf.shape(image)[1]
+        window = crop.sample_window(draws, height, width, augmentation.min_area)
+        return make(image, tf.stack(window, axis=1), draws)[0], label
+
+    placed = examples.enumerate().map(lambda place, example: (example[0], place, example[1]))
+    return _evaluated(source, placed, view, augmentation, bad_images, batch_size)
+
+
+def _decoded(source, handle):
+    image = source.load(handle)
+    return image if source.shape else decode(image)
+
+
+def _evaluated(source, examples, view, augmentation, bad_images, batch_size):
+    """Returns the batches of (image, label) that `view` makes of examples, without the bad ones."""
     if source.shape:
         views = examples.map(view, **PARALLEL)
     else:

@@ -76,12 +76,18 @@ class Album:
 
     def _pictures(self, images, rows):
         """Returns some of a batch of normalised images as small pictures, uint8 `[n, s, s, 3]`."""
-        images = tf.gather(images, rows) * self._augmentation.std + self._augmentation.mean
+        images = tf.gather(images, rows)
         if images.shape[1] > SIDE and not len(rows):
             images = tf.zeros([0, SIDE, SIDE, 3])  # TensorFlow resizes no empty batch
         elif images.shape[1] > SIDE:
             images = tf.image.resize(images, (SIDE, SIDE), method="area")
-        return tf.image.convert_image_dtype(images, tf.uint8, saturate=True).numpy()
+        return levels(images, self._augmentation)
+
+
+def levels(images, augmentation):
+    """Returns normalised images `[n, S, S, 3]` as pictures, uint8; `augmentation` has mean and std."""
+    images = images * augmentation.std + augmentation.mean
+    return tf.image.convert_image_dtype(images, tf.uint8, saturate=True).numpy()
 
 
 def _highest(similarity):

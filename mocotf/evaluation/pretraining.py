@@ -2,38 +2,46 @@
 
 import statistics
 
+from mocotf.evaluation.verdict import Accuracy
+from mocotf.evaluation.verdict import judge
+from mocotf.evaluation.verdict import last_with
 from mocotf.files import write_json
+from mocotf.training.run_dir import FLAGS_FILE
+from mocotf.training.run_dir import read_flags
 
-LAST = ("loss", "chance", "acc1", "acc5")  # of the last record, where it has them
+LAST = ("loss", "chance", "acc1", "acc5")  # of the last record of a step, where it has them
 TABLE = {
-    "knn_top1_pixels": "raw pixels",
-    "knn_top1_untrained": "encoder at the start",
-    "knn_top1": "encoder at the end",
+    "_pixels": "raw pixels",
+    "_untrained": "encoder at the start",
+    "": "encoder at the end",
 }
 
 
 def finish(run_dir, bad_images):
-    """Writes results.json and prints the final table; returns the results.
+    """Writes results.json and prints the final table and the verdict; returns the results.
 
     Args:
         run_dir: the `RunDir` of a run that has reached its end.
         bad_images: its `BadImages`.
     """
     metrics = run_dir.metrics()
-    first, last = metrics[0], metrics[-1]
+    last = last_with("loss", metrics) or metrics[-1]
     speeds = [record["images_per_second"] for record in metrics if "images_per_second" in record]
     results = {"steps": last["step"], **{name: last[name] for name in LAST if name in last}}
-    results |= {"images_per_second": statistics.median(speeds), "bad_images": len(bad_images.names)}
-    if "knn_top1" in last and "knn_top1_pixels" in first:
-        results |= {
-            "knn_top1": last["knn_top1"],
-            "knn_top1_untrained": first["knn_top1"],
-            "knn_top1_pixels": first["knn_top1_pixels"],
-        }
-        print(f"\n{'kNN top-1, %':<24}")
-        for name, title in TABLE.items():
-            print(f"{f'  {title}':<24}{results[name]:6.1f}")
+    if speeds:
+        results["images_per_second"] = statistics.median(speeds)
+    results["bad_images"] = len(bad_images.names)
+    if accuracy := Accuracy.of(metrics):
+        name, title = accuracy.metric.name, accuracy.metric.title
+        measured = accuracy.pixels, accuracy.untrained, accuracy.end
+        results |= {name + suffix: one.value for suffix, one in zip(TABLE, measured, strict=True)}
+        print(f"\n{title:<24}")
+        for suffix, row in TABLE.items():
+            print(f"{f'  {row}':<24}{results[name + suffix]:6.1f}")
     if bad_images.names:
         print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
+    if verdict := judge(run_dir.path, metrics, read_flags(run_dir.file(FLAGS_FILE))):
+        results |= {"learned": verdict.learned, "verdict": verdict.text}
+        print(f"\nVerdict: {verdict.text}.")
     write_json(run_dir.file("results.json"), results)
     return results

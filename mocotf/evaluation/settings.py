@@ -15,8 +15,8 @@ class MonitorSettings(Settings):
 
     knn_every: int = setting(
         1,
-        "Epochs between kNN measurements, where there are labels, and galleries of nearest neighbours "
-        "in TensorBoard; 0 for none.",
+        "Epochs between measurements, of kNN where there are labels, else of retrieval, and galleries "
+        "of nearest neighbours in TensorBoard; 0 for none, and no verdict by them.",
         low=0,
         neutral=True,
     )

@@ -21,14 +21,16 @@ class Unlabelled:
     def __init__(self, source):
         self._source = source
         queries = min(QUERIES, -(-source.size // 10))
-        self.evaluation_sizes = (min(BANK, source.size - queries), queries)
+        # A single image is both.
+        self.evaluation_sizes = (max(1, min(BANK, source.size - queries)), queries)
         self.shape = source.shape
         self.load = source.load
         self.describe = source.describe
 
     def evaluation(self, split):
         """Returns a finite dataset of (handle, -1); see `Source.evaluation`."""
-        queries = self.evaluation_sizes[1]
-        handles = self._source.sample(sum(self.evaluation_sizes))
-        handles = handles.take(queries) if split == "queries" else handles.skip(queries)
+        bank, queries = self.evaluation_sizes
+        n = min(bank + queries, self._source.size)
+        handles = self._source.sample(n)
+        handles = handles.take(queries) if split == "queries" else handles.skip(n - bank)
         return handles.map(lambda handle: (handle, tf.constant(NO_LABEL, tf.int64)))

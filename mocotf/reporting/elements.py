@@ -20,6 +20,9 @@ th { font-weight: 600; font-size: 13px; color: var(--soft); }
 .results td { font-size: 22px; font-weight: 600; padding-right: 34px; }
 .results td.run { font-size: 15px; }
 .results .beside { display: block; font-size: 13px; font-weight: 400; }
+.verdict { border-left: 4px solid #a0a0a0; padding-left: 12px; }
+.verdict.learned { border-color: #009e73; }
+.verdict.nothing { border-color: #d55e00; }
 .flags td, .flags th { font: 13px/1.45 ui-monospace, Menlo, Consolas, monospace;
   padding: 3px 22px 3px 0; overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 22px 30px;

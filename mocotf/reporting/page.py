@@ -34,6 +34,7 @@ MAP = (
     "Held-out images, coloured by class; point at one for its name. Those with a dark edge are of "
     "another class by the vote of their neighbours."
 )
+VERDICTS = {True: "verdict learned", False: "verdict nothing", None: "verdict"}  # classes of CSS
 SHOWN = (
     "mechanism",
     "backbone",
@@ -63,7 +64,7 @@ def make_page(runs, sheets, galleries, maps, made):
         title,
         element("h1", title),
         element("p", _subtitle(runs), class_="soft"),
-        *_section("Results", RESULTS, _results(runs)),
+        *_section("Results", RESULTS, _results(runs), *_verdicts(runs)),
         *(_differences(runs) if len(runs) > 1 else ()),
         *_section("Curves", None, element("div", *_curves(runs), class_="charts")),
         *_answers(runs),
@@ -165,6 +166,13 @@ def _result(run, stage):
         return element("td", shown)
     small = f"{stage.beside_title} {beside:.{digits}f}"
     return element("td", shown, element("span", small, class_="beside"))
+
+
+def _verdicts(runs):
+    for i, run in enumerate(runs):
+        if run.verdict:
+            name = [_key(i), f"{run.name}: "] if len(runs) > 1 else []
+            yield element("p", *name, run.verdict.text, class_=VERDICTS[run.verdict.learned])
 
 
 def charts(runs):

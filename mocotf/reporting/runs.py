@@ -5,6 +5,9 @@ import math
 import os
 
 from mocotf.errors import UserError
+from mocotf.evaluation.verdict import Accuracy
+from mocotf.evaluation.verdict import Verdict
+from mocotf.evaluation.verdict import judge
 from mocotf.files import read_json
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
@@ -33,6 +36,7 @@ class Stage:
 STAGES = (
     Stage("Pre-training loss", "loss", "chance", "chance"),
     Stage("kNN", "knn_top1", "knn_top1_untrained"),
+    Stage("Retrieval AUC", "retrieval_auc", "retrieval_auc_untrained", always=False),
     Stage("Linear, cached features", "linear_cached_top1", "linear_cached_top1_untrained"),
     Stage("Linear", "linear_top1", "linear_top1_untrained"),
     Stage("Fine-tuned", "finetune_top1", "finetune_top1_untrained", "from scratch"),
@@ -52,6 +56,7 @@ class Run:
         metrics: the records of metrics.jsonl.
         numbers: name → finite number, of the last record, results.json and evaluation.json, the later
             ones in force.
+        verdict: the `Verdict` on a pre-training run that has taken a step; else None.
     """
 
     path: str
@@ -59,6 +64,7 @@ class Run:
     flags: dict[str, str]
     metrics: list[dict]
     numbers: dict[str, float]
+    verdict: Verdict | None
 
     @property
     def step(self):
@@ -98,15 +104,17 @@ def differing_flags(runs):
 
 def _read(path, name):
     metrics = read_metrics(os.path.join(path, "metrics.jsonl"))
+    flags = read_flags(os.path.join(path, FLAGS_FILE))
     numbers = {}
-    if metrics and "knn_top1" in metrics[0] and metrics[0]["step"] == 0:
-        numbers["knn_top1_untrained"] = metrics[0]["knn_top1"]
+    if accuracy := Accuracy.of(metrics):
+        numbers[f"{accuracy.metric.name}_untrained"] = accuracy.untrained.value
     for record in metrics:  # kNN is in some records only
         numbers |= record if record["step"] else {}
     for file in ("results.json", "evaluation.json"):
         numbers |= read_json(os.path.join(path, file))
     numbers = {key: value for key, value in numbers.items() if _is_number(value)}
-    return Run(path, name, read_flags(os.path.join(path, FLAGS_FILE)), metrics, numbers)
+    verdict = judge(path, metrics, flags) if "moco_dim" in flags else None
+    return Run(path, name, flags, metrics, numbers, verdict)
 
 
 def _is_number(value):

@@ -8,17 +8,20 @@ MOST_FLAGS = 60  # characters of a flag's text in a table
 
 
 def table(runs):
-    """Returns one dictionary a run: run, step, the flags that differ, and its numbers (None for none).
+    """Returns one dictionary a run: run, step, the flags that differ, its numbers (None for none), and
+    whether its encoder has learned anything.
 
-    All have the same keys, in the order of the columns; numbers that no run has are left out.
+    All have the same keys, in the order of the columns; what no run has is left out.
     """
     names = [name for stage in STAGES for name in (stage.name, stage.beside) if name]
     names = [name for name in names if any(name in run.numbers for run in runs)]
     flags = differing_flags(runs)
+    judged = any(run.verdict for run in runs)
     return [
         {"run": run.name, "step": run.step}
         | {f"--{name}": texts[i] for name, texts in flags.items()}
         | {name: run.numbers.get(name) for name in names}
+        | ({"learned": run.verdict and run.verdict.learned} if judged else {})
         for i, run in enumerate(runs)
     ]
 
@@ -41,10 +44,17 @@ def markdown(rows):
     return line(cells[0]) + f"| {' | '.join(rule)} |\n" + "".join(map(line, cells[1:]))
 
 
+def verdicts(runs):
+    """Returns a Markdown list of the verdicts on runs, "" without any."""
+    return "".join(f"- {run.name}: {run.verdict.text}\n" for run in runs if run.verdict)
+
+
 def text(value):
     """Returns how a table shows a value: a dash for None, two decimals or more for a fraction."""
     if value is None:
         return NOTHING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 0.1 or value == 0 else f"{value:.3g}"
     return value if isinstance(value, str) and len(value) <= MOST_FLAGS else str(value)[:MOST_FLAGS]

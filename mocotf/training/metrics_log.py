@@ -44,7 +44,7 @@ class Records:
         self._levels = {m.level: m.tag for m in metrics if m.level}
         self._events = EventFileWriter(run_dir.path)
         self._references = EventFileWriter(references)
-        self._pixels = None
+        self._measured_once = {m.level: None for m in metrics if m.level and m.measured}
         self.highest = {}
         records = run_dir.metrics()
         began = {"step": 0, "time": records[0]["time"] if records else time.time()}
@@ -110,11 +110,14 @@ class Records:
                 self.highest[metric.name] = max(value, self.highest.get(metric.name, 0.0))
         seen = pictures.summaries(self._run_dir, record["step"])
         self._add(self._events, record, [*scalars(record, self._tags), *seen])
-        # Measured once, a line all the same.
-        self._pixels = record.get("knn_top1_pixels", self._pixels)
-        if record.get("knn_top1") is not None:
-            record = record | {"knn_top1_pixels": self._pixels}
-        self._add(self._references, record, scalars(record, self._levels))
+        self._add(self._references, record, scalars(self._with_levels(record), self._levels))
+
+    def _with_levels(self, record):
+        """Returns a record with the levels that were measured once: they are lines all the same."""
+        known = self._measured_once
+        known |= {name: record[name] for name in known if name in record}
+        measured = [m for m in self._metrics if m.level in known and record.get(m.name) is not None]
+        return record | {m.level: known[m.level] for m in measured}
 
     def _add(self, writer, record, values):
         event = Event(wall_time=record["time"], step=record["step"], summary=Summary(value=values))

@@ -1,6 +1,9 @@
-"""kNN as training measures it: on which images, and what there is to see where they have no labels."""
+"""What training measures: kNN, on which images, and retrieval where these have no labels."""
+
+import types
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
@@ -9,6 +12,10 @@ from mocotf.data.sources.patches import Patches
 from mocotf.data.sources.tfrecord import TFRecords
 from mocotf.data.views.augmentations import Augmentation
 from mocotf.evaluation.monitor import KNNMonitor
+from mocotf.evaluation.monitor import RetrievalMonitor
+from mocotf.evaluation.monitor import _summary
+from mocotf.evaluation.monitor import make_monitor
+from mocotf.evaluation.settings import MonitorSettings
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import Unlabelled
 from tests.data.support import example
@@ -43,7 +50,7 @@ def test_classes_that_the_bank_has_not_count_as_wrong_and_are_told_once(tmp_path
     for name in ("train/a", "train/b", "val/c"):
         write_colours(str(tmp_path / name), 4)
     knn = monitor(Folder(str(tmp_path)))
-    assert [knn.measure(pixels) for _ in range(2)] == [0, 0]
+    assert [knn.scores(pixels).tolist() for _ in range(2)] == [[0] * 4] * 2
     assert caplog.text.count("kNN counts as wrong what it cannot know: folder: 1 classes") == 1
     assert "(c)" in caplog.text
 
@@ -60,14 +67,32 @@ def test_queries_and_bank_are_different_training_images_always_the_same():
     assert handles("queries") == queries
 
 
-def test_a_folder_without_classes_has_neighbours_and_no_accuracy(tmp_path):
-    write_colours(str(tmp_path), 30)
-    knn = monitor(Unlabelled(Folder(str(tmp_path))))
-    album = knn.album()
-    assert knn.measure(pixels, album) is None
+def test_a_folder_without_classes_has_neighbours_and_retrieval(tmp_path, caplog):
+    write_colours(str(tmp_path / "photos"), 30)
+    source = Folder(str(tmp_path / "photos"))
+    measured = make_monitor(MonitorSettings(), source, VIEW, BadImages())
+    assert "no kNN: folder has no labels" in caplog.text
+    album = measured.album()
+    scores = measured.scores(pixels, album)
+    assert scores.shape == (500,) and 0.5 < scores.mean() < 1
     assert set(album.queries[2]) == {-1} and len(album.queries[2]) == 3
     similarities, _, pictures = album.nearest
     assert pictures.shape == (3, 8, 16, 16, 3) and np.all(np.diff(similarities) <= 0)
+
+    run_dir = types.SimpleNamespace(file=lambda name: str(tmp_path / name))
+    first = measured.record_baselines(lambda images: 0 * pixels(images), run_dir)
+    assert first["retrieval_auc_pixels"] == 100 * scores.mean() and first["queries"] == 500
+    assert first["retrieval_auc"] == 0 and 0 < first["retrieval_auc_error"] < 1
+    assert measured.record(pixels, run_dir, 1)["retrieval_auc"] == first["retrieval_auc_pixels"]
+    assert (tmp_path / "pictures" / "neighbours-1.jpg").exists()
+
+
+@pytest.mark.parametrize("right", [0, 20, 98])
+def test_standard_errors_are_those_of_agresti_and_caffo(right):
+    p = (right + 1) / 100  # of 98 queries, and a success and a failure
+    found = _summary("x", np.arange(98) < right)
+    assert found["x"] == pytest.approx(100 * right / 98)
+    assert found["x_error"] == pytest.approx(100 * (p * (1 - p) / 100) ** 0.5 * 100 / 98, abs=1e-3)
 
 
 def test_records_are_read_in_order(tmp_path):
@@ -76,4 +101,4 @@ def test_records_are_read_in_order(tmp_path):
     write_records(tmp_path / "train-0", [example(image__encoded=image) for image in images])
     source = TFRecords(str(tmp_path / "train-*"))
     assert [source.load(handle).numpy() for handle in source.sample(5)] == images[:5]
-    assert monitor(Unlabelled(source)).measure(pixels) is None
+    assert len(RetrievalMonitor(Unlabelled(source), VIEW, BadImages()).scores(pixels)) == 500

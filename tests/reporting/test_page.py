@@ -24,6 +24,7 @@ from tests.commands import set_flags
 from tests.data.support import write_colours
 from tests.saved_run import write_run
 
+LEARNED = "this encoder has learned: kNN top-1"
 KNN = {"image_size": "32", "stem": "small", "knn_features": "pooled", "knn_k": "20", "knn_t": "0.07"}
 CLASSES = ("cats & dogs", "<i>none<br>")
 NASTY = "<script>alert(1)</script>&\"'"
@@ -128,8 +129,11 @@ def test_the_table_is_markdown_and_json(runs, capsys, tmp_path):
     run_main("--table", f"--out={out}", *runs)
     *lines, last = capsys.readouterr().out.splitlines()
     assert out.read_text() == "\n".join(lines) + "\n"
+    *lines, blank, first, second = lines
+    assert not blank and first.startswith(f"- first: {LEARNED}") and "second&<b>: this" in second
     assert [len(line) for line in lines] == [len(lines[0])] * 4, "columns are aligned"
     rows = json.loads(last)["runs"]
+    assert [row["learned"] for row in rows] == [True, True]
     assert [row["run"] for row in rows] == ["first", "second&<b>"]
     assert [row["--lr"] for row in rows] == ["0.1", "0.2"]
     assert [row["linear_top1"] for row in rows] == [None, 81.25]
@@ -161,7 +165,8 @@ def test_one_page_has_all_of_several_runs_and_needs_nothing_else(written):
     assert not {"script", "b", "i"} & {*page.tags}, "texts are escaped"
     for text in (
         NASTY, "second&<b>", "Results", "Flags that differ", "Curves", "Nearest neighbours",
-        "Map of the features", "This run kept no picture of its views.", "6 images", *CLASSES,
+        LEARNED, "35.1 points above raw pixels, 28.0 points above the untrained", "Map of the features",
+        "This run kept no picture of its views.", "6 images", *CLASSES,
         "70.0", "untrained 42.0", "81.2", "untrained 55.5", "90.0", "chance 6.93", "–",
     ):  # fmt: skip
         assert text in page.text, text

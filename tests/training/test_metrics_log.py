@@ -97,6 +97,7 @@ def test_what_is_measured_once_is_a_line_through_all_measurements(tmp_path):
     write(RunDir(str(tmp_path), ()), first, record(10), record(20) | {"knn_top1": 70.0})
     assert scalars(tmp_path, "evaluation/knn_top1") == [(0, 40), (20, 70)]
     assert scalars(tmp_path / "reference", "evaluation/knn_top1") == [(0, 35), (20, 35)]
+    assert "evaluation/retrieval_auc" not in events_in(tmp_path / "reference").Tags()["scalars"]
 
 
 def test_the_line_on_the_terminal_has_what_there_is(tmp_path):
