@@ -99,8 +99,9 @@ def test_time_is_given_to_what_is_chosen_only():
     ],
 )
 def test_what_does_not_go_together_is_refused_before_any_training(
-    arguments, message, trained, tmp_path
+    arguments, message, trained, tmp_path, monkeypatch
 ):
+    monkeypatch.setattr(speed, "SECONDS", 0.1)
     where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path / 'new'}"
     set_flags(*GIVEN, *where, *arguments.split())
     with pytest.raises(UserError, match=message):
