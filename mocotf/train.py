@@ -38,6 +38,7 @@ from mocotf.pretraining.recipe import RECIPE_FILE
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
+from mocotf.training.health import Health
 from mocotf.training.host import configure_host
 from mocotf.training.pictures import show_views
 from mocotf.training.progress import Course
@@ -47,7 +48,6 @@ from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import PretrainingDeviceSettings
 from mocotf.training.strategy import make_strategy
-from mocotf.training.warnings import HealthWarnings
 
 settings_flags.adopt(recipe_flags, train_flags)  # so that --help shows them
 
@@ -125,6 +125,17 @@ def main():
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 
     # ---- Run
+    hints = settings.config.hints()
+    health = Health(
+        run_settings.on_collapse,
+        course.total_steps,
+        steps_per_epoch,
+        judged_after=max(
+            model.steps_to_fill(course.batch_size), optimisation.warmup_epochs * steps_per_epoch
+        ),
+        lr=optimisation.lr,
+        hints=hints,
+    )
     start = run_settings.init_from
     run = Run(
         model,
@@ -133,23 +144,24 @@ def main():
         bad_images,
         checkpoints,
         run_dir,
-        measure=functools.partial(monitor.record, encode, run_dir) if monitor else None,
+        measure=functools.partial(monitor.record, encode, run_dir) if monitor else lambda step: {},
         measures=MEASURES,
         accuracy=monitor.ACCURACY if monitor else "knn_top1",
         settings=settings.texts(),
         initialise=lambda: start and start_from(model, settings.config, start),
         first_record=first_record,
-        warnings=HealthWarnings(
-            course.total_steps, model.steps_to_fill(course.batch_size), model.HINTS
-        ),
+        health=health,
         workers=workers,
-        saves_memory=(model.HINTS["memory"],),
+        saves_memory=(hints["memory"],),
     )
     run.train()
 
     # ---- Results
     if chief:
-        command.print_json(pretraining.finish(run_dir, bad_images))
+        results = pretraining.finish(run_dir, bad_images)
+        if summary := health.summary():
+            print(summary, flush=True)
+        command.print_json(results)
     run.meet()  # the chief has written all
 
 

@@ -15,6 +15,7 @@ from mocotf.training.trainer import Gauges
 from tests import commands
 from tests import processes
 from tests.saved_run import write_run
+from tools.differences import compare
 
 FOREVER = [*commands.SMALL, "--steps=1000000", "--checkpoint_every=1000000"]
 
@@ -119,3 +120,78 @@ def test_checkpoints_by_epochs_and_the_best(tmp_path, trained):
 def test_checkpoints_by_minutes(tmp_path):
     commands.train(tmp_path, "--steps=6", "--checkpoint_minutes=1e-9", "--keep_checkpoints=10")
     assert steps_in(tmp_path / "checkpoints") == [1, 2, 3, 4, 5, 6]
+
+
+# A collapse takes 200 steps to be seen: of a loss that can be no other than chance, and of weights that
+# shrink to nothing, the faster the higher the rate.
+COLLAPSING = ["--batch_size=32", "--log_every=10", "--checkpoint_every=100", "--on_collapse=retry"]
+COLLAPSING.append("--nocos")
+AT_CHANCE = [*commands.SMALL, *COLLAPSING, "--moco_t=100", "--steps=1000"]
+
+
+def retries_of(folder):
+    return [record for record in commands.metrics(folder) if "retry" in record]
+
+
+def held_against_killed(folder, moments, steps, *options, program="tests/killed.py"):
+    """Holds a run of COLLAPSING that ends healthy against one killed at moments by a program, see
+    `tests/killed.py`; returns its `Result`, and the records of its retries."""
+    whole, killed = folder / "whole", folder / "killed"
+    options = *commands.SMALL, *COLLAPSING, *options, f"--steps={steps}"
+    done = processes.succeed(program, "never", *options, f"--model_dir={whole}")
+    again = *options, f"--model_dir={killed}"
+    for moment in moments:
+        assert processes.run(program, moment, *again).code == -signal.SIGKILL
+    processes.succeed(program, "never", *again)
+    assert compare(whole, killed, steps) == []
+    return done, retries_of(whole)
+
+
+def test_a_run_that_collapses_is_retried_and_ends_as_one_never_killed(tmp_path):
+    shrink = "--lr=.3", "--weight_decay=.1"
+    done, (retry,) = held_against_killed(tmp_path, ["retry", "retried"], 260, *shrink)
+    assert re.search(r"step 210: the embeddings have been .* back at step 0 with a third", done.err)
+    assert "the run collapsed, and was retried once, at last with --lr=0.1" in done.out.splitlines()[-1]
+    assert (retry["step"], retry["lr_factor"]) == (0, pytest.approx(1 / 3))
+    assert commands.metrics(tmp_path / "whole")[-1]["lr"] == pytest.approx(0.1)
+
+
+@pytest.mark.slow
+def test_a_run_that_collapses_late_is_retried_from_where_it_was_healthy(tmp_path):
+    late = "--lr=.01", "--weight_decay=.1", "--schedule=2.1"  # epochs of 200 steps
+    late = *late, "--keep_checkpoints=1", "--checkpoint_every=40"
+    moments = ["300", "retry", "retried", "retried", "600"]
+    done, retries = held_against_killed(tmp_path, moments, 680, *late, program="tests/rising.py")
+    # Of each 200 steps the first is kept; all was well until 420.
+    assert [(retry["retry"], retry["step"]) for retry in retries] == [(1, 200), (2, 200)]
+    assert "back at step 200 with a third of the rate, retry 2 of 3" in done.err
+    # One that is older than the last healthy window, and all that may be later.
+    assert steps_in(tmp_path / "whole" / "checkpoints") == [0, 400, 600, 680]
+
+
+def test_a_run_that_retries_do_not_help_ends_early_and_says_so_first_and_last(tmp_path):
+    options = [*AT_CHANCE, "--knn_every=100", "--knn_bank=100", f"--model_dir={tmp_path}", "--json"]
+    done = processes.succeed("train", *options)
+    said = done.err.splitlines()
+    assert [int(n) for n in re.findall(r"retry (\d) of 3", done.err)] == [1, 2, 3]
+    assert re.search(r"the loss, 3.7.., has been that of chance, .*; after 3 retries", said[-1])
+    last = (
+        "was retried 3 times, at last with --lr=0.0044, which did not help: it has ended early; try --"
+    )
+    assert last in done.out.splitlines()[-2] and "encoder at the end" in done.out
+    assert done.json["steps"] == commands.metrics(tmp_path)[-1]["step"] < 1000
+    assert "knn_top1" in done.json and "collapsed_at" in commands.metrics(tmp_path)[-1]
+    assert steps_in(tmp_path / "checkpoints")[-1] == done.json["steps"]
+    again = processes.succeed("train", *options)
+    assert again.json == done.json and "\nepoch" not in again.out  # there is nothing left to do
+
+
+def test_a_run_that_is_to_stop_where_it_collapses_says_where_it_was_healthy(tmp_path):
+    options = [*AT_CHANCE, f"--model_dir={tmp_path}", "--on_collapse=stop"]
+    done = processes.run("train", *options)
+    assert done.code == 1 and len(done.err.splitlines()) == 1
+    message = r"error: step 210: the loss, .* there is no earlier checkpoint; try --lr=0.04 or --moco_m"
+    assert re.search(message, done.err), done.err
+    # What was begun otherwise may be retried: its first state is made anew.
+    done = processes.succeed("train", *options, "--on_collapse=retry", "--steps=1000")
+    assert "back at step 0 with a third of the rate, retry 1 of 3" in done.err

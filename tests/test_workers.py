@@ -1,6 +1,7 @@
 """Runs of two real processes that talk over the loopback interface."""
 
 import json
+import re
 import signal
 import time
 
@@ -48,6 +49,32 @@ def test_sigterm_of_one_worker_ends_both_at_one_step(tmp_path, asked):
     said = [result.out.splitlines()[-1] for result in done]
     assert said[0] == said[1]
     assert f"saved at step {steps_in(tmp_path / 'checkpoints')[-1]};" in said[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("options", "retries", "last"),
+    [
+        (["--lr=.3", "--weight_decay=.1", "--steps=260"], 1, "at last with --lr=0.1"),
+        (["--moco_t=100", "--steps=1000"], 3, "did not help: it has ended early; try --"),
+    ],
+)
+def test_two_workers_retry_a_collapse_together(tmp_path, options, retries, last):
+    options = [*commands.SMALL, *options, "--batch_size=32", "--bn_splits=1", "--nocos"]
+    options += ["--on_collapse=retry", "--checkpoint_every=100", "--log_every=10"]
+    chief, other = (process.wait() for process in two(*options, f"--model_dir={tmp_path}"))
+    assert chief.code == other.code == 0, chief.err + other.err
+    assert len(re.findall(r"with a third of the rate, retry \d of 3", chief.err)) == retries
+    assert last in chief.out.splitlines()[-1] and other.err == ""
+
+
+@pytest.mark.slow
+def test_two_workers_stop_where_the_chief_sees_a_collapse(tmp_path):
+    options = [*commands.SMALL, "--log_every=10", "--batch_size=32", "--on_collapse=stop"]
+    both = two(*options, "--moco_t=100", "--steps=1000", "--bn_splits=1", f"--model_dir={tmp_path}")
+    chief, other = (process.wait() for process in both)
+    assert (chief.code, other.code) == (1, 1)
+    assert "has been that of chance" in chief.err and "the chief says what was seen" in other.err
 
 
 @pytest.mark.parametrize("hung", BOTH)

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 from mocotf.evaluation.measures import MEASURES
 from mocotf.metrics import Metric
-from mocotf.training.warnings import AT_CHANCE
+from mocotf.training.health import AT_CHANCE
+from mocotf.training.health import COLLAPSED
 
-COLLAPSED = 0.05  # feature_std at the end; 1 is uniform on the sphere
 FEW_STEPS = 1000
 REMEMBERED = 5  # times the 1 / (1 - m) steps that m averages over: the shortest run for it
 

@@ -109,6 +109,10 @@ class Config:
         """Returns what a user should know of the settings, texts; arguments as of `Setup`."""
         return self.mechanism.advice(self.own, Setup(self.encoder, **setup))
 
+    def hints(self):
+        """Returns what to try where a run is not healthy, see `Mechanism.hints`."""
+        return self.mechanism.hints(self)
+
     def make_backbone(self):
         """Returns a new backbone, before it is adapted to anything."""
         return backbone_maker(self.encoder, self.view.size)()

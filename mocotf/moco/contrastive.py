@@ -39,8 +39,12 @@ class Contrastive(Mechanism):
     """
 
     METRICS = (*CONTRAST, *Mechanism.METRICS[1:])
-    HINTS = Mechanism.HINTS | {"collapse": "at --lr, --moco_t and at the views in TensorBoard"}
 
     def __init__(self, backbone, *, T=0.07, **more):
         super().__init__(backbone, **more)
         self.T = T
+
+    @classmethod
+    def hints(cls, config):
+        found = super().hints(config)
+        return found | ({"collapse": "--moco_t=0.2"} if config.own.moco_t < 0.2 else {})

@@ -3,7 +3,6 @@
 import dataclasses
 import logging
 import math
-import types
 
 import tensorflow as tf
 
@@ -73,7 +72,6 @@ class Mechanism(Trainer):
         SUMMARY: where targets come from, for --help.
         SETTINGS: class of its `Settings`.
         METRICS: `Metric`s of its records, the loss first.
-        HINTS: kind of a warning → what to look at, see `HealthWarnings`; "memory" → what saves some.
         VIEWS: of an image, that a step takes.
         INDEXED: whether batches tell the images' indices in the data set.
         FIXED_LR: beginnings of the paths of variables whose learning rate follows no schedule.
@@ -88,9 +86,6 @@ class Mechanism(Trainer):
         Metric("feature_std"),
         Metric("embedding_std", "health/embedding_std", "Spread of the embedding", _STD, *_UNIFORM),
         *PROBE_METRICS,
-    )
-    HINTS = types.MappingProxyType(
-        {"collapse": "at --lr and at the views in TensorBoard", "memory": "--remat"}
     )
     VIEWS = 2
     INDEXED = False
@@ -157,6 +152,24 @@ class Mechanism(Trainer):
         """Returns what `check` lets pass, but a user should know: texts; arguments as `check`."""
         del settings, setup
         return []
+
+    @classmethod
+    def hints(cls, config):
+        """Returns kind of a trouble → flags and values to try, a text.
+
+        Kinds are those that `Health` sees: "collapse" of the encoder and, if the mechanism can tell,
+        "chance", the loss staying there, both beside a lower --lr; "leak"; "pixels" that do better.
+        And "memory" that is short.
+
+        Args:
+            config: the `Config` of the run.
+        """
+        rates = config.optimisation
+        return {
+            "collapse": f"--warmup_epochs={rates.warmup_epochs + 5}",
+            "pixels": f"--steps={2 * rates.steps}" if rates.steps else f"--epochs={2 * rates.epochs}",
+            "memory": "--remat",
+        }
 
     @staticmethod
     def make_encoder(backbone, **options):

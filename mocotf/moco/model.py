@@ -63,10 +63,6 @@ class MoCo(TwoEncoders):
         Metric("m", "schedule/m"),
         Metric("queue_age", "health/queue_age"),
     )
-    HINTS = TwoEncoders.HINTS | {
-        "chance": "at --lr, --moco_m (too small?) and at the views in TensorBoard",
-        "memory": "a larger --grad_accum_steps",
-    }
 
     def __init__(self, backbone, *, K=65536, m=0.999, grad_accum_steps=1, **more):
         super().__init__(backbone, **more)
@@ -98,6 +94,14 @@ class MoCo(TwoEncoders):
                 "queue holds older keys of the very images it is compared with; see docs/faq.md"
             )
         return found
+
+    @classmethod
+    def hints(cls, config):
+        m, parts = config.own.moco_m, config.own.grad_accum_steps
+        return super().hints(config) | {
+            "chance": f"--moco_m={0.999 if m == 0.99 else 0.99}",
+            "memory": f"--grad_accum_steps={2 * parts}",
+        }
 
     @classmethod
     def build(cls, backbone, settings, setup, **common):

@@ -51,11 +51,6 @@ class TwoEncoders(Contrastive):
         key_encoder: an `Encoder` of the query encoder's structure.
     """
 
-    HINTS = Contrastive.HINTS | {
-        "leak": "for a leak through batch norm (--shuffle_bn, --bn_splits) and whether the two views "
-        "differ at all",
-        "chance": "at --lr and at the views in TensorBoard",
-    }
     KEYS_REMAT = False  # whether keys have a backward pass, in which memory may be saved
 
     def __init__(self, backbone, *, symmetric=False, shuffle="gather", **more):
@@ -85,6 +80,13 @@ class TwoEncoders(Contrastive):
             "one BN group: keys share their batch statistics with their queries, which shuffled BN is "
             "to prevent; try --bn_splits=8; see docs/faq.md"
         ]
+
+    @classmethod
+    def hints(cls, config):
+        found = super().hints(config)
+        through_norm = config.own.shuffle_bn == "off" or config.encoder.bn_splits < 8
+        leak = "--shuffle_bn=gather --bn_splits=8" if through_norm else "--crop_min=0.08"
+        return found | {"chance": found["collapse"], "leak": leak}
 
     def start_keys(self):
         """Makes f_k the copy of f_q that it starts as: θk ← θq, BN statistics too."""

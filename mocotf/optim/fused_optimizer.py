@@ -22,6 +22,8 @@ class FusedOptimizer(keras.optimizers.Optimizer):
     Attributes:
         SLOTS: names of what is kept for each variable, of its shape, 0 at first.
         gradient_norm: of the last step, all variables and replicas together, float32 variable.
+        lr_factor: of all learning rates, the fixed ones too, float32 variable, 1 unless a run changes
+            it; no state: it is in no checkpoint.
     """
 
     SLOTS: tuple[str, ...]
@@ -40,6 +42,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             super().build(variables)
             self.gradient_norm = self.add_variable((), "zeros", "float32", name="gradient_norm")
             self.slots = {name: self.add_optimizer_variables(variables, name) for name in self.SLOTS}
+            self.lr_factor = tf.Variable(1.0, trainable=False, name="lr_factor")
 
     def slots_of(self, variable):
         """Returns what is kept for a variable, in the order of `SLOTS`."""
@@ -80,7 +83,7 @@ class FusedOptimizer(keras.optimizers.Optimizer):
             fixed = _of_path(self.fixed_lr, variable, None)
             # Not cast: a number would be a float32 first.
             rate = tf.cast(learning_rate, w.dtype) if fixed is None else tf.constant(fixed, w.dtype)
-            rate *= _of_path(self.lr_scales, variable, 1.0)
+            rate *= _of_path(self.lr_scales, variable, 1.0) * tf.cast(self.lr_factor, w.dtype)
             values = self.rule(w, tf.cast(g, w.dtype), rate, *slots)
             new += zip((w, *slots), values, strict=True)
         return new

@@ -176,6 +176,7 @@ def pace(choices, facts, seconds=None, seconds_a_step=None):
     choices.choose("log_every", min(100, max(1, total // 200)), "some two hundred records")
     choices.choose("checkpoint_every", max(1, total // 20), "some twenty checkpoints")
     choices.choose("knn_k", 20, "few pictures of a class")
+    choices.choose("on_collapse", "retry", "a run that learns nothing goes back, and on more slowly")
 
 
 def epochs_in(facts, choices, seconds, seconds_a_step):

@@ -64,6 +64,7 @@ def make_page(runs, sheets, galleries, maps, made):
         title,
         element("h1", title),
         element("p", _subtitle(runs), class_="soft"),
+        *(element("p", told, class_="soft") for run in runs for told in _collapses(run)),
         *_section("Results", RESULTS, _results(runs), *_verdicts(runs)),
         *(_differences(runs) if len(runs) > 1 else ()),
         *_section("Curves", None, element("div", *_curves(runs), class_="charts")),
@@ -129,6 +130,17 @@ def _subtitle(runs):
     steps = sorted({run.step for run in runs})
     span = f"{steps[0]:,}" if len(steps) == 1 else f"{steps[0]:,} to {steps[-1]:,}"
     return " · ".join([f"{span} steps", *shared])
+
+
+def _collapses(run):
+    """Yields what is to be said of each collapse of a run, and what was done about it."""
+    for record in run.metrics:
+        if "retry" in record:
+            what = f"went on from step {record['step']:,} with {record['lr_factor']:.2g} times the rate"
+        else:
+            what = f"ended early, at step {record['step']:,}"
+        if "collapsed_at" in record:
+            yield f"{run.name} collapsed at step {record['collapsed_at']:,}, and {what}."
 
 
 def _section(title, explanation, *children):

@@ -6,6 +6,7 @@ import keras
 
 from mocotf.errors import Preempted
 from mocotf.training.divergence import DivergenceError
+from mocotf.training.health import CollapseError
 from mocotf.training.replicas import check_replicas
 from mocotf.training.state import shared_state
 
@@ -58,24 +59,26 @@ class MeasureAccuracy(Timed):
 
 
 class RecordMetrics(Timed):
-    """Writes a record of the step, gives cause to warnings, and prints the line that a user watches."""
+    """Writes a record of the step, has it looked at, and prints the line that a user watches."""
 
     def act(self, logs):
-        progress, course = self.progress, self.run.course
+        progress, course, health = self.progress, self.run.course, self.run.health
         steps, seconds, waited = progress.window()
         record = {
             "step": progress.step,
             "epoch": progress.step // course.steps_per_epoch,
             **({} if course.chance is None else {"chance": course.chance}),
             **{name: float(value) for name, value in logs.items() if name != "stop"},
-            "lr": float(course.schedule(progress.step - 1)),
+            "lr": float(course.schedule(progress.step - 1)) * (health.lr_factor if health else 1.0),
             "images_per_second": round(steps * course.batch_size / seconds, 2),
             "data_wait": round(min(1.0, waited / seconds), 4),
         }
         record |= self.model.watched(record, course.batch_size) | progress.accuracies
+        if progress.given_up:
+            record["collapsed_at"] = health.collapse.step
         progress.records.write(record)
-        if self.run.warnings:
-            self.run.warnings.look(record)
+        if health:
+            health.look(record)
         seconds_left = (course.total_steps - progress.step) * seconds / steps
         print(progress.records.progress_line(record, course, seconds_left), flush=True)
         progress.start_window()
@@ -88,6 +91,7 @@ class SaveCheckpoints(Timed):
         with self.progress.untimed():
             self.progress.saved_at = time.monotonic()
             if self.progress.records:
+                self.run.spare_checkpoints()
                 self.run.checkpoints.save()
 
 
@@ -98,3 +102,21 @@ class StopWhenAsked(Timed):
         saved = not self.progress.records or self.run.checkpoints.wait()
         kept = f"saved at step {self.progress.step}" if saved else "not saved"
         raise Preempted(f"asked to end by SIGTERM; {kept}; the same command resumes the run")
+
+
+class StopOnCollapse(Timed):
+    """Ends `fit` by a `CollapseError` in the step after a collapse was seen."""
+
+    def act(self, logs):
+        raise CollapseError
+
+
+class Announce(keras.callbacks.Callback):
+    """Lets all workers know in the next step what one of them knows in this one."""
+
+    def __init__(self, progress):
+        super().__init__()
+        self.progress = progress
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.progress.announce()

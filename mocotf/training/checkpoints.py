@@ -39,6 +39,7 @@ class Checkpoints:
     Attributes:
         directory: as given.
         skipped: the `SkippedBatches` of the run.
+        spared: steps of checkpoints that are kept however old they are.
         named: name → variable of all that a checkpoint holds.
     """
 
@@ -46,6 +47,7 @@ class Checkpoints:
         self.directory = directory
         self._model = model
         self._keep = keep
+        self.spared = frozenset()
         with model.distribute_strategy.scope():
             self.skipped = SkippedBatches()
         self.named = state_of(model) | {"skipped_batches": self.skipped.variable}
@@ -69,7 +71,8 @@ class Checkpoints:
         self.wait()
         folder, keep = (self._best, 1) if best else (self.directory, self._keep)
         values = {name: tf.convert_to_tensor(v.numpy()) for name, v in self.named.items()}
-        self._pending = step, self._writer.submit(_write, folder, step, values, keep)
+        write = _write, folder, step, values, keep, self.spared
+        self._pending = step, self._writer.submit(*write)
 
     def wait(self):
         """Waits until the last save is complete; returns whether it succeeded. If not, says so."""
@@ -90,6 +93,14 @@ class Checkpoints:
             )
             self._complete = False
         return self._complete
+
+    def forget_after(self, step):
+        """Deletes the checkpoints of later steps, the newest first, and the best if it is one."""
+        self.wait()
+        for folder in (self._best, self.directory):
+            for later in steps_in(folder)[::-1]:
+                if later > step:
+                    _delete(folder, later)
 
     def restore(self):
         """Restores the newest readable checkpoint; returns its step, None where there is none.
@@ -151,7 +162,7 @@ def read(path):
     return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
 
 
-def _write(folder, step, values, keep):
+def _write(folder, step, values, keep, spared):
     partial = os.path.join(folder, "partial")
     shutil.rmtree(partial, ignore_errors=True)
     os.makedirs(partial)
@@ -172,5 +183,10 @@ def _write(folder, step, values, keep):
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     for old in steps_in(folder)[:-keep]:
-        for ending in ENDINGS[::-1]:
-            os.remove(path_of(folder, old) + ending)
+        if old not in spared:
+            _delete(folder, old)
+
+
+def _delete(folder, step):
+    for ending in ENDINGS[::-1]:
+        os.remove(path_of(folder, step) + ending)

@@ -13,6 +13,7 @@ from mocotf.errors import UserError
 from mocotf.training import pictures
 from mocotf.training.hparams import describe_end
 from mocotf.training.hparams import describe_run
+from mocotf.training.run_dir import stamped
 
 
 class Records:
@@ -60,7 +61,7 @@ class Records:
         Raises:
             UserError: it cannot be written, as where the disk is full.
         """
-        record = record | {"time": round(time.time(), 3)}
+        record = stamped(record)
         try:
             self._lines.write(json.dumps(record) + "\n")
             self._lines.flush()
@@ -105,6 +106,8 @@ class Records:
             file.close()
 
     def _show(self, record):
+        if "retry" in record:  # a note; what there is to see of its step is in the step's record
+            return
         for metric in self._metrics if record["step"] > 0 else ():
             if metric.measured and (value := record.get(metric.name)) is not None:
                 self.highest[metric.name] = max(value, self.highest.get(metric.name, 0.0))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import keras
 
+LESS = 1e-3  # who has seen a collapse yields to who is asked to end
+
 
 @dataclasses.dataclass(frozen=True)
 class Every:
@@ -16,11 +18,15 @@ class Every:
         steps: between two times; 0 for no such times.
         minutes: since the last checkpoint; likewise.
         asked: when the run is asked to end.
+        collapsed: when it is to be left as it is, because it has collapsed.
+        given_up: when it is to end here for that reason.
     """
 
     steps: int = 0
     minutes: float = 0.0
     asked: bool = False
+    collapsed: bool = False
+    given_up: bool = False
 
     def due(self, progress):
         """Returns whether it is time after the step that a `Progress` is at."""
@@ -28,7 +34,12 @@ class Every:
         if self.steps and (last or progress.before // self.steps < progress.step // self.steps):
             return True
         minutes = (progress.now - progress.saved_at) / 60
-        return 0 < self.minutes <= minutes or (self.asked and progress.ending)
+        return (
+            0 < self.minutes <= minutes
+            or (self.asked and progress.ending)
+            or (self.collapsed and progress.collapsed)
+            or (self.given_up and progress.given_up)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +108,9 @@ class Progress(keras.callbacks.Callback):
         step, before: steps taken so far, and before the last execution.
         now, saved_at: seconds on a clock, after that and when a checkpoint was last saved.
         ending: whether the run is to end now, as SIGTERM asks.
+        collapsed: whether it is to be left as it is now, because it has collapsed.
+        given_up: whether it is to end here for that reason, once all is measured and saved. Only the
+            chief knows; to the others it has collapsed.
         accuracies: name → percent, measured after this step.
     """
 
@@ -117,17 +131,29 @@ class Progress(keras.callbacks.Callback):
         executed = self.before + self.model.steps_per_execution
         self.step = min(executed, epoch_end, course.total_steps)
         self.now = time.monotonic()
-        self.ending = self._is_to_end(logs)
+        self.ending, collapsed = self._agreed(logs)
+        self.given_up = collapsed and self.run.health.exhausted
+        self.collapsed = collapsed and not self.given_up
         self.accuracies = {}
 
-    def _is_to_end(self, logs):
-        """Returns whether to end now; all workers agree on it, a step after one of them was asked."""
-        if self.run.workers == 1:
-            return self._termination.requested
-        if self._termination.requested:
+    def announce(self):
+        """Tells all workers whether this one wants the run to end; they will know a step later."""
+        wish = 1.0 if self._termination.requested else -LESS if self._wants_to_act else 0.0
+        if self.run.workers > 1 and wish:
             with self.model.distribute_strategy.scope():
-                self.model.gauges.stop.assign(1.0)
-        return float(logs["stop"]) > 0
+                self.model.gauges.stop.assign(wish)
+
+    def _agreed(self, logs):
+        """Returns whether to end as asked, and whether by a collapse; all workers agree on it."""
+        if self.run.workers == 1:
+            asked = self._termination.requested
+            return asked, self._wants_to_act and not asked
+        stop = float(logs["stop"])
+        return stop > 0, stop < 0
+
+    @property
+    def _wants_to_act(self):
+        return self.run.health is not None and self.run.health.must_act
 
     def start_window(self):
         """Begins to time the steps that the next record is of."""

@@ -21,7 +21,7 @@ def broadcast(strategy, variables):
     def run():
         strategy.run(_take_those_of_the_first, args=(variables,))
 
-    run()
+    run.get_concrete_function()()  # the call of a tf.function would warn of its being made so often
 
 
 def _take_those_of_the_first(variables):
@@ -92,7 +92,8 @@ def _gathered(strategy, *numbers):
         return strategy.run(all_gather, args=(own,))
 
     own = tf.constant(numbers, tf.int64)
-    return strategy.experimental_local_results(run(own))[0].numpy()
+    gathered = run.get_concrete_function(own)(own)  # likewise
+    return strategy.experimental_local_results(gathered)[0].numpy()
 
 
 def check_replicas(strategy, named):

@@ -6,7 +6,6 @@ in this.
 
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Callable
 
 import keras
@@ -17,10 +16,13 @@ from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.metrics import Metric
 from mocotf.training import callbacks
+from mocotf.training import setbacks
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.divergence import DivergenceError
 from mocotf.training.fit import fit
+from mocotf.training.health import CollapseError
+from mocotf.training.health import Health
 from mocotf.training.metrics_log import Records
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
@@ -29,8 +31,6 @@ from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import meet
 from mocotf.training.run_dir import RunDir
 from mocotf.training.termination import Termination
-
-log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Run:
         settings: name → text of what it shows beside.
         initialise: called where there is no checkpoint yet.
         first_record: () → name → number, recorded before a new run's first step; None for no record.
-        warnings: has `look(record)`; None for none.
+        health: a `Health`, on the chief the records' one; None where nobody looks at them.
         workers: processes that take part.
         saves_memory: flags that the user may try beside a smaller batch.
     """
@@ -68,7 +68,7 @@ class Run:
     settings: dict[str, str]
     initialise: Callable = lambda: None
     first_record: Callable | None = None
-    warnings: object = None
+    health: Health | None = None
     workers: int = 1
     saves_memory: tuple[str, ...] = ()
 
@@ -97,6 +97,11 @@ class Run:
 
     def _restore(self):
         """Brings model and metrics to where the run is."""
+        begun = steps_in(self.checkpoints.directory)
+        if self._retries and 0 not in begun and (not begun or self.run_dir.metrics()):
+            self.initialise()
+            self.checkpoints.spared = {0, *begun}
+            self.checkpoints.save()  # to have one to go back to, whenever the run collapses
         step, total_steps = self.checkpoints.restore(), self.course.total_steps
         self.run_dir.forget_after(step or 0)
         if step is None:
@@ -111,20 +116,28 @@ class Run:
         if self.run_dir.resuming:
             print(f"resuming {self.run_dir.path} at step {step or 0} of {total_steps}", flush=True)
 
+    def spare_checkpoints(self):
+        """Keeps those that a collapse is retried from, however old they are."""
+        if self.health and self.health.on_collapse != "warn":
+            setbacks.spare_checkpoints(self)
+
+    @property
+    def _retries(self):
+        return self.health is not None and self.health.on_collapse == "retry"
+
     def _fit(self, termination):
         """Fits from the step that the model is at; returns False where it went back to a checkpoint."""
         records = self._open_records() if self.run_dir else None
         try:
             with self._explained():
-                if self.workers > 1:
-                    broadcast(self.model.distribute_strategy, self.checkpoints.named.values())
-                fit(
-                    self.model,
-                    self.batches_from,
-                    steps_per_epoch=self.course.steps_per_epoch,
-                    total_steps=self.course.total_steps,
-                    callbacks=self._callbacks(Progress(self, records, termination)),
-                )
+                if self._share_state():
+                    fit(
+                        self.model,
+                        self.batches_from,
+                        steps_per_epoch=self.course.steps_per_epoch,
+                        total_steps=self.course.total_steps,
+                        callbacks=self._callbacks(Progress(self, records, termination)),
+                    )
             if records:
                 records.finish()
             return True
@@ -133,12 +146,30 @@ class Run:
             raise
         except DivergenceError as divergence:
             self.meet()  # this may end the run
-            self._go_back(divergence.step)
+            setbacks.leave_out_batch(self, divergence.step)
+            return False
+        except CollapseError:
+            self.meet()  # likewise
+            setbacks.retry(self)
             return False
         finally:
             if records:
                 records.close()
                 self.checkpoints.wait()  # whatever ends the run, what was begun is kept
+
+    def _share_state(self):
+        """Gives all workers the chief's state; returns whether the run is to go on."""
+        shared = list(self.checkpoints.named.values())
+        if self.health:
+            rate = self.model.optimizer.lr_factor
+            shared.append(rate)
+            if self.run_dir:
+                self.health.read(self.run_dir.metrics())
+                with self.model.distribute_strategy.scope():
+                    rate.assign(0.0 if self.health.given_up else self.health.lr_factor)
+        if self.workers > 1:
+            broadcast(self.model.distribute_strategy, shared)
+        return not self.health or rate.numpy() > 0
 
     def _open_records(self):
         records = Records(
@@ -155,51 +186,22 @@ class Run:
         A step's record is complete before a checkpoint of the step exists, so a resumed run finds in
         metrics.jsonl all that came before it.
         """
-        course = self.course
+        course, given_up = self.course, Every(given_up=True)
         of_chief = [
-            callbacks.MeasureAccuracy(progress, course.measure),
-            callbacks.RecordMetrics(progress, course.log, course.measure),
+            callbacks.MeasureAccuracy(progress, course.measure, given_up),
+            callbacks.RecordMetrics(progress, course.log, course.measure, given_up),
         ]
         return [
             progress,
             callbacks.StopOnDivergence(progress, course.log, course.measure, course.save),
             callbacks.CompareReplicas(progress, course.compare),
+            callbacks.StopOnCollapse(progress, Every(collapsed=True)),
             *(of_chief if progress.records else ()),
-            callbacks.SaveCheckpoints(progress, course.save),
+            callbacks.SaveCheckpoints(progress, course.save, given_up),
             callbacks.StopWhenAsked(progress, Every(asked=True)),
+            callbacks.StopOnCollapse(progress, given_up),
+            callbacks.Announce(progress),
         ]
-
-    def _go_back(self, step):
-        """Returns to the last checkpoint, from where the batch of a step that diverged is left out.
-
-        Only the chief does: from it the others receive what it restores.
-
-        Args:
-            step: that diverged, counted from 1.
-
-        Raises:
-            UserError: that is not wanted, or no longer.
-        """
-        self.checkpoints.wait()  # for one of a healthy step, which may still be being written
-        skipped, most = self.checkpoints.skipped, self.course.most_skipped
-        batch, known = skipped.batch_of(step - 1), skipped.batches
-        what = f"step {step}: loss or gradients are not finite: the run has diverged"
-        if len(known) >= (most or 0):
-            last = max(steps_in(self.checkpoints.directory), default=0)
-            more = f" ({len(known)} batches were left out before)" if known else ""
-            raise UserError(
-                f"{what}{more}; the last healthy checkpoint is that of step {last}, nothing was saved "
-                "since; try a lower --lr or --warmup_epochs, in another --model_dir"
-                f"{'' if most is None else ', or --on_nan=restore'}"
-            )
-        with self.model.distribute_strategy.scope():
-            self.model.gauges.unhealthy_step.assign(-1)
-        if self.run_dir:
-            restored = self.checkpoints.restore()
-            self.run_dir.forget_after(restored)
-            with self.model.distribute_strategy.scope():
-                skipped.skip([*known, batch])
-            log.warning("%s; back at step %d, from where batch %d is left out", what, restored, batch)
 
     @contextlib.contextmanager
     def _explained(self):

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import time
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
@@ -69,10 +70,21 @@ class RunDir:
         """Returns the records of metrics.jsonl, see `read_metrics`."""
         return read_metrics(self.file("metrics.jsonl"))
 
-    def forget_after(self, step):
-        """Drops the metrics of steps after `step`: a resumed run will measure them again."""
+    def forget_after(self, step, *new):
+        """Drops the metrics of steps after `step`: the run will measure them again.
+
+        Args:
+            step: of the run.
+            new: records that follow in the same write; wall-clock `time` is added.
+        """
         kept = [record for record in self.metrics() if record["step"] <= step]
+        kept += [stamped(record) for record in new]
         atomic_write(self.file("metrics.jsonl"), "".join(json.dumps(record) + "\n" for record in kept))
+
+
+def stamped(record):
+    """Returns a record with its wall-clock `time`."""
+    return record | {"time": round(time.time(), 3)}
 
 
 def _check_empty(path):

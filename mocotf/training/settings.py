@@ -84,6 +84,13 @@ class PretrainingRunSettings(RunSettings):
         high=MOST_SKIPPED,
         neutral=True,
     )
+    on_collapse: str = setting(
+        "warn",
+        "Where embeddings become all alike, or the loss stays that of chance for an epoch: retry from "
+        "the last healthy checkpoint with a third of the rate, three times at most; stop; or warn.",
+        choices=("retry", "stop", "warn"),
+        neutral=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

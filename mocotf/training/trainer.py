@@ -18,7 +18,8 @@ class Gauges:
         data_wait: seconds spent waiting for the input pipeline so far, float64 variable.
         unhealthy_step: the first step whose loss or gradients were not finite, -1 while there is none,
             int64 variable.
-        stop: 1 once this worker wants the run to end, float32 variable.
+        stop: above 0 once this worker is asked to end the run, below once it has seen that the run has
+            collapsed, float32 variable.
     """
 
     def __init__(self):

@@ -15,6 +15,7 @@ from mocotf.reporting import elements
 from mocotf.reporting import page
 from mocotf.reporting import pictures
 from mocotf.reporting.page import charts as charts_of
+from mocotf.reporting.page import make_page
 from mocotf.reporting.runs import differing_flags
 from mocotf.reporting.runs import read_runs
 from mocotf.reporting.table import markdown
@@ -308,3 +309,13 @@ def test_of_a_keras_backbone_the_page_says_which_and_not_an_arch():
     run, resnet = (types.SimpleNamespace(flags=f, step=3) for f in (flags, {"arch": "resnet50"}))
     assert page._subtitle([run]) == "3 steps · backbone keras.applications:Xception · lr 0.1"
     assert page._subtitle([resnet]) == "3 steps · arch resnet50"
+
+
+def test_a_collapse_and_what_was_done_about_it_are_on_the_page(tmp_path):
+    loss = {"step": 20, "time": 1.0, "loss": 5.0}
+    retry = {"step": 200, "time": 1.0, "retry": 1, "collapsed_at": 1410, "lr_factor": 1 / 3}
+    lines = [json.dumps(one) for one in (loss, retry, loss | {"step": 1611, "collapsed_at": 1610})]
+    (run,) = read_runs([bare_run(tmp_path / "run", {"metrics.jsonl": "\n".join(lines)})])
+    text = make_page([run], ["none"], ["none"], ["none"], "now")
+    assert "run collapsed at step 1,410, and went on from step 200 with 0.33 times the rate." in text
+    assert "run collapsed at step 1,610, and ended early, at step 1,611." in text

@@ -116,6 +116,22 @@ def test_the_best_is_kept_beside_the_newest(start, tmp_path):
     assert start(folder="best")[1].restore() == 2
 
 
+def test_going_back_leaves_nothing_later_and_what_is_spared_stays(start, tmp_path):
+    model, checkpoints = start(keep=1)
+    checkpoints.spared = {1}
+    for step in range(1, 5):
+        model.optimizer.iterations.assign(step)
+        if step == 3:
+            checkpoints.save(best=True)
+        save(model, checkpoints)
+    assert steps_in(tmp_path) == [1, 4]
+    checkpoints.forget_after(2)
+    assert steps_in(tmp_path) == [1] and steps_in(tmp_path / "best") == []
+    assert checkpoints.restore() == 1 == model.step
+    save(model, checkpoints, 3)  # anew
+    assert steps_in(tmp_path) == [1, 3]
+
+
 def test_training_goes_on_while_a_checkpoint_is_written(start, tmp_path, monkeypatch):
     model, checkpoints = start()
     may_write = threading.Event()

@@ -55,6 +55,17 @@ def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
     assert all(json.loads(line)["time"] > 1e9 for line in lines)
 
 
+def test_the_note_of_a_retry_shows_nothing_twice(tmp_path):
+    run_dir = RunDir(str(tmp_path), ())
+    keep_picture(run_dir, "neighbours", 2, np.zeros((16, 24, 3), np.uint8))
+    write(run_dir, *map(record, (1, 2, 3)))
+    run_dir.forget_after(2, {"step": 2, "epoch": 0, "retry": 1, "lr_factor": 1 / 3})
+    write(run_dir, record(3))
+    assert [r["step"] for r in run_dir.metrics()] == [1, 2, 2, 3]
+    assert scalars(tmp_path, "pretext/loss") == [(s, 9.0 - s) for s in (1, 2, 3)]
+    assert [image.step for image in events_in(tmp_path).Images("pictures/neighbours")] == [2]
+
+
 def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
     records = Records(run_dir := RunDir(str(tmp_path), ()), METRICS)
     records.write(record(1))

@@ -106,3 +106,5 @@ def test_forgets_metrics_after_a_step_and_a_line_cut_short(tmp_path):
     assert [r["step"] for r in run_dir.metrics()] == [0, 10, 20]
     run_dir.forget_after(10)
     assert (tmp_path / "metrics.jsonl").read_text() == "\n".join(lines[:2]) + "\n"
+    run_dir.forget_after(0, {"step": 0, "retry": 1})
+    assert [(r["step"], r.get("retry")) for r in run_dir.metrics()] == [(0, None), (0, 1)]
