@@ -10,6 +10,7 @@ from mocotf import train
 from mocotf.cli import recipe_flags
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
+from mocotf.pretraining import recipe
 from mocotf.pretraining import rules
 from mocotf.pretraining import speed
 from mocotf.training.run_dir import read_flags
@@ -73,10 +74,13 @@ def test_who_gives_a_file_of_flags_has_nothing_chosen():
         assert recipe_flags.is_auto() == auto, arguments
 
 
-def test_a_recipe_is_a_file_of_flags_by_its_name():
+def test_a_recipe_is_a_file_of_flags_by_its_name(tmp_path):
     set_flags("--recipe=v2", "--lr=0.5")
     by_name = train_flags.read()
     set_flags("--flagfile=flags/v2.cfg", "--lr=0.5")
+    assert by_name == train_flags.read()
+    (tmp_path / "mine.cfg").write_text("--recipe=v2\n--lr=0.5\n")
+    set_flags(f"--recipe={tmp_path / 'mine.cfg'}")
     assert by_name == train_flags.read()
     with pytest.raises(
         flags.Error, match="--recipe=v3: expected auto, none, a file, or one of cifar10,"
@@ -90,20 +94,18 @@ def test_time_is_given_to_what_is_chosen_only():
         recipe_flags.is_auto()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
+def test_what_does_not_go_together_is_refused_before_any_training(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "try_steps", lambda *_: (60.0, 0.1))  # seconds to begin, and a step
+    where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path / 'new'}"
+    for argument, message in (
         ("--moco_k=4", "--moco_k=4: smaller than the 8 keys"),
         ("--batch_size=500", "has only 72 images"),
-        ("--minutes=0.1", "over before the first step; expected more; try --minutes="),
-    ],
-)
-def test_what_does_not_go_together_is_refused_before_any_training(
-    arguments, message, trained, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(speed, "SECONDS", 0.1)
-    where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path / 'new'}"
-    set_flags(*GIVEN, *where, *arguments.split())
-    with pytest.raises(UserError, match=message):
-        train.main()
+        (
+            "--minutes=0.9",
+            "0.9: are over before the first step; expected more; try --minutes=",
+        ),
+    ):
+        set_flags(*GIVEN, *where, argument)
+        with pytest.raises(UserError, match=message):
+            train.main()
     assert not (tmp_path / "new").exists()

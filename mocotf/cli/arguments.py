@@ -43,10 +43,9 @@ def expand(argv):
         value = value if equals or not left else left.pop(0)
         if name == "recipe":
             typed.append(f"--recipe={value}")
-            value = _recipe_file(value)
-        if value:
-            _files.append(value)
-            for line, origin in _lines(value):
+        if path := _file_named(name, value):
+            _files.append(path)
+            for line, origin in _lines(path):
                 from_files.append(line)
                 _origins[_name(line)] = origin
     _origins.update((_name(argument), TYPED) for argument in typed if argument.startswith("-"))
@@ -114,10 +113,10 @@ def _name(argument):
     return name if name in flags.FLAGS else name.removeprefix("no")
 
 
-def _recipe_file(name):
-    """Returns the path of the flag file that --recipe names; "" where it names none."""
-    if name in (AUTO, NONE):
-        return ""
+def _file_named(flag, name):
+    """Returns the path of the flag file that --flagfile or --recipe names; "" where it names none."""
+    if flag != "recipe" or name in (AUTO, NONE):
+        return name if flag == "flagfile" else ""
     known = {path.stem: path for folder in RECIPES for path in sorted(folder.glob("*.cfg"))}
     if name not in known and not os.path.isfile(name):
         raise flags.Error(
@@ -140,5 +139,6 @@ def _lines(path, outer=()):
         name, _, value = line.lstrip("-").partition("=")
         if name != "flagfile":
             yield line, origin
-        elif value not in (path, *outer):
-            yield from _lines(value, (path, *outer))
+        inner = _file_named(name, value)
+        if inner and inner not in (path, *outer):
+            yield from _lines(inner, (path, *outer))

@@ -32,7 +32,7 @@ def test_each_collection_length_variant_and_seed_is_a_run_of_its_own():
     assert last.name == "dogs_15min_slow_seed=1" and last.title == "dogs, 15min, slow"
     assert last.flags == {
         "lr": "0.03", "cos": "true", "epochs": "3", "minutes": "15", "dataset": "folder",
-        "data_dir": "/pictures/dogs", "seed": "1",
+        "recipe": "auto", "data_dir": "/pictures/dogs", "seed": "1",
     }  # fmt: skip
     (plain,) = expand(seeds=[3])[:1]
     assert (plain.minutes, plain.variant, plain.runs[0].name) == (None, "", "cats_seed=3")
@@ -56,9 +56,11 @@ def test_a_run_that_was_begun_with_other_flags_is_refused(tmp_path):
     path = tmp_path / "logs" / "cats_seed=0.cfg"
     assert running.flags_of(run, tmp_path) == str(path)
     path.parent.mkdir()
-    path.write_text("--lr=1\n--dataset=folder\n--data_dir=/moved/cats\n--seed=0\n")
+    path.write_text("--lr=1\n--recipe=auto\n--dataset=folder\n--data_dir=/moved/cats\n--seed=0\n")
     plan.check_same([run, other], tmp_path)
-    path.write_text("--lr=2\n--dataset=folder\n--data_dir=/pictures/cats\n--seed=0\n--cos=true\n")
+    path.write_text(
+        "--lr=2\n--recipe=auto\n--dataset=folder\n--data_dir=/pictures/cats\n--seed=0\n--cos=true\n"
+    )
     message = "cats_seed=0 was begun with other flags (--cos=true there, (unset) here, --lr=2 there, 1"
     with pytest.raises(UserError, match=re.escape(message)):
         plan.check_same([run, other], tmp_path)

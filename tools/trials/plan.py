@@ -5,6 +5,7 @@ import re
 from typing import NamedTuple
 
 from mocotf.errors import UserError
+from mocotf.settings import AUTO
 from mocotf.training.run_dir import read_flags
 from tools.ablations import running
 
@@ -86,7 +87,8 @@ def expand(folders, minutes, variants, seeds, words):
     for collection, folder in folders.items():
         for length in minutes or [None]:
             for variant, own in variants.items():
-                options = flags_of(words) | flags_of(own) | ({"minutes": length} if length else {})
+                options = {"recipe": AUTO} | flags_of(words) | flags_of(own)
+                options |= {"minutes": length} if length else {}
                 options |= {"dataset": "folder", "data_dir": os.path.abspath(folder)}
                 what = [collection, *([f"{length}min"] if length else []), *filter(None, [variant])]
                 runs = tuple(
