@@ -51,7 +51,7 @@ class Run:
         settings: name → text of what it shows beside.
         initialise: called where there is no checkpoint yet.
         first_record: () → name → number, recorded before a new run's first step; None for no record.
-        health: a `Health`, on the chief the records' one; None where nobody looks at them.
+        health: a `Health`, which has read the records on the chief only; None for none.
         workers: processes that take part.
         saves_memory: flags that the user may try beside a smaller batch.
     """

@@ -121,12 +121,14 @@ def test_a_collapse_is_acted_on_instead_of_warned_of(caplog):
     assert health.must_act and not health.exhausted
     assert health.collapse.step == 410 and health.collapse.hint.startswith("--lr=0.04 or ")
     assert RETRY | health.next_retry == RETRY
+    assert health.healthy == 200  # where the last window began that was well
 
     health.read([*HEALTHY_UNTIL_300[:20], RETRY])
     assert health.collapse is None and (health.retries, health.lr_factor) == (1, 1 / 3)
     assert said(health, records(range(210, 400, 10), **COLLAPSED), caplog) == []
     assert not health.must_act
     health.look(records([400], **COLLAPSED)[0])
+    assert health.healthy == 200
     assert health.next_retry == {"retry": 2, "collapsed_at": 400, "lr_factor": 1 / 9}
     assert health.collapse.hint.startswith("--lr=0.013 or ")
 
