@@ -42,6 +42,7 @@ def test_a_run_goes_on_from_an_earlier_checkpoint_bit_for_bit(run, tmp_path):
     assert compare(run, resumed, 4) == []
 
 
+@pytest.mark.slow
 def test_what_it_learned_is_measured(run, tmp_path):
     found = processes.succeed("knn", f"--model_dir={run}", "--k=5", "--json").json
     assert (found["step"], found["width"], found["queries"]) == (4, 8, 24)

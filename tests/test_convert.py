@@ -14,7 +14,7 @@ from tests.saved_run import write_run
 # What the file does not decide, so that the run can be resumed on the embedded data.
 RUN = ["--image_size=32", "--batch_size=16", "--bn_splits=2", "--knn_every=0"]
 RUN += ["--steps=11", "--lr=0.01"]
-PRECISIONS = ["float32", pytest.param("mixed_float16", marks=pytest.mark.slow)]
+PRECISIONS = ["float32", "mixed_float16"]
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +22,7 @@ def oracle():
     return trained_oracle(mlp=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_training_file_becomes_a_run_that_resumes_and_comes_back(tmp_path, oracle, precision):
     there, back = tmp_path / "fair.pth.tar", tmp_path / "back.pth.tar"

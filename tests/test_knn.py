@@ -116,6 +116,7 @@ def test_mistakes_take_one_line(run, asked, tmp_path):
     processes.refuse("knn", [], "expected a run, such as --model_dir=runs/mine", code=2)
 
 
+@pytest.mark.slow
 def test_too_many_bad_images_are_told_in_one_line(run, asked, tmp_path):
     for name in ("a", "b"):
         write_colours(str(tmp_path / name), 10)

@@ -147,6 +147,7 @@ def held_against_killed(folder, moments, steps, *options, program="tests/killed.
     return done, retries_of(whole)
 
 
+@pytest.mark.slow
 def test_a_run_that_collapses_is_retried_and_ends_as_one_never_killed(tmp_path):
     shrink = "--lr=.3", "--weight_decay=.1"
     done, (retry,) = held_against_killed(tmp_path, ["retry", "retried"], 260, *shrink)
@@ -186,6 +187,7 @@ def test_a_run_that_retries_do_not_help_ends_early_and_says_so_first_and_last(tm
     assert again.json == done.json and "\nepoch" not in again.out  # there is nothing left to do
 
 
+@pytest.mark.slow
 def test_a_run_that_is_to_stop_where_it_collapses_says_where_it_was_healthy(tmp_path):
     options = [*AT_CHANCE, f"--model_dir={tmp_path}", "--on_collapse=stop"]
     done = processes.run("train", *options)

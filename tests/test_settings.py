@@ -125,7 +125,7 @@ def test_a_flag_file_that_is_not_there_is_told():
 def test_help_is_short_and_in_groups_and_whole_if_asked_for():
     short, full = (processes.run("train", argument).out for argument in ("--help", "--helpfull"))
     groups = re.findall(r"^[A-Z]\w+$", short, re.MULTILINE)
-    assert groups[:3] == ["Data", "Views", "Method"]
+    assert groups[:4] == ["Recipe", "Data", "Views", "Method"]
     assert groups[-4:] == ["Optimisation", "Run", "Measurements", "Devices"]
     assert "Save as well when so many minutes" in " ".join(short.split())
     assert "theta_k <- m theta_k + (1 - m) theta_q" in " ".join(full.split())

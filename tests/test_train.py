@@ -85,6 +85,7 @@ def test_a_sharded_bank_is_exact_over_a_resume(tmp_path):
 COMPILED = ["--precision=mixed_float16", "--jit_compile", "--intra_op_threads=1"]
 
 
+@pytest.mark.slow
 def test_a_compiled_run_in_float16_on_one_thread_is_quiet(tmp_path):
     done = commands.train(tmp_path, *COMPILED, "--inter_op_threads=1", "--steps=2")
     assert done.err == "" and "step 2/2" in done.out
@@ -129,7 +130,10 @@ def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path, on_two_dev
     assert commands.comparable(commands.metrics(tmp_path / "run")) == whole
 
 
-@pytest.mark.parametrize(("copies", "said"), [(1, "retrieval"), (8, "no two of the pictures")])
+ALL_ALIKE = pytest.param(8, "no two of the pictures", marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("copies", "said"), [(1, "retrieval"), ALL_ALIKE])
 def test_a_verdict_ends_a_run_of_one_step_on_pictures_without_classes(tmp_path, copies, said):
     write_colours(str(tmp_path / "photos"), 8 // copies, suffixes=("png",))
     for i in range(1, copies):
