@@ -12,11 +12,9 @@ from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's not
 
 from mocotf.data import settings as data
 from mocotf.evaluation import settings as evaluation
-from mocotf.moco.config import MECHANISMS
-from mocotf.moco.config import MechanismSettings
-from mocotf.nn.settings import EncoderSettings
 from mocotf.optim import settings as optim
 from mocotf.pretraining.recipe import RecipeSettings
+from mocotf.pretraining.settings import MODEL
 from mocotf.settings import settings_of
 from mocotf.training import settings as training
 from mocotf.transfer import settings as transfer
@@ -29,7 +27,6 @@ anew then. Made by `python tools/settings_table.py > docs/settings.md`.
 """
 TRAIN = "train"
 FITS = "linear, finetune, detect, segment"
-MODEL = (EncoderSettings, MechanismSettings, *(one.SETTINGS for one in MECHANISMS.values()))
 CLASSES = (  # (commands, classes)
     (TRAIN, (RecipeSettings,)),
     ("all that read images", (data.DataSettings,)),

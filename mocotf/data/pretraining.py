@@ -173,7 +173,7 @@ def centre_views(source, examples, augmentation, bad_images, batch_size=256):
     """
 
     def view(handle, label):
-        return prepare(_decoded(source, handle), augmentation), label
+        return prepare(decoded_image(source, handle), augmentation), label
 
     return _evaluated(source, examples, view, augmentation, bad_images, batch_size)
 
@@ -188,7 +188,7 @@ def random_copies(source, examples, augmentation, bad_images, batch_size=256):
     make = view_maker(augmentation, "numba", views=1)
 
     def view(handle, place, label):
-        image = _decoded(source, handle)
+        image = decoded_image(source, handle)
         draws = view_draws(0, place)[:1]
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         window = crop.sample_window(draws, height, width, augmentation.min_area)
@@ -198,7 +198,9 @@ def random_copies(source, examples, augmentation, bad_images, batch_size=256):
     return _evaluated(source, placed, view, augmentation, bad_images, batch_size)
 
 
-def _decoded(source, handle):
+def decoded_image(source, handle):
+    """Returns the uint8 image `[H, W, 3]` of a source's handle; fails in the graph where it does not
+    decode."""
     image = source.load(handle)
     return image if source.shape else decode(image)
 

@@ -6,7 +6,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.views.decode import decode
+from mocotf.data.pretraining import decoded_image
 from mocotf.errors import UserError
 from mocotf.nn.xla import device_types
 
@@ -50,7 +50,9 @@ def look(source, strategy):
             there is nothing to tell apart.
     """
     handles = source.sample(min(SAMPLE, source.size))
-    images = handles.map(lambda handle: _image(source, handle), num_parallel_calls=tf.data.AUTOTUNE)
+    images = handles.map(
+        lambda handle: decoded_image(source, handle), num_parallel_calls=tf.data.AUTOTUNE
+    )
     images = list(images.ignore_errors().as_numpy_iterator())
     _check(source, images)
     return Facts(
@@ -61,11 +63,6 @@ def look(source, strategy):
         replicas=strategy.num_replicas_in_sync,
         accelerator=set(device_types(strategy)) != {"CPU"},
     )
-
-
-def _image(source, handle):
-    image = source.load(handle)
-    return image if source.shape else decode(image)
 
 
 def _check(source, images):
