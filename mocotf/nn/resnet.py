@@ -157,10 +157,10 @@ class Conv2D(keras.layers.Conv2D):
     """`keras.layers.Conv2D` without bias, computed faster where there is a way."""
 
     def call(self, inputs, training=False):
-        window = self.kernel.shape, self.strides[0], self.padding
-        ways = policy.convolution_for(inputs, *window, training)
-        if ways is None:
-            return super().call(inputs)
+        stride = self.strides[0]
         # A tensor, for a custom gradient would have to know of a variable.
-        kernel = tf.convert_to_tensor(self.kernel)
-        return convolve(ways, inputs, tf.cast(kernel, inputs.dtype))
+        kernel = tf.cast(tf.convert_to_tensor(self.kernel), inputs.dtype)
+        if stem := policy.stem_for(inputs, stride, self.padding):
+            return stem(inputs, kernel, stride)
+        ways = policy.convolution_for(inputs, kernel.shape, stride, self.padding, training)
+        return convolve(ways, inputs, kernel) if ways else super().call(inputs)

@@ -157,12 +157,12 @@ class Progress(keras.callbacks.Callback):
 
     def start_window(self):
         """Begins to time the steps that the next record is of."""
-        self._window = time.perf_counter(), self.step, self._waited()
+        self._window = time.perf_counter(), self.step, self.model.gauges.data_wait
 
     def window(self):
         """Returns (steps, seconds, seconds waited for data) since `start_window`."""
         began, step, waited = self._window
-        return self.step - step, time.perf_counter() - began, self._waited() - waited
+        return self.step - step, time.perf_counter() - began, self.model.gauges.data_wait - waited
 
     @contextlib.contextmanager
     def untimed(self):
@@ -171,6 +171,3 @@ class Progress(keras.callbacks.Callback):
         yield
         began, *rest = self._window
         self._window = began + time.perf_counter() - paused, *rest
-
-    def _waited(self):
-        return float(self.model.gauges.data_wait.numpy())

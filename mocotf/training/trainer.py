@@ -15,7 +15,7 @@ class Gauges:
     """What a run watches of itself: no state of the model, and in no checkpoint.
 
     Attributes:
-        data_wait: seconds spent waiting for the input pipeline so far, float64 variable.
+        data_wait: seconds spent waiting for the input pipeline so far, a float.
         unhealthy_step: the first step whose loss or gradients were not finite, -1 while there is none,
             int64 variable.
         stop: above 0 once this worker is asked to end the run, below once it has seen that the run has
@@ -23,9 +23,17 @@ class Gauges:
     """
 
     def __init__(self):
-        self.data_wait = tf.Variable(0.0, dtype=tf.float64, trainable=False, name="data_wait")
+        self.data_wait = 0.0
         self.unhealthy_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="unhealthy_step")
         self.stop = tf.Variable(0.0, trainable=False, name="stop")
+
+    def next(self, iterator):
+        """Returns the next of an iterator, and adds to `data_wait` how long that took."""
+        # Timed within the step's graph, a GPU would wait for the end of a step to begin the next.
+        before = time.monotonic()
+        batch = next(iterator)
+        self.data_wait += time.monotonic() - before
+        return batch
 
     def note_health(self, step, loss, gradient_norm):
         """Remembers the step if it is the first that is not healthy."""
@@ -40,7 +48,8 @@ class Trainer(keras.Model):
     Keras 3's own train function builds the model on a batch (the encoders are built, and a batch
     would be lost) and reduces what a step returns in a way that fails under
     `MultiWorkerMirroredStrategy`. This one reduces scalars by their mean over replicas, ends an
-    execution of several steps at the epoch's end, and keeps the `gauges`.
+    execution of several steps at the epoch's end, and keeps the `gauges`. An execution of several
+    steps is that many calls of one step's graph.
 
     Attributes:
         METRICS: `Metric`s of what steps report and records say of them.
@@ -104,6 +113,8 @@ class Trainer(keras.Model):
         """Does nothing: the encoders come built."""
 
     def make_train_function(self, force=False):
+        # What `fit` does at its start. To read the step each time would be to wait for a GPU.
+        self._taken = self.step
         if self.train_function is not None and not force:
             return self.train_function
         strategy = self.distribute_strategy
@@ -123,6 +134,7 @@ class Trainer(keras.Model):
             means = strategy.reduce("MEAN", strategy.run(step, args=(batch,)), axis=None)
             return dict(zip(names, tf.unstack(means), strict=True))
 
+        @tf.function(reduce_retracing=True, autograph=False)
         def healthy_step(batch):
             logs = one_step(batch)
             self.gauges.note_health(
@@ -130,42 +142,19 @@ class Trainer(keras.Model):
             )
             return logs
 
-        def next_batch(iterator):
-            before = _now()
-            with tf.control_dependencies([before]):
-                batch = next(iterator)
-            arrived = tf.nest.flatten(batch, expand_composites=True)
-            with tf.control_dependencies(arrived):
-                self.gauges.data_wait.assign_add(_now() - before)
-            return batch
-
-        def unfinished(execution_step, _):
-            # Keras counts executions, not steps: the last execution of an epoch may be shorter.
-            step = self.optimizer.iterations.value
-            goes_on = execution_step < self.steps_per_execution
-            if not self.total_steps:
-                return goes_on
-            ends = tf.logical_or(step % self.steps_per_epoch == 0, step == self.total_steps)
-            return tf.logical_and(goes_on, ~ends)
-
-        @tf.function(autograph=False)
         def train_function(iterator):
-            def body(execution_step, _):
-                return execution_step + 1, healthy_step(next_batch(iterator))
-
-            logs = healthy_step(next_batch(iterator))
-            if self.steps_per_execution > 1:
-                _, logs = tf.while_loop(unfinished, body, [1, logs])
+            for _ in range(self.steps_per_execution):
+                logs = healthy_step(self.gauges.next(iterator))
+                self._taken += 1
+                # Keras counts executions, not steps: the last execution of an epoch may be shorter.
+                if self.total_steps and (
+                    self._taken % self.steps_per_epoch == 0 or self._taken == self.total_steps
+                ):
+                    break
             return logs
 
         self.train_function = train_function
         return train_function
-
-
-def _now():
-    """Returns seconds on a clock, a float64 scalar, each time that the graph comes here."""
-    # tf.timestamp is refused where operators are to be deterministic.
-    return tf.numpy_function(time.monotonic, [], tf.float64)
 
 
 def norm(variables):

@@ -12,6 +12,7 @@ from mocotf.nn import xla
 from mocotf.nn.batch_norm import BatchNormAddReLU
 from mocotf.nn.batch_norm import BatchNormReLU
 from mocotf.nn.max_pool import MaxPool
+from mocotf.nn.resnet import Conv2D
 
 SHAPE = [4, 6, 4, 8]
 
@@ -58,6 +59,15 @@ def test_max_pool_is_what_it_is_without_xla():
     x = tf.nn.relu(noise(3))
     for plain, whole in zip(*(run(MaxPool(), x, compiled=c) for c in (False, True)), strict=True):
         np.testing.assert_array_equal(whole, plain)
+
+
+@pytest.mark.parametrize("kernel", [7, 3])
+def test_the_stem_is_what_it_is_without_xla(kernel):
+    x = tf.random.stateless_normal([2, 10, 14, 3], [0, 1], dtype=tf.float64)
+    layer = Conv2D(5, kernel, 2, padding="valid", use_bias=False, dtype="float64")
+    layer.build(x.shape)
+    for plain, whole in zip(*(run(layer, x, compiled=c) for c in (False, True)), strict=True):
+        np.testing.assert_allclose(whole, plain, atol=1e-13 * np.abs(plain).max())
 
 
 @pytest.mark.parametrize("compiled", [False, True])

@@ -7,6 +7,8 @@ import re
 
 ROWS = 30  # of each table
 SHOWN = 100  # characters of a kernel's name
+GAPS = (5, 20, 100, 1000)  # microseconds; idle times are counted by which of these they exceed
+LONGEST = 12  # idle times that are told one by one
 
 
 def summary(folder, steps):
@@ -18,10 +20,12 @@ def summary(folder, steps):
 
     Returns:
         {"busy_ms", "span_ms", "launches": a step each; "operators", "instructions" (XLA's, each with
-        the operator that it was made of), "kernels": name → milliseconds} of the GPU, or of
-        TensorFlow's threads on the host where there is none.
+        the operator that it was made of), "kernels": name → milliseconds; "idle": see `_idle`; "host":
+        what CUDA's driver was called for, name → [calls, milliseconds]} of the GPU, or of TensorFlow's
+        threads on the host where there is none.
     """
-    events = list(_events(_space(folder)))
+    space = _space(folder)
+    events = list(_events(space))
     tables = {name: collections.Counter() for name in ("operators", "instructions", "kernels")}
     for *names, begin, end in events:
         for counter, name in zip(tables.values(), names, strict=True):
@@ -31,7 +35,42 @@ def summary(folder, steps):
         "busy_ms": _covered(spans) / 1e9 / steps,
         "span_ms": (max(end for _, end in spans) - spans[0][0]) / 1e9 / steps,
         "launches": len(events) / steps,
+        "idle": _idle(events, steps),
+        "host": _driver_calls(space, steps),
     } | {name: _largest(counter, steps) for name, counter in tables.items()}
+
+
+def _idle(events, steps):
+    """Returns when nothing runs between two kernels: "over N us" → [times, milliseconds] a step, and
+    "longest": [milliseconds, kernel before, kernel after] of single ones."""
+    spans = sorted((begin, end, kernel) for _, _, kernel, begin, end in events)
+    gaps, last = [], None
+    for begin, end, kernel in spans:
+        if last and begin > last[0]:
+            gaps.append((begin - last[0], last[1], kernel))
+        last = max(last or (0, ""), (end, kernel))
+    found = {}
+    for least in (0, *GAPS):
+        longer = [gap for gap, *_ in gaps if gap > least * 1e6]
+        found[f"over {least} us"] = [len(longer) / steps, round(sum(longer) / 1e9 / steps, 3)]
+    longest = sorted(gaps, reverse=True)[:LONGEST]
+    return found | {"longest": [(round(gap / 1e9, 3), *kernels) for gap, *kernels in longest]}
+
+
+def _driver_calls(space, steps):
+    """Returns name → [calls, milliseconds] a step of what CUDA's driver was called for."""
+    count, total = collections.Counter(), collections.Counter()
+    for plane in space.planes:
+        if plane.name.startswith("/device:"):
+            continue
+        for line in plane.lines:
+            for event in line.events:
+                name = plane.event_metadata[event.metadata_id].name
+                if re.match(r"cu(da)?[A-Z]", name):
+                    count[name] += 1
+                    total[name] += event.duration_ps
+    largest = _largest(total, steps)
+    return {name: [count[name] / steps, ms] for name, ms in largest.items()}
 
 
 def _space(folder):

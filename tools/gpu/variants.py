@@ -10,6 +10,7 @@ from mocotf.errors import UserError
 PEERS = {
     "torch": {"compiled": False},
     "torch.compile": {"compiled": True},
+    "torch.float32": {"compiled": False, "precision": "float32"},
     "torch.max-autotune": {"compiled": True, "mode": "max-autotune-no-cudagraphs"},
 }
 
@@ -19,6 +20,7 @@ VARIANTS = {
     "nojit": {"jit_compile": False},
     "nojit-spatial": {"jit_compile": False, "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT": "0"},
     "jit": {"jit_compile": True},
+    "no-stem": {"left_out": ["xla_stem"]},
     "autotune0": {"jit_compile": True, "XLA_FLAGS": "--xla_gpu_autotune_level=0"},
     "autotune2": {"jit_compile": True, "XLA_FLAGS": "--xla_gpu_autotune_level=2"},
     "autotune4": {"jit_compile": True, "XLA_FLAGS": "--xla_gpu_autotune_level=4"},

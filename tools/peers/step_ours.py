@@ -193,8 +193,15 @@ def device_peak_mb():
 
 
 def main():
+    options = json.loads(sys.argv[1])
+    with policy.without(*options.pop("left_out", ())):  # entries of the policy
+        answer(options)
+
+
+def answer(options):
+    """Answers what is asked for on standard input, of a step by the options of `prepare`."""
     base_mb = resident_mb()
-    bench = Bench(**prepare(**json.loads(sys.argv[1])))
+    bench = Bench(**prepare(**options))
     dtype = tf.as_dtype(bench.model.query_encoder.compute_dtype)
     parts = ["step", "bare"]
 

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.nn import xla
+from mocotf.nn.kernels import cells
 from mocotf.nn.kernels import convolution
 from mocotf.nn.kernels import fused_norm
 from mocotf.nn.kernels import max_pool
@@ -33,6 +34,7 @@ ENTRIES = {
     "strided_1x1": "oneDNN's gradient is wrong where few channels come in",
     # In graphs that XLA compiles whole.
     "xla_norm": "from 133.3 to 125.6 GB a step",
+    "xla_stem": "from 4,591 (4,514–4,685) to 4,891 (4,863–4,911) images/s",
     "xla_max_pool": "3.4 GB and a scatter by atomic operations",
 }
 NEEDED = {"strided_1x1"}  # not for speed: "off" leaves it on
@@ -46,6 +48,7 @@ FEW_PIXELS = 7 * 7  # of an image, as in a ResNet's last stage
 MANY_CHANNELS = 128  # from which transforms and copies take less time than they save
 MANY_FOR_KERNELS = 64  # likewise, for Winograd's gradient of the kernel, which saves more
 MANY_TO_NORMALIZE = 64  # with fewer, batch norm saves less than it takes to compile
+FEW_CHANNELS = 16  # of a cell of the stem's: an image has 3
 LARGE = 100_000  # values of an image; of a ResNet-50's layers at 224 pixels, all but 17 have as many
 
 _chosen = "auto"
@@ -122,6 +125,15 @@ def convolution_for(x, shape, stride, padding, training):
         ways = ways._replace(kernel_gradient=winograd.kernel_gradient)
         ways = winograd.WAYS if channels >= MANY_CHANNELS else ways
     return None if ways is plain_ways else ways
+
+
+def stem_for(x, stride, padding):
+    """Returns what convolves images x `[n, H, W, Ci]` as `cells.convolve` does; None for the plain
+    path."""
+    strided = stride > 1 and padding == "valid" and x.shape[-1] * stride**2 <= FEW_CHANNELS
+    divides = all(side is not None and side % stride == 0 for side in x.shape[1:3])
+    fits = xla.compiles_this() and strided and divides
+    return cells.convolve if fits and _takes("xla_stem") else None
 
 
 def _takes_kernel_products(x, size, stride, padding, channels, dtype):

@@ -28,10 +28,10 @@ def convolution(x, size, stride, channels=128):
     return ways
 
 
-def compiled_whole(ask):
+def compiled_whole(ask, *arguments):
     def asked():
         with xla.compiled_whole():
-            return ask(IMAGES)
+            return ask(*arguments or [IMAGES])
 
     return asked
 
@@ -44,6 +44,7 @@ ASKED = {
     "float32_for_16_bits": convolution(HALVES, 3, 1, channels=32),
     "strided_1x1": convolution(IMAGES, 1, 2, channels=8),
     "xla_norm": compiled_whole(policy.batch_norm_for),
+    "xla_stem": compiled_whole(policy.stem_for, tf.TensorSpec([None, 230, 230, 3]), 2, "valid"),
     "xla_max_pool": compiled_whole(policy.max_pool_for),
 }
 
@@ -97,7 +98,7 @@ def test_groups_of_a_batch_are_normalised_together_with_avx512_too(another_cpu):
 
 def test_an_accelerator_takes_none_of_a_cpus(monkeypatch):
     monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] * (kind == "GPU"))
-    assert answers() == {"xla_norm", "xla_max_pool"}
+    assert answers() == {"xla_norm", "xla_stem", "xla_max_pool"}
 
 
 @pytest.mark.parametrize("by", ["setting", "environment"])
