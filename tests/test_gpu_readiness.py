@@ -1,6 +1,7 @@
 """What fails on a GPU, caught without one: where variables are, what XLA takes, what repeats itself."""
 
 import itertools
+import math
 import re
 
 import keras
@@ -36,10 +37,10 @@ def make(precision="float32", jit_compile=True, **options):
     return config.build_model(Cosine(0.1, 10), None, jit_compile, **shapes)
 
 
-def lower(model):
-    """Returns the HLO of a step, what XLA is given to compile."""
-    views = [tf.TensorSpec([N, SIDE, SIDE, 3])] * model.VIEWS
-    batch = [*views, *[tf.TensorSpec([N], tf.int64)] * (1 + model.INDEXED)]
+def lower(model, n=N, side=SIDE):
+    """Returns the HLO of a step on n images a view, what XLA is given to compile."""
+    views = [tf.TensorSpec([n, side, side, 3])] * model.VIEWS
+    batch = [*views, *[tf.TensorSpec([n], tf.int64)] * (1 + model.INDEXED)]
 
     @tf.function(jit_compile=True, autograph=False)
     def run(*batch):
@@ -68,6 +69,17 @@ def test_what_xla_is_given_stays_small_and_channels_last():
     # Kernels and matrices are transposed, images never.
     assert not re.findall(r"\[\d+,\d+,\d+,\d+\]\S* transpose\(", hlo.replace("[1,1,", "["))
     assert "batch-norm" not in hlo and "select-and-scatter" not in hlo
+
+
+@pytest.mark.slow
+def test_what_xla_is_given_of_a_resnet50_stays_as_small_as_it_was_measured():
+    large = {"arch": "resnet50", "width": 1.0, "moco_dim": 128, "moco_k": 65536, "stem": "imagenet"}
+    hlo = lower(make("mixed_bfloat16", **large), n=256, side=224)
+    assert hlo.count(" = ") < 29_000
+    converted = re.findall(r"= f32\[([\d,]+)\]\S* convert\(bf16", hlo)
+    assert 0 < sum(4 * math.prod(map(int, c.split(","))) > 2**20 for c in converted) < 570
+    transposed = re.findall(r"= \w+\[([\d,]+)\]\S* transpose\(", hlo)
+    assert len([shape for shape in transposed if len(shape.split(",")) > 2]) <= 5  # the stem's cells
 
 
 CASES = [dict(pair) for pair in itertools.combinations(OPTIONS.items(), 2)]

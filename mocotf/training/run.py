@@ -23,6 +23,7 @@ from mocotf.training.divergence import DivergenceError
 from mocotf.training.fit import fit
 from mocotf.training.health import CollapseError
 from mocotf.training.health import Health
+from mocotf.training.memory import fitting_batch
 from mocotf.training.metrics_log import Records
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
@@ -210,7 +211,9 @@ class Run:
             with self.bad_images.explained():
                 yield
         except tf.errors.ResourceExhaustedError as error:
-            less = ", ".join(["a smaller one", *self.saves_memory])
+            fits = fitting_batch(error, self.course.batch_size)
+            smaller = f"--batch_size={fits}, about the largest that does" if fits else "a smaller one"
+            less = ", ".join([smaller, *self.saves_memory])
             raise UserError(
                 f"--batch_size={self.course.batch_size}: does not fit the device's memory; try {less} "
                 "or --precision=mixed_bfloat16"

@@ -57,7 +57,9 @@ class RunSettings(RunDirSettings):
         low=1,
         neutral=True,
     )
-    steps_per_execution: int = setting(1, "Steps between returns to Python.", low=1, neutral=True)
+    steps_per_execution: int = setting(
+        1, "Steps between two looks of Keras's callbacks.", low=1, neutral=True
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,7 +1,10 @@
-"""A GPU that TensorFlow cannot use, and what is set where there is one; no GPU is needed."""
+"""A GPU that TensorFlow cannot use or that is too small, and what is set where there is one; no GPU is
+needed."""
 
+import contextlib
 import logging
 import os
+import types
 
 import pytest
 import tensorflow as tf
@@ -9,6 +12,7 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.training import environment
 from mocotf.training import gpus
+from mocotf.training.run import Run
 
 
 @pytest.fixture
@@ -118,3 +122,26 @@ def test_without_a_driver_nothing_is_set(driver, monkeypatch):
     monkeypatch.setattr(environment, "DRIVER", str(driver / "none"))
     environment.prepare()
     assert not {*environment.CACHE_FLAGS, "TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT"} & {*os.environ}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        # Of 80 GiB, 2 are the driver's and 8 are taken.
+        ("Out of memory while trying to allocate 140.00GiB.", "--batch_size=256, about"),
+        ("OOM when allocating tensor with shape[2097152,65536]", "a smaller one"),
+    ],
+)
+def test_what_does_not_fit_says_how_much_would(tmp_path, monkeypatch, said, expected):
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 81920\necho 40960\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    taken = {"current": 8 * 2**30}
+    monkeypatch.setattr(tf.config.experimental, "get_memory_info", lambda _: taken)
+    run = types.SimpleNamespace(course=types.SimpleNamespace(batch_size=512), saves_memory=["--remat"])
+    run.bad_images = types.SimpleNamespace(explained=contextlib.nullcontext)
+    message = f"batch_size=512: does not fit.*try {expected}.*, --remat or"
+    with pytest.raises(UserError, match=message), Run._explained(run):
+        raise tf.errors.ResourceExhaustedError(None, None, said)
