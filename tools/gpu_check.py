@@ -24,6 +24,7 @@ from absl import flags
 
 from mocotf.errors import UserError
 from tools.gpu import child
+from tools.gpu import options
 from tools.gpu import table
 from tools.gpu import variants
 
@@ -124,9 +125,9 @@ def check():
     """Holds the flags against what there is.
 
     Raises:
-        UserError: a part, variant or peer is not known.
+        UserError: a part, variant, peer or option is not known.
     """
-    for flag, known in (("only", PARTS), ("peers", variants.PEERS)):
+    for flag, known in (("only", PARTS), ("peers", variants.PEERS), ("options", options.OPTIONS)):
         for name in FLAGS[flag].value:
             if name not in known:
                 raise UserError(f"--{flag}={name}: expected some of {', '.join(known)}")

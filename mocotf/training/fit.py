@@ -1,6 +1,12 @@
 """Keras `compile` and `fit` for a whole run, from any step of it."""
 
+import tensorflow as tf
+
 from mocotf.errors import UserError
+
+# On each device. A copy to a GPU waits for the steps that were asked for before it: of one batch ahead,
+# the next would come when the last step has ended.
+BATCHES_AHEAD = 2
 
 
 def compile_trainer(model, settings, schedule, lr_scales):
@@ -69,4 +75,5 @@ def distribute(strategy, dataset):
             return dataset
         return dataset.rebatch(dataset.element_spec[0].shape[0] // replicas, drop_remainder=True)
 
-    return strategy.distribute_datasets_from_function(of_this_worker)
+    ahead = tf.distribute.InputOptions(experimental_per_replica_buffer_size=BATCHES_AHEAD)
+    return strategy.distribute_datasets_from_function(of_this_worker, ahead)

@@ -50,6 +50,10 @@ def test_a_program_that_takes_too_long_costs_its_own_time_only():
     assert found["quick"]["code"] == 1 and "ZeroDivisionError" in child.last_line(found["quick"])
 
 
+def test_every_option_can_be_asked_for():
+    assert not [name for name in options.OPTIONS if "," in name]
+
+
 def test_an_option_passes_with_all_steps_and_a_finite_loss():
     ended = {"code": 0, "seconds": 1.0, "out": "done", "err": ""}
     assert options.judge(ended, [{"step": 20, "loss": 2.0}], 20)["passed"]
@@ -111,6 +115,7 @@ def test_table_of_what_is_known(tmp_path):
 def test_mistakes_take_one_line():
     for argument, message in (
         ("--only=everything", "expected some of card, step"),
+        ("--options=shuffle_bn=input", "expected some of float32"),
         ("--variants=none", "expected one of default"),
         ("--table=/nowhere.json", "expected what tools/gpu_check.py"),
         ("--table=README.md", "expected what tools/gpu_check.py"),

@@ -24,11 +24,11 @@ OPTIONS = {
     "float32": [],
     "mixed_bfloat16": [BF16],
     "mixed_float16": ["--precision=mixed_float16"],
-    "mixed_float16, not compiled": ["--precision=mixed_float16", "--nojit_compile"],
+    "mixed_float16 not compiled": ["--precision=mixed_float16", "--nojit_compile"],
     "jit_compile": [BF16, "--jit_compile"],
     "nojit_compile": [BF16, "--nojit_compile"],
-    "grad_accum_steps, remat, jit_compile": [BF16, "--grad_accum_steps=2", "--remat", "--jit_compile"],
-    "grad_accum_steps, remat, not compiled": [
+    "grad_accum_steps remat jit_compile": [BF16, "--grad_accum_steps=2", "--remat", "--jit_compile"],
+    "grad_accum_steps remat not compiled": [
         BF16,
         "--grad_accum_steps=2",
         "--remat",
@@ -38,7 +38,7 @@ OPTIONS = {
     "probe": [BF16, "--probe"],
     "steps_per_execution=5": [BF16, "--steps_per_execution=5"],
     "augment_on=device": [BF16, "--augment_on=device"],
-    "shuffle_bn=input, bn_splits=4": [BF16, "--shuffle_bn=input", "--bn_splits=4"],
+    "shuffle_bn=input bn_splits=4": [BF16, "--shuffle_bn=input", "--bn_splits=4"],
     "strategy=mirrored": [BF16, "--strategy=mirrored"],
     "end_to_end": [BF16, "--mechanism=end_to_end"],
     "memory_bank": [BF16, "--mechanism=memory_bank"],
