@@ -95,6 +95,14 @@ def test_operators_of_a_trace():
     assert trace._covered([(0, 5), (3, 8), (10, 11)]) == 9
 
 
+def test_idle_is_what_no_kernel_covers_and_whom_it_lies_between():
+    # Microseconds: a is still running when b has ended.
+    kernels = [("a", 0, 50), ("b", 10, 20), ("c", 80, 90), ("d", 93, 99)]
+    found = trace._idle([(None, None, name, b * 10**6, e * 10**6) for name, b, e in kernels], steps=1)
+    assert found["over 0 us"] == [2, 0.033] and found["over 20 us"] == [1, 0.03]
+    assert found["over 100 us"] == [0, 0] and found["longest"] == [(0.03, "a", "c"), (0.003, "c", "d")]
+
+
 def test_table_of_what_is_known(tmp_path):
     side = {"images_per_second": 1234.5, "min": 1200.0, "max": 1300.0, "peak_mb": 1000.0}
     side |= {"first_step_seconds": 12.3, "loss": 7.0, "x_torch": 1.5, "device_peak_mb": 11_400.0}

@@ -20,12 +20,10 @@ def summary(folder, steps):
 
     Returns:
         {"busy_ms", "span_ms", "launches": a step each; "operators", "instructions" (XLA's, each with
-        the operator that it was made of), "kernels": name → milliseconds; "idle": see `_idle`; "host":
-        what CUDA's driver was called for, name → [calls, milliseconds]} of the GPU, or of TensorFlow's
-        threads on the host where there is none.
+        the operator that it was made of), "kernels": name → milliseconds; "idle": see `_idle`} of the
+        GPU, or of TensorFlow's threads on the host where there is none.
     """
-    space = _space(folder)
-    events = list(_events(space))
+    events = list(_events(_space(folder)))
     tables = {name: collections.Counter() for name in ("operators", "instructions", "kernels")}
     for *names, begin, end in events:
         for counter, name in zip(tables.values(), names, strict=True):
@@ -36,7 +34,6 @@ def summary(folder, steps):
         "span_ms": (max(end for _, end in spans) - spans[0][0]) / 1e9 / steps,
         "launches": len(events) / steps,
         "idle": _idle(events, steps),
-        "host": _driver_calls(space, steps),
     } | {name: _largest(counter, steps) for name, counter in tables.items()}
 
 
@@ -55,22 +52,6 @@ def _idle(events, steps):
         found[f"over {least} us"] = [len(longer) / steps, round(sum(longer) / 1e9 / steps, 3)]
     longest = sorted(gaps, reverse=True)[:LONGEST]
     return found | {"longest": [(round(gap / 1e9, 3), *kernels) for gap, *kernels in longest]}
-
-
-def _driver_calls(space, steps):
-    """Returns name → [calls, milliseconds] a step of what CUDA's driver was called for."""
-    count, total = collections.Counter(), collections.Counter()
-    for plane in space.planes:
-        if plane.name.startswith("/device:"):
-            continue
-        for line in plane.lines:
-            for event in line.events:
-                name = plane.event_metadata[event.metadata_id].name
-                if re.match(r"cu(da)?[A-Z]", name):
-                    count[name] += 1
-                    total[name] += event.duration_ps
-    largest = _largest(total, steps)
-    return {name: [count[name] / steps, ms] for name, ms in largest.items()}
 
 
 def _space(folder):
