@@ -108,6 +108,7 @@ def main():
     # ---- Data
     order = Order(run_settings.seed, optimisation.batch_size, steps_per_epoch, worker, workers)
 
+    @functools.cache  # a start is traced once: of what is shown before the first step, and trained on
     def views_from(batch):
         return batches(settings, source, model, order, bad_images, batch)
 

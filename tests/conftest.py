@@ -23,22 +23,30 @@ from tests.measured import *  # noqa: F403  (--fidelity)
 from tests.starts import *  # noqa: F403  (of commands)
 from tests.trained import train_small
 
+# While a graph is traced there is little garbage to be found.
+gc.set_threshold(50_000, 20, 100)
+
 (CPU,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 
+def pytest_configure(config):
+    """Leaves graphs as they are, in quick tests that run in this process: to optimise one takes longer
+    than the few steps that it is for. Commands, and slow tests, have theirs optimised."""
+    if config.option.markexpr == "not slow":
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
 @pytest.fixture(autouse=True, scope="module")
 def small_heap():
-    """Gives back what a file's tests have taken.
+    """Gives back what the file before has left, once its last test is let go of.
 
-    To look for garbage among all objects takes up to seconds, and is done once: while a file's tests
-    run, those that are there before, the modules most of all, are left out.
+    To look for garbage among all objects takes up to seconds. So those that this leaves, modules most
+    of all, are not looked at again.
     """
-    gc.freeze()
-    yield
-    keras.utils.clear_session()
-    gc.unfreeze()
+    keras.utils.clear_session(free_memory=False)
     gc.collect()
+    gc.freeze()
     ctypes.CDLL(None).malloc_trim(0)
 
 
