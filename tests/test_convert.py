@@ -52,14 +52,24 @@ def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
     assert "'step': 0, 'training_state': False" in done.out
 
 
-def test_an_encoder_is_handed_on_in_other_formats(tmp_path):
+OF_GARDEN = {"backbone.index", "backbone.data-00000-of-00001"}
+
+
+@pytest.mark.parametrize(
+    ("target", "name", "files"),
+    [
+        ("onnx", "e.onnx", {"e.onnx"}),
+        # What they write: tests/interop/test_frameworks.py.
+        pytest.param("keras_hub", "preset", {"preset"}, marks=pytest.mark.slow),
+        pytest.param("model_garden", "backbone", OF_GARDEN, marks=pytest.mark.slow),
+    ],
+)
+def test_an_encoder_is_handed_on_in_other_formats(tmp_path, target, name, files):
     source = make_run(tmp_path / "run", width="1.0", step=9)
-    for target, name in (("onnx", "e.onnx"), ("keras_hub", "preset"), ("model_garden", "backbone")):
-        done = succeed("convert", f"--to={target}", "--json", source, tmp_path / name)
-        assert done.json["step"] == 9 and len(done.json) == 2, done.json
-        assert "Traceback" not in done.err and "deprecated" not in done.err, done.err
-    made = {path.name for path in tmp_path.iterdir()} - {"run"}
-    assert made == {"e.onnx", "preset", "backbone.index", "backbone.data-00000-of-00001"}
+    done = succeed("convert", f"--to={target}", "--json", source, tmp_path / name)
+    assert done.json["step"] == 9 and len(done.json) == 2, done.json
+    assert "Traceback" not in done.err and "deprecated" not in done.err, done.err
+    assert {path.name for path in tmp_path.iterdir()} - {"run"} == files
 
 
 def test_what_needs_a_resnet_says_so(tmp_path):

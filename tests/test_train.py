@@ -54,8 +54,8 @@ def train_and_hand_on(folder, *options):
     return found
 
 
-QUICK_AND_SLOW = [MECHANISMS[0], MECHANISMS[3]]
-QUICK_AND_SLOW += [pytest.param(options, marks=pytest.mark.slow) for options in MECHANISMS[1:3]]
+QUICK_AND_SLOW = [MECHANISMS[0]]
+QUICK_AND_SLOW += [pytest.param(options, marks=pytest.mark.slow) for options in MECHANISMS[1:]]
 
 
 @pytest.mark.parametrize("options", QUICK_AND_SLOW, ids=lambda options: options[0])
@@ -71,6 +71,7 @@ def test_every_mechanism_learns(tmp_path, options):
     assert found["knn_top1"] > found["knn_top1_untrained"] + 3
 
 
+@pytest.mark.slow  # tests/moco/test_mechanisms.py has it too
 def test_a_sharded_bank_is_exact_over_a_resume(tmp_path):
     options = [*commands.TWO_REPLICAS, "--mechanism=memory_bank", "--shard_bank", "--steps=4"]
     options.append("--checkpoint_every=2")

@@ -38,7 +38,7 @@ KINDS = {  # name: (options, replicas, the loss of chance)
     "simsiam": ({"mechanism": "simsiam"}, 2, None),
     "simsiam, remat": ({"mechanism": "simsiam", "arch": ONE_BLOCK, "remat": True}, 2, None),
 }
-LONG = {kind for kind in KINDS if kind.endswith("remat")} | {"end_to_end"}
+LONG = {kind for kind in KINDS if kind.endswith("remat")} | {"end_to_end", "npid"}
 
 
 def make_model(strategy, **options):

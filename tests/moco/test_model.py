@@ -108,6 +108,7 @@ def test_replicas_stay_alike_where_xla_does_not_work(replicas, monkeypatch):
         np.testing.assert_array_equal(*replicas(2).experimental_local_results(variable.value))
 
 
+@pytest.mark.slow  # of two: tests/moco/test_step_oracle.py
 def test_four_replicas_compute_what_four_bn_groups_on_one_device_do(replicas):
     keras.config.set_dtype_policy("float64")  # in which no ReLU is within rounding of its kink
     one = train(make_model(replicas(1), bn_splits=4), 4)
@@ -129,6 +130,7 @@ def test_shuffling_matters_with_two_bn_groups_and_not_with_one(replicas):
     assert effect(bn_splits=4) > 1e-2 and effect(bn_splits=1) < 1e-5
 
 
+@pytest.mark.slow  # each: tests/moco/test_step_oracle.py
 def test_input_and_step_may_permute_the_key_images_alike(replicas):
     gather, input_ = (
         train(make_model(replicas(2), shuffle=shuffle, seed=7), 4) for shuffle in ("gather", "input")
@@ -138,6 +140,7 @@ def test_input_and_step_may_permute_the_key_images_alike(replicas):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+@pytest.mark.slow  # each: tests/moco/test_step_oracle.py
 def test_micro_batches_compute_what_bn_groups_do(replicas):
     keras.config.set_dtype_policy("float64")
     groups = train(make_model(replicas(2), bn_splits=4, shuffle="off"), 3)

@@ -33,6 +33,9 @@ CASES = {
 }  # fmt: skip
 # Who permutes the key images, and in how many parts a batch is taken, change nothing about rounding.
 EXACT_ONLY = {"shuffle", "grad_accum_steps"}
+# Of which other cases have each value, and each pair that meets in one place.
+COVERED = {"bn_splits", "2 replicas, bn_splits, symmetric", "2 replicas, shuffled input"}
+COVERED |= {"2 replicas, accumulation", "accumulation, symmetric"}
 RUNS = [(c, "float64") for c in CASES]
 RUNS += [(c, "float32") for c in CASES if not EXACT_ONLY & CASES[c].keys()]
 EACH_STEP = {"float32": 1e-4, "float64": 1e-9}
@@ -54,7 +57,7 @@ def run(replicas, scale, dtype, case):
     return steps, both.differences(sides)
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [case for case in CASES if case not in COVERED])
 def test_a_few_steps_of_a_small_encoder_agree_with_the_oracle(replicas, case):
     for found in run(replicas, both.QUICK, "float64", case):
         for quantity, difference in found.items():
