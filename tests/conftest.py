@@ -10,5 +10,5 @@ def pytest_configure(config):
     if config.getoption("numprocesses", 0):
         return  # other processes run the tests
     config.pluginmanager.import_plugin("tests.fixtures")
-    if config.option.markexpr == "not slow":
-        config.pluginmanager.get_plugin("tests.fixtures").leave_graphs_as_they_are()
+    fixtures = config.pluginmanager.get_plugin("tests.fixtures")
+    fixtures.optimise_graphs(config.option.markexpr != fixtures.QUICK)

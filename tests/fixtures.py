@@ -22,6 +22,8 @@ import tensorflow as tf
 
 from tests.trained import train_small
 
+QUICK = "not slow"
+
 # While a graph is traced there is little garbage to be found.
 gc.set_threshold(50_000, 20, 100)
 
@@ -29,10 +31,18 @@ gc.set_threshold(50_000, 20, 100)
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 
-def leave_graphs_as_they_are():
-    """To optimise one takes longer than the few steps that a quick test takes. Commands, which are
-    processes of their own, and slow tests have theirs optimised."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+def optimise_graphs(are_to_be):
+    """Sets whether TensorFlow optimises graphs in this process, which takes longer than the few steps of a
+    quick test. Commands, which are processes of their own, and slow tests have theirs optimised."""
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not are_to_be})
+
+
+@pytest.fixture
+def optimised_graphs(request):
+    """Has the graphs of a quick test optimised all the same."""
+    optimise_graphs(True)
+    yield
+    optimise_graphs(request.config.option.markexpr != QUICK)
 
 
 @pytest.fixture(autouse=True, scope="module")

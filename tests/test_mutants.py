@@ -30,6 +30,7 @@ def test_a_few_mutants_are_caught():
         ("return x + 3", (True, "by tests/test_it.py::test_two_more")),
         ("return 2 + x", (False, "")),
         ("return y", "no assertion fails, the tests crash"),
+        ("return (x", "mocotf/two.py is no Python: "),
         ("while True: pass", (True, "by the time-out of 5 s")),
     ],
 )

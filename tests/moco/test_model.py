@@ -100,7 +100,7 @@ def test_statistics_read_and_saved_are_those_of_replica_0(replicas, twice, tmp_p
     np.testing.assert_array_equal(restored, first)
 
 
-def test_replicas_stay_alike_where_xla_does_not_work(replicas, monkeypatch):
+def test_replicas_stay_alike_where_xla_does_not_work(replicas, monkeypatch, optimised_graphs):
     monkeypatch.setattr(xla, "works", lambda: False)
     keras.config.set_dtype_policy("float64")
     model = train(make_model(replicas(2)), 2)

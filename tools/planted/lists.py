@@ -10,6 +10,7 @@ name-of-the-fault: what is wrong
 + the new text, likewise
 """
 
+import ast
 import dataclasses
 import re
 
@@ -34,7 +35,7 @@ class Mutant:
         """Returns `text` with the fault.
 
         Raises:
-            NotUsableError: the old text does not occur exactly once.
+            NotUsableError: the old text does not occur exactly once, or what it makes is no Python.
         """
         old, new = "\n".join(self.old), "\n".join(self.new)
         count = text.count(old) if old else 0
@@ -43,7 +44,12 @@ class Mutant:
                 f"mutant {self.name}: its old text occurs {count} times in {self.file}; "
                 f"expected once, and to change:\n{old}"
             )
-        return text.replace(old, new)
+        text = text.replace(old, new)
+        try:
+            ast.parse(text)
+        except SyntaxError as error:
+            raise NotUsableError(f"mutant {self.name}: {self.file} is no Python: {error}") from error
+        return text
 
 
 def read_all(root):
@@ -95,7 +101,7 @@ def check(mutants, root):
     """Holds the mutants against the code.
 
     Raises:
-        NotUsableError: a file does not exist, or a text does not occur exactly once.
+        NotUsableError: a file does not exist, or a mutant cannot be applied.
     """
     for mutant in mutants:
         for path in (mutant.file, *(test.partition("::")[0] for test in mutant.tests)):
