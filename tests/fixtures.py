@@ -32,8 +32,8 @@ tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfigur
 
 
 def optimise_graphs(are_to_be):
-    """Sets whether TensorFlow optimises graphs in this process, which takes longer than the few steps of a
-    quick test. Commands, which are processes of their own, and slow tests have theirs optimised."""
+    """Sets whether TensorFlow optimises graphs in this process: that takes longer than the few steps of
+    a quick test. Commands, which are other processes, and slow tests have theirs optimised."""
     tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not are_to_be})
 
 
