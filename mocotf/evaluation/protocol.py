@@ -108,8 +108,8 @@ class Task:
         encoder = self.run.path + (f" at step {self.run.step}" if self.trained else ", untrained")
         print(f"\n{name}: top-1 {scores.top1:.2f} %, top-5 {scores.top5:.2f} %, of {encoder}")
         of_classes = scores.of_classes()
-        order = np.argsort(np.where(np.isnan(of_classes), np.inf, of_classes))[:5]
-        print("lowest: " + ", ".join(f"{self.names[c]} {of_classes[c]:.1f}" for c in order))
+        lowest = (f"{self.names[c]} {of_classes[c]:.1f}" for c in scores.lowest(5))
+        print("lowest: " + ", ".join(lowest))
         print(f"class by class: {table}")
         if self.bad_images.names:
             print(f"{len(self.bad_images.names)} images did not decode")

@@ -43,6 +43,11 @@ class Scores:
         right = np.diag(self.confusion)
         return np.divide(100.0 * right, images, out=np.full(len(images), np.nan), where=images > 0)
 
+    def lowest(self, count):
+        """Returns the classes with the lowest top-1, at most `count` of those that have images."""
+        of_classes = self.of_classes()
+        return [int(c) for c in np.argsort(of_classes)[:count] if not np.isnan(of_classes[c])]
+
     def write(self, path, names):
         """Writes the confusion matrix as CSV, with each class's name, images and top-1 before its row.
 
