@@ -35,8 +35,7 @@ TOLERANCE = {"float32": (1e-4, 1e-3), "float64": (1e-6, 1e-9)}
 
 
 # Of which other cases have each value, and each pair that meets in one place.
-COVERED = {"end_to_end, bn_splits, symmetric", "memory_bank, 2 replicas, bn_splits"}
-COVERED |= {"npid without proximal term, with momentum", "npid, 2 replicas", "npid, full softmax"}
+COVERED = {"end_to_end, bn_splits, symmetric", "npid, 2 replicas", "npid, full softmax"}
 
 
 class Sides:
