@@ -7,8 +7,5 @@ from tests.starts import *  # noqa: F403  (of commands)
 
 
 def pytest_configure(config):
-    if config.getoption("numprocesses", 0):
-        return  # other processes run the tests
-    config.pluginmanager.import_plugin("tests.fixtures")
-    fixtures = config.pluginmanager.get_plugin("tests.fixtures")
-    fixtures.optimise_graphs(config.option.markexpr != fixtures.QUICK)
+    if not config.getoption("numprocesses", 0):  # else other processes run the tests
+        config.pluginmanager.import_plugin("tests.fixtures")

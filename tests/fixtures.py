@@ -22,8 +22,6 @@ import tensorflow as tf
 
 from tests.trained import train_small
 
-QUICK = "not slow"
-
 # While a graph is traced there is little garbage to be found.
 gc.set_threshold(50_000, 20, 100)
 
@@ -31,18 +29,20 @@ gc.set_threshold(50_000, 20, 100)
 tf.config.set_logical_device_configuration(CPU, [tf.config.LogicalDeviceConfiguration()] * 4)
 
 
-def optimise_graphs(are_to_be):
-    """Sets whether TensorFlow optimises graphs in this process: that takes longer than the few steps of
-    a quick test. Commands, which are other processes, and slow tests have theirs optimised."""
-    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not are_to_be})
+def pytest_configure(config):
+    """Leaves the graphs of quick tests as they are: to optimise one takes longer than their few steps.
+    Commands, which are other processes, and slow tests have theirs optimised."""
+    if config.option.markexpr == "not slow":
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
 @pytest.fixture
-def optimised_graphs(request):
+def optimised_graphs():
     """Has the graphs of a quick test optimised all the same."""
-    optimise_graphs(True)
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
     yield
-    optimise_graphs(request.config.option.markexpr != QUICK)
+    tf.config.optimizer.set_experimental_options(before)
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -107,8 +107,7 @@ class Task:
         scores.write(table, self.names)
         encoder = self.run.path + (f" at step {self.run.step}" if self.trained else ", untrained")
         print(f"\n{name}: top-1 {scores.top1:.2f} %, top-5 {scores.top5:.2f} %, of {encoder}")
-        of_classes = scores.of_classes()
-        lowest = (f"{self.names[c]} {of_classes[c]:.1f}" for c in scores.lowest(5))
+        lowest = (f"{self.names[c]} {top1:.1f}" for c, top1 in scores.lowest(5).items())
         print("lowest: " + ", ".join(lowest))
         print(f"class by class: {table}")
         if self.bad_images.names:

@@ -44,9 +44,10 @@ class Scores:
         return np.divide(100.0 * right, images, out=np.full(len(images), np.nan), where=images > 0)
 
     def lowest(self, count):
-        """Returns the classes with the lowest top-1, at most `count` of those that have images."""
+        """Returns class → top-1 in percent, lowest first, of at most `count` classes with images."""
         of_classes = self.of_classes()
-        return [int(c) for c in np.argsort(of_classes)[:count] if not np.isnan(of_classes[c])]
+        order = np.argsort(of_classes)[:count]  # NaN comes last
+        return {int(c): float(of_classes[c]) for c in order if not np.isnan(of_classes[c])}
 
     def write(self, path, names):
         """Writes the confusion matrix as CSV, with each class's name, images and top-1 before its row.

@@ -91,9 +91,10 @@ def test_scores_count_right_answers():
     assert found.confusion.tolist() == [[1, 0, 0], [1, 0, 1], [1, 0, 1]]
     assert found.top1 == pytest.approx(40) and found.top5 == 100
     assert found.of_classes() == pytest.approx([100, 0, 50])
-    assert found.lowest(2) == [1, 2]
+    assert list(found.lowest(2).items()) == [(1, 0), (2, 50)]
     # Nothing is told of a class without images.
-    assert Scores.of(np.eye(3, dtype=np.float32)[[1, 1]], np.array([0, 1])).lowest(5) == [0, 1]
+    found = Scores.of(np.eye(3, dtype=np.float32)[[1, 1]], np.array([0, 1]))
+    assert list(found.lowest(5).items()) == [(0, 0), (1, 100)]
 
 
 def test_top5_counts_the_five_likeliest():
