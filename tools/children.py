@@ -1,4 +1,4 @@
-"""Runs of mocotf.train as processes that end with the one that starts them."""
+"""Processes that end with the one that starts them."""
 
 import ctypes
 import signal
@@ -13,19 +13,22 @@ _prctl = getattr(ctypes.CDLL(None), "prctl", None)  # of Linux only
 def start(arguments, **options):
     """Returns a new run, a `subprocess.Popen` of these options, its errors among its output.
 
-    It has a session of its own, so that Ctrl-C reaches it by this process only. Where this process is
-    killed, Linux asks the run to end, by SIGTERM; elsewhere it goes on.
+    It has a session of its own, so that Ctrl-C reaches it by this process only.
     """
     return subprocess.Popen(
         [*TRAIN, *arguments],
         stdin=subprocess.DEVNULL,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=_end_with_parent,
+        preexec_fn=end_with_parent,
         **options,
     )
 
 
-def _end_with_parent():
+def end_with_parent():
+    """Has Linux ask this process to end, by SIGTERM, where its parent is killed; elsewhere it goes on.
+
+    For `preexec_fn` of `subprocess.Popen`, in a thread that waits for the process.
+    """
     if _prctl:
         _prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

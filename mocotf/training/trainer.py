@@ -24,6 +24,7 @@ class Gauges:
 
     def __init__(self):
         self.data_wait = 0.0
+        self.forget_epoch()
         self.unhealthy_step = tf.Variable(-1, dtype=tf.int64, trainable=False, name="unhealthy_step")
         self.stop = tf.Variable(0.0, trainable=False, name="stop")
 
@@ -34,6 +35,19 @@ class Gauges:
         batch = next(iterator)
         self.data_wait += time.monotonic() - before
         return batch
+
+    def forget_epoch(self):
+        """Begins the means of an epoch anew."""
+        self._sums, self._steps = {}, 0
+
+    def note_logs(self, logs):
+        """Adds what a step reported, name → tensor, to the means of its epoch."""
+        self._sums = {name: self._sums.get(name, 0.0) + value for name, value in logs.items()}
+        self._steps += 1
+
+    def epoch_means(self):
+        """Returns name → mean of what the epoch's steps have reported so far, {} where none has."""
+        return {name: total / self._steps for name, total in self._sums.items()}
 
     def note_health(self, step, loss, gradient_norm):
         """Remembers the step if it is the first that is not healthy."""
@@ -109,6 +123,14 @@ class Trainer(keras.Model):
         """Optimizer steps taken so far, an int."""
         return int(self.optimizer.iterations.numpy())
 
+    def reset_metrics(self):
+        super().reset_metrics()
+        self.gauges.forget_epoch()
+
+    def get_metrics_result(self):
+        """Returns the epoch's means for `fit`'s history, as Keras's own metrics would have them."""
+        return super().get_metrics_result() | self.gauges.epoch_means()
+
     def _maybe_symbolic_build(self, iterator=None, data_batch=None):
         """Does nothing: the encoders come built."""
 
@@ -146,10 +168,11 @@ class Trainer(keras.Model):
             for _ in range(self.steps_per_execution):
                 logs = healthy_step(self.gauges.next(iterator))
                 self._taken += 1
+                if not self.total_steps:
+                    self.gauges.note_logs(logs)  # a run of commands has records instead
+                    continue
                 # Keras counts executions, not steps: the last execution of an epoch may be shorter.
-                if self.total_steps and (
-                    self._taken % self.steps_per_epoch == 0 or self._taken == self.total_steps
-                ):
+                if self._taken % self.steps_per_epoch == 0 or self._taken == self.total_steps:
                     break
             return logs
 

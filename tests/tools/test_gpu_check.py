@@ -1,6 +1,9 @@
 """The program that measures on a GPU, tried on the CPU at tiny sizes."""
 
 import json
+import os
+import pathlib
+import signal
 import sys
 import time
 
@@ -48,6 +51,17 @@ def test_a_program_that_takes_too_long_costs_its_own_time_only():
     assert time.monotonic() - begun < 10
     assert found["slow"]["code"] is None and child.last_json(found["slow"]["out"]) == {}
     assert found["quick"]["code"] == 1 and "ZeroDivisionError" in child.last_line(found["quick"])
+
+
+def test_a_program_ends_with_the_one_that_waits_for_it(tmp_path):
+    note = f"import os, time; os.mkdir('{tmp_path}/' + str(os.getpid())); time.sleep(600)"
+    wait = f"import sys; from tools.gpu import child; child.run([sys.executable, '-c', {note!r}], 600)"
+    waiting = processes.python("-c", wait)
+    waiting.wait_until(lambda: os.listdir(tmp_path))
+    waiting.send_signal(signal.SIGTERM)
+    (program,) = os.listdir(tmp_path)
+    command = pathlib.Path(f"/proc/{program}/cmdline")  # empty once it has ended and nobody asked how
+    processes.wait_until(lambda: not command.exists() or not command.read_bytes())
 
 
 def test_every_option_can_be_asked_for():

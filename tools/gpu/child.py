@@ -8,12 +8,14 @@ import subprocess
 import tempfile
 import time
 
+from tools import children
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TAIL = 1500  # characters of what a program said on stderr
 
 
 def run(command, limit, environment=None, *, session=False):
-    """Runs a command in the project's folder.
+    """Runs a command in the project's folder; it is asked to end where this process is killed.
 
     Args:
         command: its arguments.
@@ -35,6 +37,7 @@ def run(command, limit, environment=None, *, session=False):
             cwd=ROOT,
             env=os.environ | (environment or {}),
             start_new_session=session,
+            preexec_fn=children.end_with_parent,
         )
         try:
             code = process.wait(max(0.0, limit))
