@@ -24,9 +24,12 @@ def two(*together, own=((), ())):
     return [processes.start("train", *options, f"--worker_index={i}", *own[i]) for i in range(2)]
 
 
-def test_two_workers_compute_what_two_replicas_do(tmp_path):
+@pytest.mark.parametrize(
+    "encoder", [[], pytest.param(["--backbone=tests.keras_models:functional"], marks=pytest.mark.slow)]
+)
+def test_two_workers_compute_what_two_replicas_do(encoder, tmp_path):
     # One graph for both replicas rounds otherwise than two: a rate at which that does not grow.
-    options = ["--bn_splits=1", "--steps=4", "--check_replicas_every=2", "--lr=0.01"]
+    options = ["--bn_splits=1", "--steps=4", "--check_replicas_every=2", "--lr=0.01", *encoder]
     both = two(*commands.SMALL, *options, f"--model_dir={tmp_path / 'workers'}")
     chief, other = (process.wait() for process in both)
     assert chief.code == other.code == 0, chief.err + other.err

@@ -21,7 +21,7 @@ PREPROCESSING = (keras.layers.Rescaling, keras.layers.Normalization)
 POOLED = {
     2: (None, "a vector"),
     3: (keras.layers.GlobalAveragePooling1D, "tokens"),
-    4: (keras.layers.GlobalAveragePooling2D, "a map"),
+    4: (keras.layers.GlobalAveragePooling2D, "map"),
 }
 
 
@@ -72,7 +72,7 @@ class KerasBackbone(keras.Model):
         """What a user should know of how it is used, one line; "" where there is nothing to say."""
         said = []
         if self._pooling:
-            said.append(f"returns {self._kind}, which is mean-pooled")
+            said.append(f"mean-pools the {self._kind} that it returns")
         if self.preprocesses:
             said.append("preprocesses by itself, so it is given pixels in 0…255")
         if not batch_norms(self.model):

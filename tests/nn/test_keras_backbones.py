@@ -88,9 +88,9 @@ def test_maps_and_tokens_are_mean_pooled_and_that_is_said():
     images = keras.Input((16, 16, 3))
     x = keras.layers.Conv2D(5, 3, name="c")(images)
     a_map, tokens = keras.Model(images, x), keras.Model(images, keras.layers.Reshape((-1, 5))(x))
-    for model, word in ((a_map, "a map"), (tokens, "tokens")):
+    for model, word in ((a_map, "map"), (tokens, "tokens")):
         backbone = as_backbone(model)
-        assert f"returns {word}, which is mean-pooled; has no batch norm" in backbone.about
+        assert f": mean-pools the {word} that it returns; has no batch norm" in backbone.about
         expected = model(IMAGES).numpy().reshape(8, -1, 5).mean(1)
         np.testing.assert_allclose(backbone(IMAGES), expected, rtol=1e-5, atol=1e-6)
 
