@@ -2,6 +2,7 @@
 
 TensorFlow's operators go through memory once each; these loops stay in the cache, do nothing that is
 not drawn, and run without Python's lock. They take the same draws to the same views, up to rounding.
+All are in one file: what Numba keeps on disk is not compiled anew where one of another file changes.
 """
 
 import math
