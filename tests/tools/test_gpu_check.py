@@ -120,6 +120,9 @@ def test_idle_is_what_no_kernel_covers_and_whom_it_lies_between():
 def test_table_of_what_is_known(tmp_path):
     side = {"images_per_second": 1234.5, "min": 1200.0, "max": 1300.0, "peak_mb": 1000.0}
     side |= {"first_step_seconds": 12.3, "loss": 7.0, "x_torch": 1.5, "device_peak_mb": 11_400.0}
+    profile = {"busy_ms": 43.9, "span_ms": 46.3, "launches": 1660, "operators": {}, "kernels": {}}
+    profile["idle"] = {"over 0 us": [1600.8, 2.352], "longest": [[0.2, "a", "b"]]}
+    side["profile"] = profile
     step = {"settings": {"arch": "resnet50"}, "sides": {"default": side, "b": {"error": "oh"}}}
     results = [
         {"part": "step", "found": step},
@@ -130,6 +133,10 @@ def test_table_of_what_is_known(tmp_path):
     path.write_text("".join(json.dumps(result) + "\n" for result in results))
     shown = processes.succeed(PROGRAM, f"--table={path}").out
     assert "| default | 1,234 | 1,200–1,300 | 1.5 |  | 11.4 | 12.3 | 7 |" in shown
+    assert (
+        "busy, 1660 launches a step; 1,601 pauses of 2.4 ms, the longest 0.2 ms, between a and b"
+        in shown
+    )
     assert "b: oh" in shown and "| probe | no |  |  | a\\|b |" in shown
     assert "**cifar** (stopped after 9 s" in shown and "failed: not run" in shown
 

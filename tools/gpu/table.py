@@ -86,6 +86,10 @@ def _side(side):
 
 def _profile(name, profile):
     line = "{busy_ms:.1f} of {span_ms:.1f} ms busy, {launches:.0f} launches a step".format(**profile)
+    pauses, idle_ms = profile["idle"]["over 0 us"]
+    line += f"; {pauses:,.0f} pauses of {idle_ms:.1f} ms"
+    for longest, *between in profile["idle"]["longest"][:1]:
+        line += f", the longest {longest:.1f} ms, between {' and '.join(between)}"
     lines = [f"{name}: {line}", ""]
     operators, kernels = (list(profile[kind].items())[:15] for kind in ("operators", "kernels"))
     pairs = zip(operators, kernels, strict=False)
