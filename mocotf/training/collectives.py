@@ -4,7 +4,7 @@ import tensorflow as tf
 
 
 def all_gather(x):
-    """Returns `x` `[n, …]` of every replica, concatenated in replica order to `[N, …]`.
+    """Returns `x` `[n, …]` of every replica, n the same, concatenated in replica order to `[N, …]`.
 
     Its gradient is this replica's share of the sum of all replicas' gradients. That of TensorFlow's own
     operator, which gathers them once more, is not.
@@ -20,7 +20,11 @@ def all_gather(x):
             return own_share(summed)
 
         # A tensor straight from the input iterator carries no device, which all_gather needs.
-        return replica.all_gather(tf.identity(x), axis=0), gradient
+        everyone = replica.all_gather(tf.identity(x), axis=0)
+        # It forgets the shape, by which layers choose how they compute.
+        n, *rest = x.shape
+        everyone.set_shape([n and n * replica.num_replicas_in_sync, *rest])
+        return everyone, gradient
 
     return gather(x)
 

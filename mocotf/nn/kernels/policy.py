@@ -130,9 +130,10 @@ def convolution_for(x, shape, stride, padding, training):
 def stem_for(x, stride, padding):
     """Returns what convolves images x `[n, H, W, Ci]` as `cells.convolve` does; None for the plain
     path."""
+    if not xla.compiles_this() or None in x.shape[1:]:
+        return None
     strided = stride > 1 and padding == "valid" and x.shape[-1] * stride**2 <= FEW_CHANNELS
-    divides = all(side is not None and side % stride == 0 for side in x.shape[1:3])
-    fits = xla.compiles_this() and strided and divides
+    fits = strided and all(side % stride == 0 for side in x.shape[1:3])
     return cells.convolve if fits and _takes("xla_stem") else None
 
 

@@ -101,6 +101,15 @@ def test_an_accelerator_takes_none_of_a_cpus(monkeypatch):
     assert answers() == {"xla_norm", "xla_stem", "xla_max_pool"}
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_where_nothing_is_known_of_a_shape_plain_paths_are_taken(compiled):
+    x = tf.TensorSpec([None] * 4)
+    with xla.compiled_whole(compiled):
+        assert policy.convolution_for(x, (3, 3, 128, 128), 1, "same", training=True) is None
+        assert policy.stem_for(x, 2, "valid") is policy.max_pool_for(x) is None
+        assert (policy.batch_norm_for(x) is None) is not compiled  # which XLA's does without
+
+
 @pytest.mark.parametrize("by", ["setting", "environment"])
 def test_off_takes_what_is_needed_only(by, monkeypatch):
     if by == "setting":
