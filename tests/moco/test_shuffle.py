@@ -55,20 +55,21 @@ def test_images_stay_in_their_micro_batch_and_each_has_a_permutation_of_its_own(
 
 
 def test_gathers_in_replica_order_and_takes_the_own_share_back(replicas):
-    strategy = replicas(2)
+    strategy, shapes = replicas(2), []
 
     @tf.function
     def step():
         def run():
             replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-            own = tf.range(3) + 10 * tf.cast(replica, tf.int32)
+            own = tf.range(3.0) + 10 * tf.cast(replica, tf.float32)
             everyone = all_gather(own)
-            assert everyone.shape == [6], "layers choose by it how they compute"
+            shapes.append(everyone.shape.as_list())
             return everyone, own_share(everyone)
 
         return strategy.run(run)
 
     everyone, share = step()
+    assert shapes == [[6], [6]], "layers choose by shapes how they compute"
     for copy in strategy.experimental_local_results(everyone):
         np.testing.assert_array_equal(copy, [0, 1, 2, 10, 11, 12])
     np.testing.assert_array_equal(strategy.experimental_local_results(share)[0], [0, 1, 2])
