@@ -19,7 +19,7 @@ from mocotf.nn.stages import stages_of
 PREPROCESSING = (keras.layers.Rescaling, keras.layers.Normalization)
 # Rank of a model's output → the layer that pools it, and what messages call it.
 POOLED = {
-    2: (None, "a vector"),
+    2: (None, "vector"),
     3: (keras.layers.GlobalAveragePooling1D, "tokens"),
     4: (keras.layers.GlobalAveragePooling2D, "map"),
 }
