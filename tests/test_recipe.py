@@ -95,7 +95,7 @@ def test_time_is_given_to_what_is_chosen_only():
 
 
 def test_what_does_not_go_together_is_refused_before_any_training(trained, tmp_path, monkeypatch):
-    monkeypatch.setattr(recipe, "try_steps", lambda *_: (60.0, 0.1))  # seconds to begin, and a step
+    monkeypatch.setattr(recipe, "try_steps", lambda *_: speed.Pace(60.0, 0.1, 1.0))  # seconds
     where = f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path / 'new'}"
     for argument, message in (
         ("--moco_k=4", "--moco_k=4: smaller than the 8 keys"),

@@ -175,7 +175,7 @@ def test_a_run_that_retries_do_not_help_ends_early_and_says_so_first_and_last(tm
     done = processes.succeed("train", *options)
     said = done.err.splitlines()
     assert [int(n) for n in re.findall(r"retry (\d) of 3", done.err)] == [1, 2, 3]
-    assert re.search(r"the loss, 3.7.., has been that of chance, .*; after 3 retries", said[-1])
+    assert re.search(r"its loss, 3.7.., is that of chance, .*; after 3 retries", said[-1])
     last = (
         "was retried 3 times, at last with --lr=0.0044, which did not help: it has ended early; try --"
     )

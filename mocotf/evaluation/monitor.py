@@ -24,11 +24,6 @@ def make_monitor(settings, source, augmentation, bad_images):
     if all(source.evaluation_sizes):
         vote = {"k": settings.knn_k, "T": settings.knn_t}
         return KNNMonitor(source, augmentation, bad_images, most=settings.knn_bank, **vote)
-    log.warning(
-        "no kNN: %s has no labels, or no split to ask about; retrieval is measured: how many other "
-        "pictures an augmented copy ranks below its own",
-        source.name,
-    )
     return RetrievalMonitor(Unlabelled(source), augmentation, bad_images)
 
 
@@ -137,6 +132,13 @@ class RetrievalMonitor(Monitor):
     def __init__(self, source, augmentation, bad_images):
         super().__init__(source, KNNSplits(source, augmentation, bad_images))
         self._retrieval = Retrieval(source, augmentation, bad_images)
+
+    def record_baselines(self, encode, run_dir):
+        log.warning(
+            "no kNN: the data have no labels, or no split to ask about; retrieval is measured: how "
+            "many other pictures an augmented copy ranks below its own"
+        )
+        return super().record_baselines(encode, run_dir)
 
     def scores(self, encode, album=None):
         if album:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from mocotf.evaluation.measures import MEASURES
 from mocotf.metrics import Metric
-from mocotf.training.health import AT_CHANCE
-from mocotf.training.health import COLLAPSED
+from mocotf.training.health import PATIENCE
+from mocotf.training.health import signs
 
 FEW_STEPS = 1000
 REMEMBERED = 5  # times the 1 / (1 - m) steps that m averages over: the shortest run for it
@@ -74,8 +74,9 @@ def judge(path, records, flags):
     """Returns the `Verdict` on a run; None before its first step.
 
     An encoder has learned something where its accuracy is above that of raw pixels and that of the
-    untrained encoder, each by more than two standard errors. Where no accuracy was measured it has
-    learned nothing if its embeddings have collapsed, or its loss is that of chance.
+    untrained encoder, each by more than two standard errors; where it is so above only one of them,
+    and less above the other, that is open. Where no accuracy was measured it has learned nothing if
+    its embeddings have collapsed, or its loss is that of chance.
 
     Args:
         path: of the run directory.
@@ -85,7 +86,8 @@ def judge(path, records, flags):
     last = last_with("loss", records)
     if not last:
         return None
-    trouble, advice = _trouble(last), f"try {_advice(last, flags)}, in another --model_dir"
+    trouble = _trouble(records)
+    advice = f"try {_advice(last, flags, trouble)}, in another --model_dir"
     if accuracy := Accuracy.of(records):
         return _by_accuracy(accuracy, trouble, advice, flags)
     if records[0].get("queries") == 0:
@@ -121,20 +123,20 @@ def _by_accuracy(accuracy, trouble, advice, flags):
     if not shows and not any(level.above(end) for level in levels.values()):
         why = "even 100 % could not be told from these"
         return Verdict(None, f"what this encoder has learned does not show: {values}; {why}")
+    unsure = [what for what, level in levels.items() if not end.above(level)]
+    if len(unsure) == 1 and end.value > levels[unsure[0]].value:
+        return Verdict(None, f"this encoder may be no better than {unsure[0]}: {values}{but}; {advice}")
     return Verdict(False, f"this encoder has learned nothing that shows: {values}{but}; {advice}")
 
 
-def _trouble(record):
-    """Returns what is wrong with an encoder by the record of its last step; "" where nothing shows."""
-    if (spread := record.get("feature_std", 1.0)) < COLLAPSED:
-        return f"its embeddings are nearly all the same (feature_std {spread:.2g}, healthy near 1)"
-    loss, chance = record["loss"], record.get("chance")
-    if chance and loss > AT_CHANCE * chance:
-        return f"its loss, {loss:.3f}, is that of chance, {chance:.3f}"
-    return ""
+def _trouble(records):
+    """Returns what is wrong with an encoder by the last of its records; "" where nothing shows."""
+    last = last_with("loss", records)
+    recent = [r for r in records if "loss" in r and r["step"] > last["step"] - PATIENCE]
+    return next(iter(signs(recent).values()), "")
 
 
-def _advice(record, flags):
+def _advice(record, flags, trouble):
     """Returns the flags to try where nothing was learned, with values."""
     step, m, lr = record["step"], float(flags.get("moco_m", 0)), float(flags.get("lr", 0))
     tries = []
@@ -142,7 +144,7 @@ def _advice(record, flags):
         tries.append("--moco_m=0.99")
     if step < FEW_STEPS:
         tries.append(f"--steps={max(FEW_STEPS, 2 * step)}")
-    if _trouble(record):
+    if trouble:
         tries.append(f"--lr={lr / 4:g}")
     return " and ".join(tries) or f"--lr={lr / 4:g}, or --steps={2 * step}"
 

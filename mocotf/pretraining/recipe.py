@@ -109,15 +109,15 @@ def choose(read, given, source, strategy, minutes, workers=1):
     if choices.is_given("epochs", "steps"):
         rules.pace(choices, facts)
         return Recipe(facts, minutes, choices.made)
-    start, step = try_steps(settings, source, own)
-    larger = rules.larger_side(facts, side, rules.epochs_in(facts, choices, left(start), step))
+    tried = try_steps(settings, source, own)
+    larger = rules.larger_side(facts, side, rules.epochs_in(facts, choices, left(tried.start), tried))
     if larger != side and not choices.is_given("image_size"):
         choices, settings = fitted(larger)
-        start, step = try_steps(settings, source, own)
-    if left(start) < step:
+        tried = try_steps(settings, source, own)
+    if left(tried.start) < tried.step:
         raise UserError(
             f"--minutes={minutes:g}: are over before the first step; expected more; try "
-            f"--minutes={math.ceil(minutes + (start + 10 * step - left(start)) / 60)}"
+            f"--minutes={math.ceil(minutes + (tried.start + 10 * tried.step - left(tried.start)) / 60)}"
         )
-    rules.pace(choices, facts, left(start), step)
+    rules.pace(choices, facts, left(tried.start), tried)
     return Recipe(facts, minutes, choices.made)

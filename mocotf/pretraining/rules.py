@@ -11,8 +11,6 @@ EPOCHS = 150  # that pictures are to be seen for before they are to be seen larg
 MOST_EPOCHS = 2000
 GROUP = 16  # images that share batch statistics
 MEASUREMENTS = 10  # of accuracy in a run
-MEASURED = 50000  # pictures at most, in each of them
-ENCODING = 0.25  # the time that it takes to encode a picture, of what it takes to learn from it
 MARGIN = 0.93  # of the time, that is planned for
 
 
@@ -147,19 +145,19 @@ def _optimisation(choices):
         choices.choose("cos_unit", "step", "epochs are short")
 
 
-def pace(choices, facts, seconds=None, seconds_a_step=None):
+def pace(choices, facts, seconds=None, tried=None):
     """Chooses how long to train, and when something is done meanwhile.
 
     Args:
         choices: the `Choices` of `fit`.
         facts: the `Facts`.
         seconds: that are left for the run; None where the user gave its length.
-        seconds_a_step: that were measured.
+        tried: the `Pace` that was measured.
     """
     steps_per_epoch = max(1, facts.pictures // choices.get("batch_size"))
     epochs = choices.get("epochs", 200)
     if seconds:
-        epochs = epochs_in(facts, choices, seconds, seconds_a_step)
+        epochs = epochs_in(facts, choices, seconds, tried)
         if epochs >= 1:
             epochs = choices.choose("epochs", min(MOST_EPOCHS, int(epochs)), "what there is time for")
         else:
@@ -179,14 +177,12 @@ def pace(choices, facts, seconds=None, seconds_a_step=None):
     choices.choose("on_collapse", "retry", "a run that learns nothing goes back, and on more slowly")
 
 
-def epochs_in(facts, choices, seconds, seconds_a_step):
+def epochs_in(facts, choices, seconds, tried):
     """Returns how many epochs there is time for, beside the measurements of accuracy, a float."""
-    seconds_an_image = seconds_a_step / choices.get("batch_size")
-    epoch = facts.pictures * seconds_an_image
-    measurement = min(facts.pictures, MEASURED) * seconds_an_image * ENCODING
-    left = MARGIN * seconds - 2 * measurement  # at the start, of two encoders
-    times = min(MEASUREMENTS, left / (epoch + measurement))
-    return (left - times * measurement) / epoch
+    epoch = facts.pictures / choices.get("batch_size") * tried.step
+    left = MARGIN * seconds - 2 * tried.measurement  # at the start, of pixels and of the encoder
+    times = min(MEASUREMENTS, left / (epoch + tried.measurement))
+    return (left - times * tried.measurement) / epoch
 
 
 def _power_of_two(number):

@@ -37,6 +37,24 @@ class Collapse:
     hint: str
 
 
+def signs(records):
+    """Returns kind → what is wrong, a clause, with embeddings that are nearly all the same, or a loss
+    that is no better than chance, by the median of records of steps; those may lack either."""
+
+    def middle(name):
+        known = [record[name] for record in records if record.get(name) is not None]
+        return statistics.median(known) if known else None
+
+    found = {}
+    std, loss, chance = map(middle, ("feature_std", "loss", "chance"))
+    if std is not None and std < COLLAPSED:
+        same = "its embeddings are nearly all the same"
+        found["collapse"] = f"{same} (feature_std {std:.2g}, healthy near 1)"
+    if chance and loss > AT_CHANCE * chance:
+        found["chance"] = f"its loss, {loss:.3f}, is that of chance, {chance:.3f}"
+    return found
+
+
 class Health:
     """Looks at the records of a run, warns of each thing once, and knows whether the run has collapsed.
 
@@ -154,26 +172,17 @@ class Health:
 
     def _signs(self, step):
         """Returns kind → text of the signs of a collapse in a whole window."""
-        since, found = step - self.window, {}
+        since = step - self.window
         if since < self._begun:
-            return found
-        std = statistics.median(record["feature_std"] for record in self._recent)
-        if std < COLLAPSED:
-            found["collapse"] = (
-                f"step {step}: the embeddings have been nearly all the same since step {since:g} "
-                f"(feature_std {std:.2g}, healthy near 1): the encoder has collapsed"
-            )
-        if "chance" in self._hints:
-            loss, chance = (
-                statistics.median(record[name] for record in self._recent)
-                for name in ("loss", "chance")
-            )
-            if loss > AT_CHANCE * chance:
-                found["chance"] = (
-                    f"step {step}: the loss, {loss:.3f}, has been that of chance, {chance:.3f}, since "
-                    f"step {since:g}: nothing is learned"
-                )
-        return found
+            return {}
+        found = signs(self._recent)
+        if "chance" not in self._hints:
+            found.pop("chance", None)
+        means = {"collapse": "the encoder has collapsed", "chance": "nothing is learned"}
+        return {
+            kind: f"step {step}: {what}, since step {since:g}: {means[kind]}"
+            for kind, what in found.items()
+        }
 
     def _others(self, record):
         """Returns kind → text of what else is wrong."""

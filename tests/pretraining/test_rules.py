@@ -7,6 +7,7 @@ import pytest
 from mocotf.pretraining import rules
 from mocotf.pretraining.look import Facts
 from mocotf.pretraining.settings import Pretraining
+from mocotf.pretraining.speed import Pace
 
 FACTS = Facts(pictures=5000, side=32, classes=10, gray=False, replicas=1, accelerator=False)
 
@@ -19,7 +20,7 @@ def values(known, given=None, seconds=900.0, step=0.06):
     """Returns name → value of all that holds for `Facts`: given, and chosen beside."""
     given = {"dataset": "folder", "data_dir": "photos"} | (given or {})
     choices = rules.fit(known, given, rules.sides(known)[-1])
-    rules.pace(choices, known, seconds, step)
+    rules.pace(choices, known, seconds, Pace(10.0, step, 0.7))
     assert not choices.values.keys() & given.keys()
     return given | choices.values
 

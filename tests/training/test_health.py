@@ -38,11 +38,11 @@ def said(health, each, caplog):
 @pytest.mark.parametrize(
     ("steps", "change", "message"),
     [
-        (range(0, 300, 10), {"feature_std": 0.04}, "step 210: the embeddings have been nearly all the"),
+        (range(0, 300, 10), {"feature_std": 0.04}, "step 210: its embeddings are nearly all the"),
         (
             range(0, 300, 10),
             {"loss": 6.94},
-            "step 210: the loss, 6.940, has been that of chance, 7.000,",
+            "step 210: its loss, 6.940, is that of chance, 7.000, since step 10:",
         ),
         (range(0, 300, 10), {"loss": 8.0}, "try --lr=0.04 or --moco_m=0.999"),
         ([2000], {"acc1": 99.5}, "try --shuffle_bn=gather --bn_splits=8"),
