@@ -11,9 +11,7 @@ from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.files import read_json
 from mocotf.pretraining import recipe
-from mocotf.pretraining.settings import ALL
 from mocotf.settings import AUTO
-from mocotf.settings import settings_of
 from mocotf.settings import texts_of
 from mocotf.training.replicas import text_of_chief
 from mocotf.training.run_dir import FLAGS_FILE
@@ -73,8 +71,7 @@ def _resumes():
 
 def _given():
     """Returns name → value of the settings that were given."""
-    known = {name for settings in ALL for name in settings_of(settings)}
-    return {name: FLAGS[name].value for name in known & arguments.given()}
+    return {name: FLAGS[name].value for name in recipe.DECLARED.keys() & arguments.given()}
 
 
 def _check_minutes():

@@ -19,7 +19,7 @@ from mocotf.settings import settings_of
 
 MINUTES = 30.0
 RECIPE_FILE = "recipe.json"
-_DECLARED = {name: one for settings in ALL for name, one in settings_of(settings).items()}
+DECLARED = {name: one for settings in ALL for name, one in settings_of(settings).items()}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Recipe:
         return {"minutes": self.minutes, "facts": dataclasses.asdict(self.facts), "settings": chosen}
 
     def _flag(self, name):
-        return f"--{name}={_DECLARED[name].text(self.choices[name].value)}"
+        return f"--{name}={DECLARED[name].text(self.choices[name].value)}"
 
 
 def choose(read, given, source, strategy, minutes, workers=1):
