@@ -33,7 +33,8 @@ def backbone_maker(settings, image_size=None, **more):
         UserError: there is no such backbone; the function raises it if it does not make one.
     """
     if not settings.backbone and settings.arch in ARCHITECTURES:
-        return functools.partial(resnet, settings.arch, width=settings.width, stem=settings.stem)
+        own = {name: getattr(settings, name) for name in ("width", "stem", "stem_init")}
+        return functools.partial(resnet, settings.arch, **own)
     maker = maker_of(settings)
     if settings.backbone:
         options = _options(maker, image_size) | backbone_args(settings) | more

@@ -28,6 +28,11 @@ ARCHITECTURES = {
 }
 # stem: (kernel, stride, max-pool?)
 STEMS = {"imagenet": (7, 2, True), "cifar": (3, 1, False), "small": (3, 2, False)}
+# How kernels begin: as torchvision's, N(0, 2 / fan_out); as PyTorch's own, U(±1/√fan_in).
+INITIALIZERS = {
+    "fan_out": (2.0, "fan_out", "untruncated_normal"),
+    "torch": (1 / 3, "fan_in", "uniform"),
+}
 
 
 @keras.saving.register_keras_serializable("mocotf")
@@ -45,7 +50,7 @@ class ResNet(keras.Model):
         return stages_of(self) or None
 
 
-def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
+def resnet(arch, *, width=1.0, stem="imagenet", stem_init="fan_out", bn_splits=1, name=None):
     """Returns a backbone from images `[n, H, W, 3]` to globally pooled features `[n, C]`.
 
     Args:
@@ -53,6 +58,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
         width: multiplies every channel count (2 and 4 are the MoCo paper's R50w2× and R50w4×).
         stem: "imagenet" 7×7 stride 2 and 3×3 max-pool, for 224 px; "small" 3×3 stride 2 and
             "cifar" 3×3 stride 1, both without pooling, for images of 64 and 32 px and less.
+        stem_init: of the first convolution, a key of `INITIALIZERS`; all others have "fan_out".
         bn_splits: BN groups in a batch, see `BatchNorm`.
         name: of the returned `keras.Model`.
     """
@@ -63,7 +69,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", bn_splits=1, name=None):
     planes = round(64 * width)
 
     images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
-    x = build.conv(images, planes, kernel, stride, "conv1")
+    x = build.conv(images, planes, kernel, stride, "conv1", stem_init)
     x = build.norm(x, "bn1")
     if pool:
         x = MaxPool(name="maxpool")(x)
@@ -123,7 +129,7 @@ class _Builder:
     def __init__(self, bn_splits):
         self.bn_splits = bn_splits
 
-    def conv(self, x, channels, kernel, stride, name):
+    def conv(self, x, channels, kernel, stride, name, init="fan_out"):
         # "same" pads strided windows on one side only; torchvision pads both by (k-1)/2.
         if kernel > 1 and stride > 1:
             x = keras.layers.ZeroPadding2D(kernel // 2, name=f"{name}.pad")(x)
@@ -133,9 +139,7 @@ class _Builder:
             stride,
             padding="same" if stride == 1 else "valid",
             use_bias=False,
-            kernel_initializer=keras.initializers.VarianceScaling(
-                2.0, mode="fan_out", distribution="untruncated_normal"
-            ),
+            kernel_initializer=keras.initializers.VarianceScaling(*INITIALIZERS[init]),
             name=name,
         )(x)
 

@@ -9,6 +9,7 @@ from mocotf.nn.backbone import backbone_args
 from mocotf.nn.backbone import check_resnet
 from mocotf.nn.backbone import is_path
 from mocotf.nn.resnet import ARCHITECTURES
+from mocotf.nn.resnet import INITIALIZERS
 from mocotf.nn.resnet import STEMS
 from mocotf.settings import Settings
 from mocotf.settings import setting
@@ -26,6 +27,12 @@ class EncoderSettings(Settings):
         "imagenet",
         "First layers of --arch: imagenet 7x7/2 and max-pool, small 3x3/2, cifar 3x3/1.",
         choices=tuple(STEMS),
+    )
+    stem_init: str = setting(
+        "fan_out",
+        "How the first convolution of --arch begins: fan_out, as all others, N(0, 2 / fan_out); torch, "
+        "as PyTorch begins one that is put in its place, U(-b, b), b = 1 / sqrt(fan_in).",
+        choices=tuple(INITIALIZERS),
     )
     backbone: str | None = setting(
         None,

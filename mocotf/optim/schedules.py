@@ -65,6 +65,21 @@ class Exponential(Schedule):
         return {"lr": self.lr, "every": self.every, "factor": self.factor}
 
 
+class Ahead(Schedule):
+    """`schedule` as it is so many `steps` later."""
+
+    def __init__(self, schedule, steps):
+        self.schedule = schedule
+        self.lr = schedule.lr
+        self.steps = steps
+
+    def __call__(self, step):
+        return self.schedule(step + self.steps)
+
+    def get_config(self):
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
+
+
 class WarmUp(Schedule):
     """Scales `schedule` by (step + 1) / steps during the first `steps` steps."""
 

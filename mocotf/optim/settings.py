@@ -50,6 +50,13 @@ class OptimisationSettings(Settings):
         low=1,
     )
     exp_factor: float = setting(0.9, "Factor for --exp_steps.", low=0, high=1)
+    first_epoch: int = setting(
+        0,
+        "The number that the schedule gives the first epoch: the papers' code counts from 0, the "
+        "authors' CIFAR-10 notebook from 1.",
+        low=0,
+        high=1,
+    )
     warmup_epochs: int = setting(0, "Epochs of linear warm-up.", low=0)
     optimizer: str = setting(
         "sgd",
@@ -107,6 +114,8 @@ class OptimisationSettings(Settings):
         else:
             milestones = [int(epoch * steps_per_epoch) for epoch in self.schedule]
             schedule = schedules.Milestones(lr, milestones)
+        if self.first_epoch:
+            schedule = schedules.Ahead(schedule, self.first_epoch * steps_per_epoch)
         if self.warmup_epochs:
             schedule = schedules.WarmUp(schedule, self.warmup_epochs * steps_per_epoch)
         return schedule

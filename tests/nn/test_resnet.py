@@ -91,6 +91,12 @@ def test_convolutions_start_he_normal_over_fan_out_and_batch_norm_at_identity():
             assert np.all(layer.gamma.numpy() == 1) and np.all(layer.beta.numpy() == 0)
 
 
+def test_a_stem_may_start_as_pytorchs_own_convolutions():
+    bound = 27**-0.5
+    kernel = resnet("resnet10", stem="cifar", stem_init="torch").get_layer("conv1").kernel.numpy()
+    assert np.abs(kernel).max() <= bound and np.std(kernel) == pytest.approx(bound / 3**0.5, rel=0.05)
+
+
 @pytest.mark.parametrize("head", [linear_head, mlp_head])
 def test_heads_start_as_pytorchs_linear_layers(head):
     for layer in head(2048, 128).layers:
