@@ -48,7 +48,7 @@ flags.DEFINE_list("minutes", [], "For --minutes of mocotf.train. Default: not gi
 flags.DEFINE_multi_string("variant", [], "'NAME: FLAGS': more flags; each variant is a row.")
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Of each row.")
 flags.DEFINE_string("out", "runs/recipes", "Folder of the runs, their logs and results.json.")
-flags.DEFINE_integer("jobs", 1, "Runs at a time.", lower_bound=1)
+flags.DEFINE_integer("jobs", 1, "Runs at a time; the cores are shared out to them.", lower_bound=1)
 flags.DEFINE_string("markdown", None, "Document that the tables are written into.")
 flags.adopt_module_key_flags(place_flags)
 

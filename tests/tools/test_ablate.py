@@ -22,6 +22,7 @@ from tools.ablations import grids
 from tools.ablations import outcomes
 from tools.ablations import page
 from tools.ablations import plan
+from tools.ablations.running import shares
 
 DEMO = f"--flagfile={processes.ROOT}/flags/demo.cfg"
 EMPTY = "<!-- ablate: setup --><!-- end of setup --><!-- ablate: g --><!-- end of g -->"
@@ -122,6 +123,12 @@ def test_groups_are_chosen_by_name():
     assert plan.choose("queue,momentum") == [grids.MOMENTUM, grids.QUEUE]
     with pytest.raises(UserError, match="--grid=momentum,all: no group all; expected default"):
         plan.choose("momentum,all")
+
+
+def test_cores_are_shared_out_to_the_runs_of_a_time():
+    assert shares([0, 1], 1) == [{0, 1}] and shares([4, 6], 2) == [{4}, {6}]
+    assert shares(range(5), 2) == [{0, 2, 4}, {1, 3}]
+    assert shares([0, 1], 3) == [{0}, {1}, {0}]
 
 
 def test_a_folder_of_another_run_is_refused_and_threads_stay(base, tmp_path):
@@ -293,7 +300,7 @@ def test_a_grid_is_run_collected_and_resumed(tmp_path, ablate):
 
 
 @pytest.fixture
-def running(tmp_path, ablate):
+def begun(tmp_path, ablate):
     """The program whose first run has begun, and waits."""
     more = 'grids.Row("m 0", "--moco_m=0", reduced=1)'
     process = ablate(tmp_path, "--seeds=0", "--jobs=1", more=more, patch=STAND_IN)
@@ -301,9 +308,9 @@ def running(tmp_path, ablate):
     return process
 
 
-def test_asked_to_end_it_ends_its_runs_which_save_first(tmp_path, running):
-    running.send_signal(signal.SIGTERM)
-    done = running.wait()
+def test_asked_to_end_it_ends_its_runs_which_save_first(tmp_path, begun):
+    begun.send_signal(signal.SIGTERM)
+    done = begun.wait()
     assert done.code == 143 and "failed" not in done.out, done
     assert done.out.splitlines()[-1] == "asked to end by SIGTERM; the same command resumes the grid"
     assert (tmp_path / "logs" / "base_seed=0.log").read_text().endswith("saved\n")
@@ -311,8 +318,8 @@ def test_asked_to_end_it_ends_its_runs_which_save_first(tmp_path, running):
     assert results(tmp_path, "times.json")["runs"]["base_seed=0"] > 0
 
 
-def test_runs_do_not_outlive_it(tmp_path, running):
-    running.kill()
+def test_runs_do_not_outlive_it(tmp_path, begun):
+    begun.kill()
     processes.wait_until(lambda: [*tmp_path.glob("base_seed=0.ended.*")])
 
 

@@ -110,7 +110,7 @@ def test_tables_are_made_of_stored_results(tmp_path):
         markers.write(path, page.PROGRAM, page.blocks(stored()))
     text = path.read_text()
     assert text.startswith(
-        "# Mine\n<!-- recipes: setup -->\n5 of 6 runs, seeds 0, 1, 1 at a time, on 2 "
+        "# Mine\n<!-- recipes: setup -->\n5 of 6 runs, seeds 0, 1, one at a time, on 2 "
     )
     assert "tensorflow 2.21.0; flags of all: `--cos`." in text and text.endswith("\nend\n")
     counts = "6,400 | 14 | 840"

@@ -26,6 +26,8 @@ def flags_of(run, out):
 def run_all(runs, out, jobs, ended):
     """Runs them, `jobs` at a time, in order; one that fails does not keep the others.
 
+    Each has its share of the cores to itself.
+
     Args:
         runs: `Run`s.
         out: folder of their folders.
@@ -37,24 +39,32 @@ def run_all(runs, out, jobs, ended):
     """
     termination = Termination()
     waiting, running = list(reversed(runs)), {}
+    free = shares(sorted(os.sched_getaffinity(0)), jobs)
     try:
         while waiting or running:
-            while waiting and len(running) < jobs:
-                run = waiting.pop()
-                running[run.name] = run, _start(run, out), time.monotonic()
+            while waiting and free:
+                run, cores = waiting.pop(), free.pop(0)
+                running[run.name] = run, _start(run, out, cores), time.monotonic(), cores
             time.sleep(PAUSE)
-            for run, process, began in list(running.values()):
+            for run, process, began, cores in list(running.values()):
                 if process.poll() is not None:
                     del running[run.name]
+                    free.append(cores)
                     ended(run, process.returncode, time.monotonic() - began)
             if termination.requested:
                 raise Preempted("asked to end by SIGTERM; the same command resumes the grid")
     finally:
-        for _, process, _ in running.values():
+        for _, process, *_ in running.values():
             process.terminate()
-        for run, process, began in running.values():
+        for run, process, began, _ in running.values():
             process.wait()
             ended(run, None, time.monotonic() - began)
+
+
+def shares(cores, jobs):
+    """Returns the sets of cores of so many runs at a time: as even as can be; shared where cores are
+    fewer."""
+    return [set(cores[job % len(cores) :: jobs]) for job in range(jobs)]
 
 
 def failure(run, out, code, seconds):
@@ -66,7 +76,7 @@ def failure(run, out, code, seconds):
     return "\n    ".join([told, *lines])
 
 
-def _start(run, out):
+def _start(run, out, cores):
     log = log_of(run, out)
     os.makedirs(os.path.dirname(log), exist_ok=True)
     config = flags_of(run, out)
@@ -78,5 +88,5 @@ def _start(run, out):
         file.write(f"$ {' '.join([*children.TRAIN, *arguments])}\n".encode())
         file.flush()
         return children.start(
-            arguments, stdout=file, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+            arguments, cores, stdout=file, env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
         )

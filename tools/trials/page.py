@@ -141,9 +141,11 @@ def _setup(results):
     machine, runs = results["machine"], results["runs"].values()
     versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
+    jobs = results["jobs"]
+    at_a_time = "one at a time," if jobs == 1 else f"{jobs} at a time, which share the cores out,"
     done = sum(run["state"] == "done" for run in runs)
     text = (
-        f"{done} of {len(runs)} runs, seeds {seeds}, {results['jobs']} at a time, "
+        f"{done} of {len(runs)} runs, seeds {seeds}, {at_a_time} "
         f"on {machine['cores']} cores ({machine['cpu']}), {versions}"
     )
     flags = " ".join(results["flags"])
