@@ -4,11 +4,13 @@ import re
 import signal
 
 import pytest
+import tensorflow as tf
 from absl import flags
 
 from mocotf import train
 from mocotf.cli import recipe_flags
 from mocotf.cli import train_flags
+from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.pretraining import recipe
 from mocotf.pretraining import rules
@@ -92,6 +94,27 @@ def test_time_is_given_to_what_is_chosen_only():
     set_flags("--minutes=3")
     with pytest.raises(UserError, match="--minutes=3 does nothing without --recipe=auto"):
         recipe_flags.is_auto()
+
+
+def test_a_batch_is_as_large_as_there_is_memory_for(trained, tmp_path, monkeypatch):
+    tried = []
+
+    def try_steps(settings, *_):
+        tried.append(settings.training.optimisation.batch_size)
+        if tried[-1] > 4:
+            raise tf.errors.ResourceExhaustedError(None, None, "OOM")
+        return speed.Pace(1.0, 0.1, 1.0)
+
+    monkeypatch.setattr(recipe, "try_steps", try_steps)
+    set_flags(*GIVEN, f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path}")
+    source, strategy = open_source(train_flags.read().data), tf.distribute.OneDeviceStrategy("")
+    settings, chosen = recipe_flags.choose(source, strategy, 0, 1)
+    assert tried == [8, 4] and settings.training.optimisation.batch_size == 4
+    assert chosen.choices["batch_size"].reason == "what there is memory for"
+    assert chosen.values["lr"] == pytest.approx(0.06 * 4 / 64, abs=1e-4)
+    set_flags(*GIVEN, f"--data_dir={trained / 'pictures'}", "--batch_size=16", "--model_dir=nowhere")
+    with pytest.raises(UserError, match="--batch_size=16: does not fit .*; try --batch_size=8"):
+        recipe_flags.choose(source, strategy, 0, 1)
 
 
 def test_what_does_not_go_together_is_refused_before_any_training(trained, tmp_path, monkeypatch):

@@ -1,9 +1,11 @@
 """--recipe=auto: the settings of a run, chosen by a look at the data and some steps on the device."""
 
 import dataclasses
+import functools
 import math
 import time
 
+import keras
 import tensorflow as tf
 
 from mocotf.errors import UserError
@@ -94,8 +96,8 @@ def choose(read, given, source, strategy, minutes, workers=1):
     facts = look(source, strategy)
     own = strategy if workers == 1 else tf.distribute.OneDeviceStrategy("")
 
-    def fitted(side):
-        choices = rules.fit(facts, given, side)
+    def fitted(side, most_images):
+        choices = rules.fit(facts, given, side, most_images)
         settings = read(choices.values)
         settings.check_devices(facts.replicas, workers)
         settings.check_source(source, facts.replicas, workers)
@@ -105,19 +107,43 @@ def choose(read, given, source, strategy, minutes, workers=1):
         return 60 * minutes - (time.monotonic() - began) - start
 
     side = rules.sides(facts)[0]
-    choices, settings = fitted(side)
-    if choices.is_given("epochs", "steps"):
+    if given.keys() & {"epochs", "steps"}:
+        choices, _ = fitted(side, None)
         rules.pace(choices, facts)
         return Recipe(facts, minutes, choices.made)
-    tried = try_steps(settings, source, own)
-    larger = rules.larger_side(facts, side, rules.epochs_in(facts, choices, left(tried.start), tried))
+    choices, pace = _try(functools.partial(fitted, side), source, own)
+    larger = rules.larger_side(facts, side, rules.epochs_in(facts, choices, left(pace.start), pace))
     if larger != side and not choices.is_given("image_size"):
-        choices, settings = fitted(larger)
-        tried = try_steps(settings, source, own)
-    if left(tried.start) < tried.step:
+        choices, pace = _try(functools.partial(fitted, larger), source, own)
+    if left(pace.start) < pace.step:
         raise UserError(
             f"--minutes={minutes:g}: are over before the first step; expected more; try "
-            f"--minutes={math.ceil(minutes + (tried.start + 10 * tried.step - left(tried.start)) / 60)}"
+            f"--minutes={math.ceil(minutes + (pace.start + 10 * pace.step - left(pace.start)) / 60)}"
         )
-    rules.pace(choices, facts, left(tried.start), tried)
+    rules.pace(choices, facts, left(pace.start), pace)
     return Recipe(facts, minutes, choices.made)
+
+
+def _try(fitted, source, strategy):
+    """Returns (`Choices`, their `Pace`), of a batch that fits the device's memory.
+
+    Args:
+        fitted: most images of a batch, None for any number → (`Choices`, `Pretraining`).
+        source, strategy: see `try_steps`.
+
+    Raises:
+        UserError: the batch that was given, or the smallest, does not fit.
+    """
+    choices, settings = fitted(None)
+    while True:
+        batch = choices.get("batch_size")
+        try:
+            return choices, try_steps(settings, source, strategy)
+        except tf.errors.ResourceExhaustedError as error:
+            keras.backend.clear_session()
+            choices, settings = fitted(max(1, batch // 2))
+            if choices.get("batch_size") == batch:
+                raise UserError(
+                    f"--batch_size={batch}: does not fit the device's memory; try "
+                    f"--batch_size={max(1, batch // 2)}, or a smaller --image_size"
+                ) from error

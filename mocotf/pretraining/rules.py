@@ -56,18 +56,19 @@ class Choices:
         return self._given.get(name, self.made[name].value if name in self.made else default)
 
 
-def fit(facts, given, side):
+def fit(facts, given, side, most_images=None):
     """Returns the `Choices` for `Facts`, all but how long to train.
 
     Args:
         facts: the `Facts`.
         given: name → value of the settings that a user gave.
         side: of views, pixels.
+        most_images: of a batch, for which the device has memory; None where that is not known.
     """
     choices = Choices(given)
     _views(choices, facts, side)
     _encoder(choices, facts)
-    _batch(choices, facts)
+    _batch(choices, facts, most_images)
     _method(choices, facts)
     _optimisation(choices)
     return choices
@@ -113,11 +114,13 @@ def _encoder(choices, facts):
     choices.choose("moco_dim", 128, "as published")
 
 
-def _batch(choices, facts):
-    most = 256 if facts.accelerator else 64
+def _batch(choices, facts, most_images):
+    most, why = 256 if facts.accelerator else 64, "many small steps"
+    if most_images and most_images < most:
+        most, why = most_images, "what there is memory for"
     unit = facts.replicas * choices.get("bn_splits", 1) * choices.get("grad_accum_steps", 1)
-    wanted = max(8, _power_of_two(min(most, facts.pictures / 8)))
-    batch = choices.choose("batch_size", -(-wanted // unit) * unit, "many small steps")
+    wanted = min(most, max(8, _power_of_two(facts.pictures / 8)))
+    batch = choices.choose("batch_size", -(-wanted // unit) * unit, why)
     share = batch // facts.replicas
     # A group of a few images has statistics of noise; of one group only there is nothing to shuffle.
     groups = max(share // GROUP, 1 if facts.replicas > 1 else 2)
