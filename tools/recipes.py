@@ -39,7 +39,9 @@ from tools.trials import plan
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
-    "collections", list(COLLECTIONS), "Names of tools/make_collection.py, or folders in --folders."
+    "collections",
+    list(COLLECTIONS),
+    "Names of tools/make_collection.py, or folders in --folders; NAME:MINUTES for another length.",
 )
 flags.DEFINE_string(
     "folders", "runs/collections", "Where the folders of collections are; those not there are made."
@@ -49,6 +51,7 @@ flags.DEFINE_multi_string("variant", [], "'NAME: FLAGS': more flags; each varian
 flags.DEFINE_list("seeds", ["0", "1", "2"], "Of each row.")
 flags.DEFINE_string("out", "runs/recipes", "Folder of the runs, their logs and results.json.")
 flags.DEFINE_integer("jobs", 1, "Runs at a time; the cores are shared out to them.", lower_bound=1)
+flags.DEFINE_bool("run", True, "Run what is not done; --norun makes the tables of what is.")
 flags.DEFINE_string("markdown", None, "Document that the tables are written into.")
 flags.adopt_module_key_flags(place_flags)
 
@@ -61,19 +64,18 @@ def main(*words):
     if FLAGS.markdown:
         markers.check(FLAGS.markdown, page.PROGRAM, page.BLOCKS)
     out = os.path.abspath(FLAGS.out)
+    lengths = plan.lengths_of(FLAGS.collections, FLAGS.minutes)
+    folders = {name: os.path.join(FLAGS.folders, name) for name in lengths}
     trials = plan.expand(
-        {name: os.path.join(FLAGS.folders, name) for name in FLAGS.collections},
-        FLAGS.minutes,
+        folders,
+        lengths,
         plan.variants_of(FLAGS.variant),
         list(map(int, FLAGS.seeds)),
         words,
     )
     runs = [run for trial in trials for run in trial.runs]
     plan.check_same(runs, out)
-    collections = {
-        name: make(name, os.path.join(FLAGS.folders, name), place_flags.read())
-        for name in FLAGS.collections
-    }
+    collections = {name: make(name, folder, place_flags.read()) for name, folder in folders.items()}
 
     # ---- Run
     waiting = [run for run in runs if not outcomes.finished(run, out)]
@@ -91,7 +93,8 @@ def main(*words):
             told = f"{seconds:.0f} s"
         print(f"{run.title}, seed {run.seed}: {told}", flush=True)
 
-    running.run_all(waiting, out, FLAGS.jobs, ended)
+    if FLAGS.run:
+        running.run_all(waiting, out, FLAGS.jobs, ended)
 
     # ---- Tell
     results = {

@@ -20,7 +20,9 @@ EMPTY = "".join(f"<!-- recipes: {name} --><!-- end of {name} -->\n" for name in 
 
 def expand(words=(), variants=(), minutes=(), seeds=(0, 1)):
     folders = {"cats": "/pictures/cats", "dogs": "/pictures/dogs"}
-    return plan.expand(folders, minutes, plan.variants_of(variants), seeds, words)
+    return plan.expand(
+        folders, plan.lengths_of(folders, minutes), plan.variants_of(variants), seeds, words
+    )
 
 
 def test_each_collection_length_variant_and_seed_is_a_run_of_its_own():
@@ -37,6 +39,8 @@ def test_each_collection_length_variant_and_seed_is_a_run_of_its_own():
     (plain,) = expand(seeds=[3])[:1]
     assert (plain.minutes, plain.variant, plain.runs[0].name) == (None, "", "cats_seed=3")
     assert "minutes" not in plain.runs[0].flags
+    own = plan.lengths_of(["cats:60", "dogs", "cats:5"], ["15"])
+    assert own == {"cats": ["60", "5"], "dogs": ["15"]}
 
 
 def test_what_is_no_flag_or_no_variant_is_told():

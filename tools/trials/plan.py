@@ -73,19 +73,29 @@ def flags_of(words):
     return found
 
 
-def expand(folders, minutes, variants, seeds, words):
+def lengths_of(collections, minutes):
+    """Returns name → texts for --minutes, of collections as NAME or NAME:MINUTES; those that name none
+    have `minutes`, or [None], where it is not to be given."""
+    found = {}
+    for text in collections:
+        name, _, own = text.partition(":")
+        found.setdefault(name, []).extend([own] if own else minutes or [None])
+    return found
+
+
+def expand(folders, lengths, variants, seeds, words):
     """Returns the `Trial`s.
 
     Args:
         folders: name → folder of the collections.
-        minutes: texts, for --minutes; none: it is not given.
+        lengths: of `lengths_of`.
         variants: of `variants_of`.
         seeds: of each trial.
         words: flags of all runs, as typed; those of a variant count more.
     """
     trials = []
     for collection, folder in folders.items():
-        for length in minutes or [None]:
+        for length in lengths[collection]:
             for variant, own in variants.items():
                 options = {"recipe": AUTO} | flags_of(words) | flags_of(own)
                 options |= {"minutes": length} if length else {}
