@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "MoCo": "mocotf.moco.model",
     "SGD": "mocotf.optim.sgd",
+    "SimCLR": "mocotf.moco.simclr",
     "SimSiam": "mocotf.moco.simsiam",
     "EndToEnd": "mocotf.moco.end_to_end",
     "embed_folder": "mocotf.image_search.embedding",

@@ -32,7 +32,7 @@ def test_a_mistake_is_one_line_and_an_exit_code(tmp_path):
 def test_a_value_that_is_none_is_told_what_is_expected():
     for argument, message in (
         ("--shuffle_bn=true", "expected one of gather, input, off"),
-        ("--mechanism=byol", "expected one of moco, end_to_end, memory_bank, npid, simsiam"),
+        ("--mechanism=byol", "expected one of moco, end_to_end, memory_bank, npid, simclr, simsiam"),
         ("--jitter=.4,.4", "expected 4 numbers separated by commas from 0"),
         ("--std=0,1,1", "expected 3 numbers separated by commas from 1e-06"),
         ("--moco_t=nan", "expected a finite number from 1e-06"),

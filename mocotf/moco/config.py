@@ -12,6 +12,7 @@ from mocotf.moco.mechanism import Setup
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.model import MoCo
 from mocotf.moco.npid import NPID
+from mocotf.moco.simclr import SimCLR
 from mocotf.moco.simsiam import SimSiam
 from mocotf.nn.backbone import backbone_maker
 from mocotf.nn.settings import EncoderSettings
@@ -27,6 +28,7 @@ MECHANISMS = {
         EndToEnd,
         MemoryBank,
         NPID,
+        SimCLR,
         SimSiam,
     )
 }

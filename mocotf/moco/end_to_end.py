@@ -15,8 +15,7 @@ from mocotf.training.collectives import own_rows
 class EndToEnd(TwoEncoders):
     """Two encoders, both trained; a query's negatives are the keys of the other images of its batch.
 
-    With the MLP head, MoCo v2's augmentation, a cosine schedule and `symmetric` it stands for SimCLR,
-    as in arXiv 2003.04297, Figure 1a. Keys are shuffled with the gradient going back through it.
+    Keys are shuffled with the gradient going back through it.
 
     Args:
         backbone: see `TwoEncoders`; f_k starts equal to f_q and goes its own way.

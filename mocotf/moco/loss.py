@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from mocotf.nn.products import product
 
+FAR = 1e4  # below any cosine: what is so far has no share in a softmax, and is nearer than nothing
+
 
 def info_nce(q, k, queue, T):
     """Returns the InfoNCE loss of queries against their keys and the queue, and the rank of the key.
@@ -31,7 +33,7 @@ def info_nce(q, k, queue, T):
     return loss, rank_of(positive, negatives)
 
 
-def info_nce_among(q, keys, rows, T):
+def info_nce_among(q, keys, rows, T, itself=None):
     """Returns the InfoNCE loss of queries whose keys are among `keys`; the others are negatives.
 
     Args:
@@ -39,17 +41,22 @@ def info_nce_among(q, keys, rows, T):
         keys: `[N, C]`.
         rows: of the queries' own keys, an integer type, `[n]`.
         T: temperature, above 0.
+        itself: rows of the queries themselves, where they are among the keys, which do not count.
 
     Returns:
         (loss, rank, similarities): loss and rank as `info_nce` has them; the mean cosines of queries
         with their keys and with their negatives, scalars.
     """
     cosines = product(q, keys)  # [n, N]
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows, cosines / T)
     positive = tf.gather(cosines, rows, batch_dims=1)
+    own = tf.cast(tf.size(positive), cosines.dtype)
+    total, count = tf.reduce_sum(cosines), tf.cast(tf.size(cosines), cosines.dtype)
+    if itself is not None:  # of unit length
+        cosines -= FAR * tf.one_hot(itself, tf.shape(keys)[0], dtype=cosines.dtype)
+        total, count = total - own, count - own
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(rows, cosines / T)
     rank = rank_of(positive, cosines) - 1  # its own key is one of them
-    all_others = tf.cast(tf.size(cosines) - tf.size(positive), cosines.dtype)
-    others = (tf.reduce_sum(cosines) - tf.reduce_sum(positive)) / all_others
+    others = (total - tf.reduce_sum(positive)) / (count - own)
     similarities = tf.reduce_mean(positive), others
     return tf.reduce_mean(losses), rank, [tf.stop_gradient(x) for x in similarities]
 

@@ -16,6 +16,7 @@ from mocotf.moco.end_to_end import EndToEnd
 from mocotf.moco.memory_bank import MemoryBank
 from mocotf.moco.npid import NPID
 from mocotf.moco.shuffle import permutation
+from mocotf.moco.simclr import SimCLR
 from mocotf.moco.simsiam import SimSiam
 from mocotf.optim.sgd import SGD
 from tests.measured import agree
@@ -180,6 +181,23 @@ def test_mechanisms_with_a_bank_agree_with_the_oracle(replicas, case, scale, dty
         losses.append((mine["loss"] + mine.get("proximal", 0), float(theirs)))
     bank = sides.model.bank.variable.numpy(), oracle.bank.numpy()
     assert_agree(case, scale, dtype, losses, [("θ", sides.model.query_encoder, oracle.encoder)], bank)
+
+
+@runs({"simclr": 1, "simclr, 2 replicas": 2}, float32=["simclr"])
+def test_simclr_agrees_with_the_oracle(replicas, case, scale, dtype):
+    keras.config.set_dtype_policy(dtype)
+    sides = Sides(replicas(2 if "2 replicas" in case else 1), scale, dtype, 1)
+    sides.network = both.make_network(scale, dtype, 1, 1)
+    common = {"T": T, "weight_decay": WEIGHT_DECAY}
+    oracle = torch_mechanisms.SimCLROracle(sides.network, **common)
+    sides.compile(lambda: SimCLR(scale.backbone, N=scale.batch, T=T, dim=DIM, mlp=True))
+    losses = []
+    for step in range(scale.steps):
+        views = sides.images(np.random.default_rng(step), 2, scale.batch)
+        loss = oracle.step(*map(to_torch, views), float(sides.schedule(step)))
+        losses.append((sides.step(*views)["loss"], float(loss)))
+    encoders = [("θ", sides.model.query_encoder, oracle.encoder)]
+    assert_agree(case, scale, dtype, losses, encoders)
 
 
 @runs({"simsiam": 1, "simsiam, 2 replicas": 2}, float32=[])

@@ -35,10 +35,11 @@ KINDS = {  # name: (options, replicas, the loss of chance)
     "memory_bank": ({"mechanism": "memory_bank", "bank_dtype": "bfloat16"}, 1, log(17)),
     "npid": ({"mechanism": "npid"}, 2, losses.nce_chance(16)),
     "npid, full softmax": ({"mechanism": "npid", "npid_softmax": "full"}, 1, log(IMAGES)),
+    "simclr": ({"mechanism": "simclr"}, 2, log(2 * BATCH - 1)),
     "simsiam": ({"mechanism": "simsiam"}, 2, None),
     "simsiam, remat": ({"mechanism": "simsiam", "arch": ONE_BLOCK, "remat": True}, 2, None),
 }
-LONG = {kind for kind in KINDS if kind.endswith("remat")} | {"end_to_end", "npid"}
+LONG = {kind for kind in KINDS if kind.endswith("remat")} | {"end_to_end", "npid", "simclr"}
 
 
 def make_model(strategy, **options):

@@ -1,4 +1,5 @@
-"""Oracles in PyTorch: end-to-end, memory bank, NPID (arXiv 1805.01978), SimSiam (arXiv 2011.10566).
+"""Oracles in PyTorch: end-to-end, memory bank, NPID (arXiv 1805.01978), SimCLR (2002.05709) and SimSiam
+(2011.10566).
 
 All are for one process; replicas and BN splits are groups of the encoder's batch norm, as in
 `torch_moco`. With equal shares the mean over replicas is the mean over the batch.
@@ -150,6 +151,30 @@ class NPIDOracle(BankOracle):
                 self.Z = estimate_z(f, v, self.T, len(self.bank))
             loss, logits = nce(f, positive, v, self.Z, self.T, len(self.bank))
         return loss + self.proximal * (f - positive).square().sum(1).mean(), logits
+
+
+class SimCLROracle:
+    """One encoder for both views; NT-Xent over all 2N of them (arXiv 2002.05709, Eq. 1, Algorithm 1).
+
+    Args:
+      encoder: of both views.
+      T: temperature.
+      weight_decay: of SGD; every parameter decays.
+    """
+
+    def __init__(self, encoder, *, T, weight_decay):
+        self.encoder, self.T = encoder, T
+        self.optimizer = sgd([encoder], 0.9, weight_decay)
+
+    def step(self, x_1, x_2, lr):
+        """Takes one training step on two views, [N, 3, H, W] each; returns the loss."""
+        z = torch.stack([self.encoder(x_1), self.encoder(x_2)], 1).flatten(0, 1)  # 2k and 2k+1: a pair
+        s = F.cosine_similarity(z[:, None], z[None], dim=2) / self.T
+        terms = []
+        for i in range(len(z)):
+            others = [k for k in range(len(z)) if k != i]
+            terms.append(torch.logsumexp(s[i, others], 0) - s[i, i ^ 1])
+        return descend(self.optimizer, torch.stack(terms).mean(), lr)
 
 
 class SimSiamOracle:
