@@ -136,6 +136,7 @@ class Times:
 
     def add(self, run, seconds):
         """Adds seconds to those of a run."""
+        self.seconds = read_json(self._path)  # another program may run others into this folder
         self.seconds[run.name] = round(self.seconds.get(run.name, 0) + seconds, 1)
         write_json(self._path, self.seconds)
 
