@@ -32,7 +32,6 @@ from tools.ablations import outcomes
 from tools.ablations import running
 from tools.peers import environment
 from tools.pictures import place_flags
-from tools.pictures.registry import COLLECTIONS
 from tools.pictures.registry import make
 from tools.trials import page
 from tools.trials import plan
@@ -40,7 +39,7 @@ from tools.trials import plan
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
     "collections",
-    list(COLLECTIONS),
+    ["cifar10_10x500", "cifar10_10x1000", "cifar10_4x250", "patches", "clipart", "photos"],
     "Names of tools/make_collection.py, or folders in --folders; NAME:MINUTES for another length.",
 )
 flags.DEFINE_string(

@@ -1,8 +1,9 @@
 """What tools/ablate.py compares: groups of rows, each row the flags that differ from the base recipe.
 
 Flags are those of mocotf.train, for the scale of flags/demo.cfg: batches of 128, 4 BN groups of 32, a
-rate of .12, K 1024, m .99, T .2. A larger batch has a rate and BN groups in proportion. In --schedule,
-60% stands for that share of the run. Rows with the same flags are one run, whatever groups they are in.
+rate of .12, K 1024, m .99, T .2. A larger batch has a rate and BN groups in proportion. In --schedule
+60% stands for that share of the run, in --epochs of the base recipe's. Rows with the same flags are one
+run, whatever groups they are in.
 """
 
 import dataclasses
@@ -42,6 +43,7 @@ class Group:
         rows: its `Row`s.
         figures: "x": accuracy against `Row.x`; "steps": acc1 and accuracy against steps.
         x_name: of the axis of "x".
+        claims: `Claim`s about its rows.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Group:
     rows: tuple[Row, ...]
     figures: str = ""
     x_name: str = ""
+    claims: tuple = ()
 
 
 def _moco_k(K, published="", reduced=0):

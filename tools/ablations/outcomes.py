@@ -27,6 +27,7 @@ def collect(tables, out, failed, times):
     groups, runs = [], {}
     for group, rows in tables:
         found = {name: getattr(group, name) for name in ("name", "title", "paper", "figures", "x_name")}
+        found["claims"] = [claim._asdict() for claim in group.claims]
         found["rows"] = []
         for row, own in rows:
             shown = {name: getattr(row, name) for name in ("name", "flags", "published", "curve", "x")}

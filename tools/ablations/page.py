@@ -4,6 +4,8 @@ import os
 
 from mocotf.files import atomic_write
 from tools import markers
+from tools.ablations import claims
+from tools.ablations.claims import Claim
 from tools.ablations.figures import figures_of
 from tools.ablations.outcomes import spread
 from tools.ablations.outcomes import values_of
@@ -24,7 +26,9 @@ def write(path, results):
     for group in results["groups"]:
         figures = figures_of(group, results["runs"])
         links = [f"![{title}](figures/{name})" for name, (_, title) in figures.items()]
-        blocks[group["name"]] = "\n\n".join([table(group, results["runs"]), *links])
+        claimed = [Claim(**claim) for claim in group["claims"]]
+        held = [claims.table(claimed, group["rows"], results["runs"])] if claimed else []
+        blocks[group["name"]] = "\n\n".join([*held, table(group, results["runs"]), *links])
         for name, (svg, _) in figures.items():
             folder = os.path.join(os.path.dirname(path), "figures")
             os.makedirs(folder, exist_ok=True)
@@ -63,7 +67,7 @@ def table(group, runs):
     """
     named = [name for row in group["rows"] for name in row["runs"]]
     published = any(row["published"] for row in group["rows"])
-    head = ["", "kNN top-1, %", "acc1, %", "loss (chance)", "seeds"]
+    head = ["", "kNN top-1, %", "acc1, %", "loss (chance)", "minutes", "seeds"]
     lines = [head + (["published, %"] if published else [])]
     for row in group["rows"]:
         cells = [row["name"], *_cells(row, runs)]
@@ -102,4 +106,6 @@ def _cells(row, runs):
         shown += f" ({failed} failed)"
     loss = f"{spread(losses)[0]:.2f}" if losses else NOTHING
     loss += f" ({chances[0]:.2f})" if chances else ""
-    return [shown, spread_text(acc1), loss, str(done)]
+    seconds = values_of(row, runs, "seconds")
+    minutes = f"{spread(seconds)[0] / 60:.1f}" if seconds else NOTHING
+    return [shown, spread_text(acc1), loss, minutes, str(done)]

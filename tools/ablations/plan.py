@@ -15,6 +15,7 @@ from mocotf.training.run_dir import RunDir
 from mocotf.training.run_dir import read_flags
 from tools.ablations.grids import GROUPS
 from tools.ablations.grids import REDUCED_EPOCHS
+from tools.ablations.signs import SIGNS
 
 FLAGS = flags.FLAGS
 WHOLE = ("default", "reduced")  # grids of all groups
@@ -22,7 +23,7 @@ RECORDS = 50  # of a run in metrics.jsonl
 # Measured with flags/demo.cfg on two cores: seconds of one core to start, compile and measure kNN
 # twice, and for an image; by mechanism, as many times that.
 START, IMAGE = 27, 0.00125
-COST = {"end_to_end": 1.5, "memory_bank": 0.7, "npid": 0.7}
+COST = {"end_to_end": 1.5, "memory_bank": 0.7, "npid": 0.7, "simclr": 1.4, "simsiam": 1.4}
 CORES_OF_ONE = 1.3  # that a run by itself keeps busy
 
 
@@ -66,15 +67,16 @@ def choose(grid):
     Raises:
         UserError: it names one that is not there.
     """
-    known = [group.name for group in GROUPS]
-    names = known if grid in WHOLE else grid.split(",")
+    groups = {group.name: group for group in (*GROUPS, SIGNS)}
+    known = list(groups)
+    names = [group.name for group in GROUPS] if grid in WHOLE else grid.split(",")
     for name in names:
         if name not in known:
             raise UserError(
                 f"--grid={grid}: no group {name}; expected {', '.join(WHOLE)}, or some of "
                 f"{','.join(known)}"
             )
-    return [group for group in GROUPS if group.name in names]
+    return [group for name, group in groups.items() if name in names]
 
 
 def expand(groups, out, steps_per_epoch, *, seeds, reduced, threads):
@@ -147,16 +149,19 @@ def seconds(runs, jobs):
 def _settings_of(text, steps_per_epoch, reduced, watched=False):
     """Returns the `Pretraining` of a row without its seed, and its steps."""
     base = train_flags.read().training.optimisation
-    own = _parse(text.replace("%", ""))
+    own, share = _parse(text.replace("%", "")), 1.0
+    if "--epochs=" in text:  # of the base's
+        share = int(own["epochs"]) / 100
+        own["epochs"] = max(1, round(share * base.epochs))
     asked = train_flags.read(own).training.optimisation
     per_epoch = max(1, steps_per_epoch(asked.batch_size))
     if asked.steps:  # of the base's batch: as many images
-        own["steps"] = max(1, asked.steps * base.batch_size // asked.batch_size)
+        own["steps"] = max(1, int(share * asked.steps * base.batch_size // asked.batch_size))
     elif reduced:
         own["epochs"] = REDUCED_EPOCHS
     steps = train_flags.read(own).training.optimisation.total_steps(per_epoch)
     epochs = steps / per_epoch
-    if "%" in text:
+    if "--schedule=" in text:
         own["schedule"] = tuple(share / 100 * epochs for share in asked.schedule)
     own["log_every"] = max(1, steps // RECORDS)
     own["knn_every"] = max(1, round(epochs / 10) if watched else -int(-epochs // 1))

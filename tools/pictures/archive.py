@@ -8,13 +8,14 @@ import zipfile
 from mocotf.errors import UserError
 
 
-def slices(path, classes, begin, end):
+def slices(path, classes, begin, end, split="train"):
     """Yields (class, contents of its files): those in train/CLASS from `begin` to `end`, by name.
 
     Args:
         path: of the zip.
         classes: their names; None for all.
         begin, end: places among the sorted files of a class.
+        split: "train" or "test".
 
     Raises:
         UserError: there is no such zip, or it lacks a class, or files of one.
@@ -27,13 +28,21 @@ def slices(path, classes, begin, end):
     with zipfile.ZipFile(path) as archive:
         files = collections.defaultdict(list)
         for name in sorted(archive.namelist()):
-            split, _, rest = name.partition("/")
+            folder, _, rest = name.partition("/")
             label, _, file = rest.partition("/")
-            if split == "train" and file:
+            if folder == split and file:
                 files[label].append(name)
         for label in classes or files:
             if len(files[label]) < end:
                 raise UserError(
-                    f"--zip={path}: {len(files[label])} files in train/{label}; expected {end} or more"
+                    f"--zip={path}: {len(files[label])} files in {split}/{label}; expected {end} or "
+                    "more"
                 )
             yield label, map(archive.read, itertools.islice(files[label], begin, end))
+
+
+def with_test(path, train, test):
+    """Yields (train/CLASS or test/CLASS, contents of its first so many files), raises as `slices`."""
+    for split, count in (("train", train), ("test", test)):
+        for label, contents in slices(path, None, 0, count, split):
+            yield os.path.join(split, label), contents

@@ -40,6 +40,11 @@ def _cifar10(what, *cut):
 COLLECTIONS = {
     "cifar10_10x500": _cifar10("the first 500 of each class", None, 0, 500),
     "cifar10_10x1000": _cifar10("the first 1,000 of each class", None, 0, 1000),
+    "cifar10_10x2000": Collection(
+        "CIFAR-10, 32 x 32 pixels: the first 2,000 of each class, and all 10,000 test pictures",
+        lambda places: archive.with_test(places.zip, 2000, 1000),
+        ".jpg",
+    ),
     "cifar10_4x250": _cifar10(
         "250 others of four classes", ("airplane", "cat", "frog", "ship"), 600, 850
     ),
