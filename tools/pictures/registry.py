@@ -38,6 +38,11 @@ def _cifar10(what, *cut):
 
 
 COLLECTIONS = {
+    "cifar10": Collection(
+        "CIFAR-10, 32 x 32 pixels: all of it",
+        lambda places: archive.with_test(places.zip, 5000, 1000),
+        ".jpg",
+    ),
     "cifar10_10x500": _cifar10("the first 500 of each class", None, 0, 500),
     "cifar10_10x1000": _cifar10("the first 1,000 of each class", None, 0, 1000),
     "cifar10_10x2000": Collection(
