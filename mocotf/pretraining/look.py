@@ -38,8 +38,9 @@ class Facts:
         classes = f" of {self.classes} classes" if self.classes else ""
         device = "accelerator" if self.accelerator else "CPU device"
         devices = f"{self.replicas} {device}s" if self.replicas > 1 else f"one {device}"
-        cores = f", {len(os.sched_getaffinity(0))} cores"
-        return f"{self.pictures} {kind}{classes}, about {self.side} pixels, {devices}{cores}"
+        n = len(os.sched_getaffinity(0))
+        cores = f", {n} core" + "s" * (n > 1)
+        return f"{self.pictures:,} {kind}{classes}, about {self.side} pixels, {devices}{cores}"
 
 
 def look(source, strategy):
