@@ -60,6 +60,7 @@ def main():
     about = describe_encoder(FLAGS.model_dir)
     encoder = load_encoder(about["encoder"])
     files = files_under(FLAGS.data_dir)
+    print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about |= {
         "mocotf": mocotf.__version__,
         "weights": fingerprint(encoder),

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from mocotf.cli import data_flags
 from mocotf.cli import settings_flags
+from mocotf.cli.found import open_and_tell
 from mocotf.data.bad_images import BadImages
-from mocotf.data.sources.open import open_source
 from mocotf.data.supervised import check_classes
 from mocotf.data.supervised import check_labelled
 from mocotf.errors import UserError
@@ -46,7 +46,7 @@ def main():
     Ts = list(dict.fromkeys(own.t or [recorded.knn_t]))
     network = own.features or recorded.knn_features
     data = data_flags.read_for(run)
-    source = open_source(data)
+    source = open_and_tell(data)
     check_labelled(source)
     bad_images = BadImages(None, sum(source.evaluation_sizes), data.max_bad_images)
     splits = KNNSplits(source, run.view, bad_images, (own.max_images, own.max_images))

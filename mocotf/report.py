@@ -19,8 +19,8 @@ from absl import flags
 
 import mocotf
 from mocotf.cli import data_flags
+from mocotf.cli.found import open_and_tell
 from mocotf.data.bad_images import BadImages
-from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.moco.saved_run import open_run
@@ -101,7 +101,7 @@ def pictures(run):
             raise UserError(f"{run.path}: is no pre-training run")
         saved = open_run(run.path)
         data = data_flags.read_for(saved)
-        source = open_source(data)
+        source = open_and_tell(data)
         bad_images = BadImages(None, source.size, data.max_bad_images)
         seen = look(saved, source, bad_images)
     except UserError as error:

@@ -22,10 +22,10 @@ from absl import flags
 from mocotf.cli import recipe_flags
 from mocotf.cli import settings_flags
 from mocotf.cli import train_flags
+from mocotf.cli.found import open_and_tell
 from mocotf.data.bad_images import BadImages
 from mocotf.data.settings import DataSettings
 from mocotf.data.sources.base import Order
-from mocotf.data.sources.open import open_source
 from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
@@ -69,7 +69,7 @@ def main():
     replicas = strategy.num_replicas_in_sync
     if settings:
         settings.check_devices(replicas, workers)
-    source = open_source(settings_flags.read(DataSettings))
+    source = open_and_tell(settings_flags.read(DataSettings), tell=chief)
     if auto:
         settings, recipe = recipe_flags.choose(source, strategy, worker, workers)
         if recipe:

@@ -6,6 +6,7 @@ import re
 import pytest
 from absl import flags
 
+from mocotf.cli import arguments
 from mocotf.cli import settings_flags
 from mocotf.errors import UserError
 from mocotf.optim.settings import OptimisationSettings
@@ -13,6 +14,7 @@ from mocotf.settings import Settings
 from mocotf.settings import Switch
 from mocotf.settings import setting
 from mocotf.settings import settings_of
+from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import DeviceSettings
 from tests import processes
 from tests.commands import set_flags
@@ -91,6 +93,24 @@ def test_what_is_typed_beats_a_flag_file_wherever_it_stands(tmp_path, arguments)
     outer.write_bytes(f"\ufeff# comment\r\n--lr=1\r\n--flagfile={inner}\r\n--batch_size=9\r\n".encode())
     set_flags(*(argument.format(outer) for argument in arguments))
     assert (flags.FLAGS.lr, flags.FLAGS.epochs, flags.FLAGS.batch_size) == (2.0, 5, 9)
+
+
+def test_a_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/home/me")
+    (tmp_path / "a.cfg").write_text("--data_dir=~/photos\n")
+    typed = ["train", f"--flagfile={tmp_path}/a.cfg", "--model_dir=~/runs", "--nocos", "~", "a~"]
+    assert arguments.expand(typed) == [
+        *(
+            "train",
+            "--data_dir=/home/me/photos",
+            "--model_dir=/home/me/runs",
+            "--nocos",
+            "/home/me",
+            "a~",
+        )
+    ]
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert RunDir("~/run", ()).path == str(tmp_path / "run") and (tmp_path / "run").is_dir()
 
 
 def test_flags_that_contradict_each_other_are_told_with_where_they_came_from(tmp_path):

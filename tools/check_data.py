@@ -2,8 +2,10 @@
 
     python tools/check_data.py --data_dir=my_photos
 
-Counts images, formats and sizes, and names the files that training would skip, and why, and those
-whose content is that of another file. Reads and decodes every file, as training does, on all cores.
+Counts images, formats and sizes, pictures that EXIF says are to be turned (they are used as they are
+stored), and what is left out, as hidden or no picture; and names the files that training would skip,
+and why, and those whose content is that of another file. Reads and decodes every file, as training
+does, on all cores.
 """
 
 import os
@@ -25,10 +27,12 @@ from absl import flags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
+from mocotf.data.sources.listing import LeftOut
 from mocotf.data.sources.listing import list_images
-from mocotf.data.views.decode import MAGIC
+from mocotf.data.sources.survey import look_into
 from mocotf.data.views.decode import MAX_PIXELS
 from mocotf.data.views.decode import decode
+from mocotf.data.views.decode import format_of
 from mocotf.errors import UserError
 from mocotf.files import printable
 
@@ -41,20 +45,24 @@ flags.DEFINE_string("data_dir", None, "Folder of images, searched recursively.",
 def main():
     if not os.path.isdir(FLAGS.data_dir):
         raise UserError(f"--data_dir={FLAGS.data_dir}: no such folder; expected a folder of images")
-    paths = list_images(FLAGS.data_dir)
+    left_out = LeftOut()
+    paths = list_images(FLAGS.data_dir, left_out)
     if not paths:
-        raise UserError(f"--data_dir={FLAGS.data_dir}: no images found in it or its sub-folders")
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir}: no images found in it or its sub-folders; {left_out}"
+        )
     Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is looked at first
     warnings.filterwarnings("ignore", module="PIL")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock
         found = list(pool.map(inspect, paths))
-    results = summary([printable(path) for path in paths], found)
+    results = summary([printable(path) for path in paths], found, left_out)
     show(results)
     command.print_json(results)
 
 
 def inspect(path):
-    """Returns (format, width, height, digest) of a file, or (None, reason) if training skips it."""
+    """Returns (format, width, height, digest, whether EXIF turns it) of a file, or (None, reason) if
+    training skips it."""
     try:
         with open(path, "rb") as file:
             content = file.read()
@@ -64,18 +72,14 @@ def inspect(path):
         height, width = size_of(content).numpy().tolist()
     except tf.errors.OpError:
         return None, reason(content)
-    return format_of(content), width, height, hashlib.sha256(content).hexdigest()
+    digest, (_, turned) = hashlib.sha256(content).hexdigest(), look_into(io.BytesIO(content))
+    return format_of(content), width, height, digest, turned
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 def size_of(content):
     """Returns [height, width] of an image; fails where training would."""
     return tf.shape(decode(content))[:2]
-
-
-def format_of(content):
-    """Returns a key of MAGIC, None if training reads no such format."""
-    return next((name for name, magic in MAGIC.items() if content.startswith(magic)), None)
 
 
 def reason(content):
@@ -96,7 +100,7 @@ def reason(content):
         return str(error) or type(error).__name__
 
 
-def summary(paths, found):
+def summary(paths, found, left_out):
     """Returns the report as a dictionary."""
     good = [(path, facts) for path, facts in zip(paths, found, strict=True) if facts[0]]
     first, duplicates = {}, []
@@ -111,6 +115,9 @@ def summary(paths, found):
         "short_side": {"min": min(short), "median": statistics.median(short), "max": max(short)}
         if short
         else None,
+        "rotated": sum(facts[4] for _, facts in good),
+        "hidden": left_out.hidden,
+        "not_pictures": dict(left_out.others),
         "unreadable": [[p, facts[1]] for p, facts in zip(paths, found, strict=True) if not facts[0]],
         "duplicates": duplicates,
     }
@@ -122,6 +129,10 @@ def show(results):
     print(f"{results['images']} images: {formats or 'none'}")
     if results["short_side"]:
         print("short side: min {min}, median {median:g}, max {max} px".format(**results["short_side"]))
+    print(f"{results['rotated']} rotated by EXIF, used as they are stored")
+    print(f"left out: {results['hidden']} hidden, {sum(results['not_pictures'].values())} not pictures")
+    for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
+        print(f"  {count} {ending}")
     for kind, link in (("unreadable", ": "), ("duplicates", " = ")):
         print(f"{len(results[kind])} {kind}")
         for path, other in results[kind][:SHOWN]:

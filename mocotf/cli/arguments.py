@@ -49,7 +49,7 @@ def expand(argv):
                 from_files.append(line)
                 _origins[_name(line)] = origin
     _origins.update((_name(argument), TYPED) for argument in typed if argument.startswith("-"))
-    return [command, *from_files, *typed, *left]
+    return [command, *map(_at_home, [*from_files, *typed]), *left]
 
 
 def of_run(folder):
@@ -100,6 +100,14 @@ def explain(message):
     if set(known.values()) <= {TYPED}:
         return message
     return f"{message} ({'; '.join(f'--{name}: {origin}' for name, origin in known.items())})"
+
+
+def _at_home(argument):
+    """Returns an argument with the ~ that its value begins with replaced, as few shells do there."""
+    flag, equals, value = argument.partition("=")
+    if argument.startswith("-"):
+        return flag + equals + os.path.expanduser(value)
+    return os.path.expanduser(argument)
 
 
 def _declared():

@@ -3,8 +3,8 @@
 from mocotf.cli import data_flags
 from mocotf.cli import fit_flags
 from mocotf.cli import settings_flags
+from mocotf.cli.found import open_and_tell
 from mocotf.data.bad_images import BadImages
-from mocotf.data.sources.open import open_source
 from mocotf.data.supervised import Labelled
 from mocotf.evaluation.protocol import Task
 from mocotf.evaluation.settings import ProtocolSettings
@@ -26,7 +26,7 @@ def make_task(own, example=None):
     configure_host(training.devices)
     run = open_run(pretrained.pretrained)
     data = data_flags.read_for(run)
-    source = open_source(data)
+    source = open_and_tell(data)
     return Task(
         run,
         Labelled(source, protocol.label_fraction, protocol.labels, protocol.label_seed),

@@ -74,7 +74,7 @@ def open_run(path):
     Raises:
         UserError: there is no run, it is of another command, or it has no checkpoint.
     """
-    run = path
+    run = path = os.path.expanduser(path)
     while not os.path.exists(os.path.join(run, FLAGS_FILE)):
         run, last = os.path.dirname(run), run
         if run == last or os.path.isdir(path):

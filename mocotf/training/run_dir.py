@@ -35,7 +35,7 @@ class RunDir:
     """
 
     def __init__(self, path, settings, facts=None):
-        self.path = path
+        self.path = path = os.path.expanduser(path)
         config, decided = self.file(FLAGS_FILE), self.file("facts.json")
         try:
             os.makedirs(path, exist_ok=True)

@@ -4,8 +4,10 @@ import os
 
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mocotf.data.sources import folder
+from mocotf.data.sources import survey
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
 from mocotf.data.sources.listing import list_images
@@ -103,13 +105,16 @@ def test_images_beside_the_class_folders_have_no_label(tmp_path):
     assert sorted(both) == [f"{c}/{i}.png" for c in "ab" for i in range(10)]
 
 
-@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
-def test_train_and_held_out_folders_are_the_parts(tmp_path, held_out):
-    train = [f"train/{label}/{i}.png" for label in "ab" for i in range(11)]
+@pytest.mark.parametrize(
+    ("training", "held_out"),
+    [("train", "val"), ("Train", "validation"), ("train", "test"), ("training", "Valid")],
+)
+def test_train_and_held_out_folders_are_the_parts(tmp_path, training, held_out):
+    train = [f"{training}/{label}/{i}.png" for label in "ab" for i in range(11)]
     queries = [f"{held_out}/{label}/{i}.png" for label in "ab" for i in range(3)]
     touch(tmp_path, *train, *queries, "other/c/0.png")
     source = Folder(str(tmp_path))
-    assert source.size == 22 and source.evaluation_sizes == (22, 6)
+    assert source.size == 22 and source.evaluation_sizes == (22, 6) and source.unused == ("other",)
     for name, files in (("bank", train), ("queries", queries)):
         assert part(source, name, tmp_path) == {f: "ab".index(f.split("/")[1]) for f in files}
     drawn = [int(handle) for _, handle in source.draw(Order(0, 22, 1)).take(22)]
@@ -141,9 +146,82 @@ def test_evaluation_looks_through_more_images_than_at_once(tmp_path, monkeypatch
     assert [part(Folder(str(tmp_path)), name, tmp_path) for name in ("bank", "queries")] == expected
 
 
-def test_a_train_folder_alone_is_a_class(tmp_path):
+def test_a_train_folder_beside_others_is_a_class(tmp_path):
     touch(tmp_path, *(f"{label}/{i}.png" for label in ("train", "bus") for i in range(10)))
     assert set(part(Folder(str(tmp_path)), "bank", tmp_path).values()) == {0, 1}
+
+
+@pytest.mark.parametrize("above", ["train", "photos/photos", ".hidden/train"])
+def test_a_folder_within_a_folder_is_that_folder(tmp_path, above):
+    touch(tmp_path, *(f"{above}/{label}/{i}.png" for label in "ab" for i in range(10)))
+    source = Folder(str(tmp_path / ".hidden") if above.startswith(".") else str(tmp_path))
+    assert source.class_names == ("a", "b") and source.evaluation_sizes == (18, 2)
+
+
+def test_a_folder_that_holds_only_itself_has_no_images(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "loop").symlink_to(tmp_path / "a", target_is_directory=True)
+    with pytest.raises(UserError, match="no images found"):
+        Folder(str(tmp_path / "a"))
+
+
+def test_held_out_images_without_classes_are_neither_trained_on_nor_asked_about(tmp_path):
+    touch(tmp_path, *(f"train/{label}/{i}.png" for label in "ab" for i in range(10)), "test/0.png")
+    source = Folder(str(tmp_path))
+    assert source.size == 20 and source.evaluation_sizes == (18, 2) and source.unused == ("test",)
+    touch(tmp_path, "val/a/0.png")
+    source = Folder(str(tmp_path))
+    assert source.evaluation_sizes == (20, 1) and source.unused == ("test",)
+
+
+def test_what_is_hidden_or_no_picture_is_left_out_and_counted(tmp_path):
+    touch(tmp_path, "a/0.png", "b/0.png", "a/._0.png", ".thumbnails/0.png", "__MACOSX/a/0.png")
+    touch(tmp_path, "a/@eaDir/0.png", "notes.txt", "a/0.TIF", "a/README")
+    heads = {
+        "a/1.jfif": b"\xff\xd8\xff\xe0", "a/2": b"\x89PNG\r\n\x1a\n", "a/3.tmp": b"RIFF0000WEBP",
+        "b/4.wav": b"RIFF0000WAVE", "b/5": b"BM" + bytes(12) + b"\x28\0\0\0",
+        "b/6": b"BM: a note, long",
+    }  # fmt: skip
+    for name, head in heads.items():
+        (tmp_path / name).write_bytes(head)
+    os.mkfifo(tmp_path / "b" / "pipe")
+    source = Folder(str(tmp_path))
+    names = {
+        os.path.relpath(os.fsdecode(source.describe(i).numpy()), tmp_path) for i in range(source.size)
+    }
+    assert names == {"a/0.png", "b/0.png", "a/1.jfif", "a/2", "a/3.tmp", "b/5"}
+    assert source.class_names == ("a", "b")
+    assert str(source.left_out) == (
+        "left out: 4 hidden, 6 that are no pictures to be read (3 without an ending, 1 .txt, 1 .tif, …)"
+    )
+
+
+def picture(path, format, rotated=False):
+    """Writes a picture, one that EXIF says is to be turned."""
+    image, exif = Image.new("RGB", (4, 4)), Image.Exif()
+    exif[survey.ORIENTATION] = 6 if rotated else 1
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, format, exif=exif)
+
+
+def test_what_was_found_is_a_line(tmp_path, monkeypatch):
+    for i in range(10):
+        picture(tmp_path / "a" / f"{i}.jpg", "JPEG", rotated=i < 4)
+        picture(tmp_path / "b" / f"{i}.jpg", "PNG" if i < 2 else "JPEG")
+    assert Folder(str(tmp_path)).found() == (
+        "20 images (90 % JPEG, 10 % PNG), 2 classes, kNN asks about 2 of them; 20 % rotated by EXIF, "
+        "used as they are stored"
+    )
+    (tmp_path / "a" / "0.jpg").write_text("no picture")
+    touch(tmp_path, "a/notes.txt")
+    assert "5 % unknown), 2 classes" in Folder(str(tmp_path)).found()
+    assert "; left out: 1 that are no pictures to be read (1 .txt); " in Folder(str(tmp_path)).found()
+    monkeypatch.setattr(survey, "SAMPLE", 10)
+    assert "(≈ " in Folder(str(tmp_path)).found() and "; ≈ " in Folder(str(tmp_path)).found()
+    (tmp_path / "a").rename(tmp_path / "train")
+    touch(tmp_path, "test/0.jpg", "extra/c/0.jpg", "train/b/0.jpg", "val/a/0.jpg", "val/b/0.jpg")
+    found = Folder(str(tmp_path)).found()
+    assert "2 held out; not used: b, extra, test" in found and "\n" not in found
 
 
 def test_names_may_hold_any_byte(tmp_path):
@@ -163,6 +241,8 @@ def test_a_missing_folder_is_told(tmp_path):
 
 def test_a_folder_without_images_is_told(tmp_path):
     touch(tmp_path, "notes.txt", "sub/page.html")
-    with pytest.raises(UserError, match=r"no images found; expected files ending in \.jpg") as error:
+    with pytest.raises(
+        UserError, match="no images found; expected JPEG, .*; left out: 2 that"
+    ) as error:
         Folder(str(tmp_path))
     assert "\n" not in str(error.value)

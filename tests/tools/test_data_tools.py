@@ -27,10 +27,18 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     shutil.copy(tmp_path / "a.jpg", tmp_path / "sub" / "copy.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
     (tmp_path / "empty.png").touch()
+    (tmp_path / "notes.heic").write_text("no picture that is read")
+    (tmp_path / ".hidden.jpg").touch()
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    noise((50, 60), 2).save(tmp_path / "turned.jfif", "JPEG", exif=exif)
     done = processes.succeed("tools/check_data.py", f"--data_dir={tmp_path}", "--json")
     found = done.json
-    assert found["images"] == 3 and found["formats"] == {"JPEG": 2, "PNG": 1}
-    assert found["short_side"] == {"min": 30, "median": 30, "max": 100}
+    assert found["images"] == 4 and found["formats"] == {"JPEG": 3, "PNG": 1}
+    assert found["short_side"] == {"min": 30, "median": 40, "max": 100}
+    assert (found["rotated"], found["hidden"], found["not_pictures"]) == (1, 1, {".heic": 1})
+    assert "1 rotated by EXIF" in done.out
+    assert "left out: 1 hidden, 1 not pictures\n  1 .heic" in done.out
     assert [os.path.basename(p) for p, _ in found["unreadable"]] == ["cut.jpg", "empty.png"]
     assert found["duplicates"] == [[str(tmp_path / "sub" / "copy.jpg"), str(tmp_path / "a.jpg")]]
     assert "2 unreadable" in done.out and "1 duplicates" in done.out

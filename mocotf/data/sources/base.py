@@ -60,6 +60,15 @@ class Source(abc.ABC):
     servable: bool = True
     indexed: bool = False
 
+    def found(self):
+        """Returns what there is, a line for people; it may look into some files."""
+        parts = [f"{self.size:,} images"]
+        if self.class_names:
+            parts.append(f"{len(self.class_names):,} classes")
+        if self.evaluation_sizes[1]:
+            parts.append(f"{self.evaluation_sizes[1]:,} held out")
+        return ", ".join(parts)
+
     def steps_per_epoch(self, batch_size, workers=1):
         """Returns how many whole batches an epoch has for `workers` workers."""
         del workers

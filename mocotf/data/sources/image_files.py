@@ -7,9 +7,11 @@ import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
 from mocotf.data.pretraining import centre
-from mocotf.data.sources.listing import EXTENSIONS
+from mocotf.data.sources.listing import LeftOut
 from mocotf.data.sources.listing import Listing
 from mocotf.data.sources.listing import images_under
+from mocotf.data.sources.survey import survey
+from mocotf.data.views.decode import FORMATS
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
 from mocotf.errors import UserError
@@ -24,10 +26,11 @@ class ImageFiles:
 
     Attributes:
         root: as given.
+        left_out: a `LeftOut`.
         digest: of the names, text: two lists of different names have different ones.
     """
 
-    def __init__(self, root, names):
+    def __init__(self, root, names, left_out=None):
         digest = hashlib.sha256()
 
         def noted():
@@ -35,12 +38,19 @@ class ImageFiles:
                 digest.update(name + b"\0")
                 yield name
 
-        self.root = root
+        self.root, self.left_out = root, left_out or LeftOut()
         self._names = Listing(noted())
         self.digest = digest.hexdigest()
 
     def __len__(self):
         return len(self._names)
+
+    def found(self):
+        """Returns what there is, a line for people; it looks into some files."""
+        folder = os.path.join(os.fsencode(self.root), b"")
+        seen = survey(lambda number: folder + self._names[number].numpy(), len(self))
+        parts = [f"{len(self):,} images ({seen.kinds})", str(self.left_out), seen.turned]
+        return "; ".join(filter(None, parts))
 
     # Its functions are graphs as they are.
     @tf.autograph.experimental.do_not_convert
@@ -78,10 +88,11 @@ def files_under(folder):
     """
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; expected a folder of images")
-    files = ImageFiles(folder, images_under(folder))
+    left_out = LeftOut()
+    files = ImageFiles(folder, images_under(folder, left_out), left_out)
     if not len(files):
         raise UserError(
-            f"{folder}: no images found; expected files ending in {' '.join(EXTENSIONS)}, in any "
-            "sub-folder"
+            f"{folder}: no images found; expected {FORMATS}, in any sub-folder"
+            + f"; {left_out}" * bool(str(left_out))
         )
     return files

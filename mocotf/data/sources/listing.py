@@ -1,12 +1,39 @@
 """File names by the million, in little memory."""
 
 import array
+import collections
 import os
+import stat
 
 import numpy as np
 import tensorflow as tf
 
+from mocotf.data.views.decode import HEAD
+from mocotf.data.views.decode import format_of
+
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
+# What lies beside pictures, by the million perhaps: not worth a look into it.
+NEVER = (
+    *(
+        ".txt",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".csv",
+        ".tsv",
+        ".md",
+        ".html",
+        ".yaml",
+        ".yml",
+        ".log",
+        ".py",
+    ),
+    *(".npy", ".npz", ".mat", ".pkl", ".pt", ".pth", ".h5", ".parquet", ".zip", ".tar", ".gz", ".db"),
+    *(".mp4", ".avi", ".mov", ".pdf", ".ini"),
+)
+# Of systems, which hold small copies of pictures; beside what begins with a dot.
+SYSTEM = (b"__macosx", b"@eadir", b"$recycle.bin", b"system volume information")
+NONE = "without an ending"
 
 
 class Listing:
@@ -44,16 +71,43 @@ def held(value):
         return tf.Variable(value, trainable=False)
 
 
-def list_images(root):
-    """Returns the sorted paths of images under `root`; symlinked folders are followed once."""
-    return [os.path.join(root, os.fsdecode(name)) for name in images_under(root)]
+class LeftOut:
+    """What was met under a folder and is no picture to be read.
+
+    Attributes:
+        hidden: files and folders whose names begin with a dot, and folders of systems.
+        others: ending, in lower case → files of no format that is read.
+    """
+
+    def __init__(self):
+        self.hidden = 0
+        self.others = collections.Counter()
+
+    def __str__(self):
+        kinds = ", ".join(f"{n:,} {ending}" for ending, n in self.others.most_common(3))
+        more = ", …" if len(self.others) > 3 else ""
+        others = f"{self.others.total():,} that are no pictures to be read ({kinds}{more})"
+        parts = [f"{self.hidden:,} hidden"] * bool(self.hidden) + [others] * bool(self.others)
+        return f"left out: {', '.join(parts)}" if parts else ""
 
 
-def images_under(root):
-    """Yields what `list_images` lists, as bytes relative to `root`; holds one folder's names at a time.
+def list_images(root, left_out=None):
+    """Returns the sorted paths of images under `root`, as `images_under` finds them."""
+    return [os.path.join(root, os.fsdecode(name)) for name in images_under(root, left_out)]
+
+
+def images_under(root, left_out=None):
+    """Yields the names of images under `root`, relative to it, sorted; holds one folder's at a time.
+
+    A file whose name ends as pictures' do is one; of others the first bytes decide. What is hidden, and
+    folders of systems, are left out; symlinked folders are followed once.
 
     Names are bytes, as Unix has them: they need not be UTF-8.
+
+    Args:
+        left_out: a `LeftOut` that takes count.
     """
+    left_out = left_out or LeftOut()
     root, seen = os.path.join(os.fsencode(root), b""), set()
     extensions = tuple(os.fsencode(extension) for extension in EXTENSIONS)
     for folder, subfolders, names in os.walk(root, followlinks=True):
@@ -62,8 +116,32 @@ def images_under(root):
             subfolders.clear()
             continue
         seen.add(real)
-        subfolders.sort()
-        names.sort()
+        entries = len(subfolders) + len(names)
+        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
+        names = sorted(name for name in names if not is_hidden(name))
+        left_out.hidden += entries - len(subfolders) - len(names)
         for name in names:
-            if name.lower().endswith(extensions):
-                yield os.path.join(folder, name)[len(root) :]
+            path = os.path.join(folder, name)
+            if name.lower().endswith(extensions) or _begins_as_picture(path):
+                yield path[len(root) :]
+            else:
+                left_out.others[os.fsdecode(os.path.splitext(name)[1].lower()) or NONE] += 1
+
+
+def is_hidden(name):
+    """Returns whether a file or folder of this name, bytes or text, is none of the user's pictures."""
+    name = os.fsencode(name)
+    return name.startswith(b".") or name.lower() in SYSTEM
+
+
+def _begins_as_picture(path):
+    """Returns whether a file of any name begins as a picture to be read; not of what is no file."""
+    if path.lower().endswith(tuple(map(os.fsencode, NEVER))):
+        return False
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
+            return False
+        with open(path, "rb") as file:
+            return format_of(file.read(HEAD)) is not None
+    except OSError:
+        return False

@@ -24,8 +24,19 @@ MAGIC = {
     "BMP": b"BM",
     "WEBP": b"RIFF",
 }
+HEAD = 18  # bytes of a file that tell its format
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the second header
 BGR_MASKS = bytes.fromhex("0000ff00 00ff0000 ff000000")  # where a BMP's pixel has red, green, blue
 WEBP_SIDE = 1 << 14
+
+
+def format_of(content):
+    """Returns a key of `MAGIC` by the first HEAD bytes of a file; None of what is not read."""
+    for name, magic in MAGIC.items():
+        if content.startswith(magic):  # of two of them others begin so, too
+            bmp = int.from_bytes(content[14:18], "little") in BMP_HEADERS
+            return name if {"BMP": bmp, "WEBP": content[8:12] == b"WEBP"}.get(name, True) else None
+    return None
 
 
 def decode(encoded):

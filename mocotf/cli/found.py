@@ -1,0 +1,18 @@
+"""What a command that reads pictures says first: which it found."""
+
+from mocotf.data.sources.open import open_source
+
+
+def open_and_tell(data, *, tell=True):
+    """Returns the `Source` that `DataSettings` describe, and prints what is in it.
+
+    Args:
+        tell: else nothing is printed: of several workers one says it.
+
+    Raises:
+        UserError: see `open_source`.
+    """
+    source = open_source(data)
+    if tell:
+        print(f"{data.data_dir or data.dataset}: {source.found()}", flush=True)
+    return source
