@@ -70,7 +70,7 @@ def main():
         "files": files.digest,
     }
     partial = PartialIndex(f"{FLAGS.out}.unfinished", about, encoder.output[FLAGS.output].shape[1])
-    bad_images = BadImages(partial.file("bad_images.txt"))
+    bad_images = BadImages(partial.file("bad_images.txt"), root=files.root)
     if partial.seen:
         print(f"going on after {partial.seen:,} of {len(files):,} images")
     fill(partial, encoder, files, bad_images)

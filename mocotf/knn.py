@@ -48,7 +48,7 @@ def main():
     data = data_flags.read_for(run)
     source = open_and_tell(data)
     check_labelled(source)
-    bad_images = BadImages(None, sum(source.evaluation_sizes), data.max_bad_images)
+    bad_images = BadImages(None, sum(source.evaluation_sizes), data.max_bad_images, source.root)
     splits = KNNSplits(source, run.view, bad_images, (own.max_images, own.max_images))
     check_bank(splits.sizes[0], ks)
     encode = encoder_function(run.encoder(trained=not encoder.untrained), network)

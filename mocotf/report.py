@@ -102,7 +102,7 @@ def pictures(run):
         saved = open_run(run.path)
         data = data_flags.read_for(saved)
         source = open_and_tell(data)
-        bad_images = BadImages(None, source.size, data.max_bad_images)
+        bad_images = BadImages(None, source.size, data.max_bad_images, source.root)
         seen = look(saved, source, bad_images)
     except UserError as error:
         log.warning("no neighbours and no map: %s", error)

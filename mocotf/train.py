@@ -100,7 +100,7 @@ def main():
     if chief and recipe and not run_dir.resuming:
         write_json(run_dir.file(RECIPE_FILE), recipe.json())
     names_file = run_dir.file("bad_images.txt") if chief else None
-    bad_images = BadImages(names_file, source.size, settings.data.max_bad_images)
+    bad_images = BadImages(names_file, source.size, settings.data.max_bad_images, source.root)
     bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
     folder = os.path.join(run_settings.model_dir, "checkpoints")
     checkpoints = Checkpoints(folder, model, course.keep)

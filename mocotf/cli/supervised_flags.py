@@ -30,7 +30,7 @@ def make_task(own, example=None):
     return Task(
         run,
         Labelled(source, protocol.label_fraction, protocol.labels, protocol.label_seed),
-        BadImages(None, source.size, data.max_bad_images),
+        BadImages(None, source.size, data.max_bad_images, source.root),
         training,
         protocol,
         ops=data.host_ops,

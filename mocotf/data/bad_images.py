@@ -11,6 +11,7 @@ import tensorflow as tf
 from mocotf.data.batches import NOTHING_DECODES
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
+from mocotf.files import atomic_write
 from mocotf.files import printable
 
 log = logging.getLogger(__name__)
@@ -24,20 +25,28 @@ class BadImages:
     Too many are more than the share `most` of `total`; but one alone, of several images, is never too
     many unless `most` is 0: a set of five should not stop for its one bad file.
 
+    A file whose folder is gone, or empty, as where a disk is away for a while, is no bad image: that is
+    an error, and nothing is noted.
+
     Args:
-        path: file to which names are written, one a line; those in it count; None keeps them in memory.
+        path: file to which names are written, one a line; those in it count, unless they are names of
+            files that can be read: they will be met again. None keeps names in memory.
         total: images of the set; None never stops.
         most: share of `total` in [0, 1].
+        root: folder that names are relative to, where they are names of files; None where not.
     """
 
-    def __init__(self, path=None, total=None, most=0.1):
-        self.too_many = None  # the message with which `report` stopped the run
-        self._path, self._total, self._most = path, total, most
+    def __init__(self, path=None, total=None, most=0.1, root=None):
+        self.stopped = None  # the message with which `report` stopped the run
+        self._path, self._total, self._most, self._root = path, total, most, root
         self._lock = threading.Lock()
         self._names = {}  # as keys, in the order in which they came
         if path and os.path.exists(path):
             with open(path, encoding="utf-8", newline="\n") as lines:
-                self._names = dict.fromkeys(line.removesuffix("\n") for line in lines)
+                names = [line.removesuffix("\n") for line in lines]
+            self._names = dict.fromkeys(name for name in names if not self._can_be_read(name))
+            if len(self._names) < len(names):
+                atomic_write(path, "".join(name + "\n" for name in self._names))
 
     @property
     def names(self):
@@ -47,12 +56,12 @@ class BadImages:
 
     @contextlib.contextmanager
     def explained(self):
-        """Raises the `UserError` of too many bad images in place of the graph's error."""
+        """Raises the `UserError` that stopped the graph in place of the graph's error."""
         try:
             yield
         except tf.errors.OpError as error:
-            if self.too_many:
-                raise UserError(self.too_many) from error
+            if self.stopped:
+                raise UserError(self.stopped) from error
             if NOTHING_DECODES not in str(error):
                 raise
             raise UserError(
@@ -71,15 +80,36 @@ class BadImages:
             The number of bad images so far, np.int32.
 
         Raises:
-            UserError: too many; in a graph an error of TensorFlow's, so `too_many` has the message.
+            UserError: too many, or a folder is gone; in a graph an error of TensorFlow's, so `stopped`
+                has the message.
         """
         with self._lock:
+            if folder := next(filter(None, map(self._folder_gone, np.ravel(names).tolist())), None):
+                self.stopped = (
+                    f"{printable(folder)}: is gone, or empty, while images are read from it; the same "
+                    "command goes on once it is back"
+                )
+                raise UserError(self.stopped)
             self._add([printable(name) for name in np.ravel(names).tolist()])
             bad = len(self._names)
             if self._are_too_many(bad):
-                self.too_many = self._explain(bad)
-                raise UserError(self.too_many)
+                self.stopped = self._explain(bad)
+                raise UserError(self.stopped)
             return np.int32(bad)
+
+    def _can_be_read(self, name):
+        return self._root is not None and os.access(os.path.join(self._root, name), os.R_OK)
+
+    def _folder_gone(self, name):
+        """Returns the folder of a file, bytes, if that is not there any more, or empty; else None."""
+        if self._root is None:
+            return None
+        folder = os.path.dirname(os.path.join(os.fsencode(self._root), name)) or b"."
+        try:
+            with os.scandir(folder) as entries:
+                return None if any(True for _ in entries) else folder
+        except OSError:
+            return folder
 
     def _are_too_many(self, bad):
         if self._total is None or bad <= self._most * self._total:

@@ -56,7 +56,7 @@ def two_crops(
         source,
         views.augmentation,
         Order(seed, batch_size, steps),
-        bad_images=BadImages(None, source.size, data.max_bad_images),
+        bad_images=BadImages(None, source.size, data.max_bad_images, source.root),
         first_step=first_epoch * steps,
         ops=data.host_ops,
         data_service=views.data_service,

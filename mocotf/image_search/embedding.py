@@ -29,7 +29,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64):
     Raises:
         UserError: there is no folder, or no image in it that decodes.
     """
-    files, bad = files_under(os.fspath(folder)), BadImages()
+    files, bad = files_under(os.fspath(folder)), BadImages(root=os.fspath(folder))
     batches = list(embed(encoder, files, output, batch_size, bad))
     names = [name for batch, *_ in batches for name in batch]
     if not names:

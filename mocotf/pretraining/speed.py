@@ -47,7 +47,7 @@ def try_steps(settings, source, strategy):
     steps_per_epoch = source.steps_per_epoch(optimisation.batch_size)
     model = build_model(settings, source, strategy, optimisation.make_schedule(steps_per_epoch))
     order = Order(run.seed, optimisation.batch_size, steps_per_epoch)
-    bad_images = BadImages(None, source.size)
+    bad_images = BadImages(None, source.size, root=source.root)
     dataset = model.arrange(batches(settings, source, model, order, bad_images), 0)
     execute = model.make_train_function()
     with bad_images.explained():

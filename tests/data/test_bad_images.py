@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import re
+import shutil
 
 import numpy as np
 import pytest
@@ -94,12 +95,12 @@ def test_many_do_not_flood_the_terminal(tmp_path, caplog):
 )
 def test_more_than_allowed_stop_the_run(total, most, allowed):
     bad = BadImages(total=total, most=most)
-    assert bad.report(numbered(allowed)) == allowed and bad.too_many is None
+    assert bad.report(numbered(allowed)) == allowed and bad.stopped is None
     if total and allowed < total:
         for _ in range(2):  # it does not go on when asked again
             with pytest.raises(UserError):
                 bad.report(numbered(allowed + 1))
-            assert bad.too_many.startswith(f"{allowed + 1} of {total} images (")
+            assert bad.stopped.startswith(f"{allowed + 1} of {total} images (")
 
 
 def test_the_message_says_what_to_do(tmp_path):
@@ -112,7 +113,7 @@ def test_the_message_says_what_to_do(tmp_path):
         f"{path}; expected JPEG, PNG, GIF, BMP or WebP; try tools/check_data.py, which says what is "
         "wrong with each, or a larger --max_bad_images"
     )
-    assert str(error.value) == bad.too_many == expected
+    assert str(error.value) == bad.stopped == expected
     assert len(BadImages(path).names) == 5
     unnamed = BadImages(total=1)
     with pytest.raises(UserError, match="; one is 0.jpg; "):
@@ -129,13 +130,37 @@ def test_a_resumed_run_counts_those_before_it(tmp_path):
     assert BadImages(path, total=100, most=0.2).report(numbered(3)) == 11
 
 
+@pytest.mark.parametrize("leave", [shutil.rmtree, lambda folder: (folder / "0.jpg").unlink()])
+def test_a_folder_that_is_away_is_no_bad_image(tmp_path, leave):
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "0.jpg").touch()
+    bad = BadImages(str(tmp_path / "bad_images.txt"), total=2, root=str(tmp_path))
+    assert bad.report(batch(b"cat/0.jpg")) == 1
+    leave(tmp_path / "cat")
+    with pytest.raises(
+        UserError, match="cat: is gone, or empty, while images are read from it"
+    ) as error:
+        bad.report(batch(b"cat/1.jpg"))
+    assert bad.names == ["cat/0.jpg"] and str(error.value) == bad.stopped
+    assert BadImages().report(batch(b"no file/1")) == 1  # of what is no file nothing is known
+
+
+def test_a_resumed_run_looks_again_at_files_that_can_be_read(tmp_path):
+    path = tmp_path / "bad_images.txt"
+    (tmp_path / "good.jpg").touch()
+    path.write_text("good.jpg\ngone.jpg\n")
+    assert BadImages(str(path)).names == ["good.jpg", "gone.jpg"]
+    assert BadImages(str(path), root=str(tmp_path)).names == ["gone.jpg"]
+    assert path.read_text() == "gone.jpg\n"
+
+
 def test_too_many_end_a_dataset():
     bad = BadImages(total=8, most=0.5)
     names = tf.data.Dataset.from_tensor_slices([b"%d.jpg" % i for i in range(8)]).batch(2)
     counts = names.map(lambda some: tf.numpy_function(bad.report, [some], tf.int32))
     with pytest.raises(tf.errors.OpError):
         list(counts)
-    assert re.match("[5-8] of 8 images ", bad.too_many)
+    assert re.match("[5-8] of 8 images ", bad.stopped)
 
 
 def test_threads_may_report_at_once(tmp_path):

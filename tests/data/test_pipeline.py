@@ -175,10 +175,10 @@ def test_more_bad_files_than_a_share_stop_the_run(tmp_path):
     source = folder_with_bad_files(tmp_path, 12, (2, 5, 9))
     few, many = (BadImages(None, source.size, share) for share in (0.3, 0.2))
     steps(source, 6, batch_size=4, bad=few)
-    assert few.too_many is None and len(few.names) == 3
+    assert few.stopped is None and len(few.names) == 3
     with pytest.raises(tf.errors.OpError):
         steps(source, 6, batch_size=4, bad=many)
-    assert "3 of 12 images" in many.too_many
+    assert "3 of 12 images" in many.stopped
 
 
 def test_a_batch_of_bad_files_only_is_an_error(tmp_path):

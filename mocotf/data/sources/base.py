@@ -48,6 +48,7 @@ class Source(abc.ABC):
         class_names: of the labels, in order; empty where they have none.
         bad_shards: the damaged ones of the files that hold many images, "path: reason".
         servable: whether another process can read it by its graph alone, as a data service does.
+        root: folder that the names of `describe` are relative to, where they are files'; else None.
         indexed: whether each training image has an index that never changes.
     """
 
@@ -58,6 +59,7 @@ class Source(abc.ABC):
     class_names: tuple[str, ...] = ()
     bad_shards: tuple[str, ...] = ()
     servable: bool = True
+    root: str | None = None
     indexed: bool = False
 
     def found(self):

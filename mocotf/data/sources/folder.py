@@ -46,6 +46,7 @@ class Folder(RandomAccessSource):
     """
 
     name = "folder"
+    root = ""
 
     def __init__(self, data_dir):
         data_dir = os.path.expanduser(data_dir)
