@@ -87,6 +87,8 @@ def main():
     )
 
     facts = {"replicas": replicas, "images": source.size}
+    if digest := source.digest():
+        facts["names and sizes of images"] = digest
     if workers > 1:
         role = "the chief, which writes" if chief else "which writes nothing to"
         print(f"worker {worker} of {workers}: {role} {run_settings.model_dir}", flush=True)

@@ -1,8 +1,10 @@
 """`--recipe`: settings that are chosen once, before a run begins, and files of settings by name."""
 
 import re
+import shutil
 import signal
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from absl import flags
@@ -20,6 +22,8 @@ from tests import commands
 from tests import processes
 from tests.commands import set_flags
 from tests.tiny import ARCH
+from tests.trained import OPTIONS
+from tests.trained import write_pictures
 
 GIVEN = [
     "--dataset=folder",
@@ -60,6 +64,21 @@ def test_settings_are_chosen_once_and_kept_as_plain_values(trained, tmp_path, mo
     assert "--recipe=auto" not in done.out and "resuming" in done.out
     other = [*given, "--minutes=9", f"--model_dir={run}"]
     processes.refuse("train", other, "was begun with --minutes=30; drop --minutes to resume it")
+
+
+def test_pictures_may_move_but_not_change(trained, tmp_path, capsys):
+    shutil.copytree(trained / "run", tmp_path / "run")
+    shutil.copytree(trained / "pictures", tmp_path / "moved")
+    known, moved = commands.variables(trained / "run"), f"--data_dir={tmp_path / 'moved'}"
+    found = train_here(tmp_path / "run", *OPTIONS, moved)
+    assert all(np.array_equal(found[name], known[name]) for name in known)
+    assert (
+        f"{tmp_path}/moved: 72 images (100 % PNG), 3 classes, 24 held out\n" in capsys.readouterr().out
+    )
+    write_pictures(tmp_path / "others")
+    (tmp_path / "others/train/red/0.png").write_bytes(b"shorter")
+    with pytest.raises(UserError, match="another run .names and sizes of images=.* there, .* here"):
+        train_here(tmp_path / "run", *OPTIONS, f"--data_dir={tmp_path / 'others'}")
 
 
 def test_who_gives_a_file_of_flags_has_nothing_chosen():

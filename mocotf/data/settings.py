@@ -26,6 +26,7 @@ class DataSettings(Settings):
         None,
         "Folder of images or of TFRecord shards, a pattern of shards, or where tensorflow-datasets "
         "keeps its data; with --dataset=tfds the folder of one prepared data set.",
+        neutral=True,
     )
     num_images: int | None = setting(
         None, "Of --dataset=tfrecord, to save counting its records.", low=1

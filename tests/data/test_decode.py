@@ -162,6 +162,14 @@ def test_files_decode_as_in_pillow(kind):
     assert_close_levels(pixels, as_pillow(FILES[kind]), 0.01, most=1, quantity="decoding, Pillow's")
 
 
+@pytest.mark.parametrize(("most", "surplus"), [(255, 0), (256, 4), (4095, 4), (4096, 8), (65535, 8)])
+def test_16_bits_are_as_many_as_a_picture_makes_use_of(most, surplus):
+    levels = np.linspace(0, most, 256 * 4).reshape(32, 32).astype(np.uint16)
+    np.testing.assert_array_equal(decode(png16(0, levels)).numpy()[..., 0], levels >> surplus)
+    colour = np.stack([levels // 2, levels, levels // 3], axis=-1)
+    np.testing.assert_array_equal(decode(png16(2, colour)).numpy(), colour >> surplus)
+
+
 def test_16_bit_gray_keeps_its_high_bits():
     ramp = (np.arange(180 * 360) + 300).reshape(180, 360)
     pixels = decode(png16(0, ramp)).numpy()

@@ -224,6 +224,17 @@ def test_what_was_found_is_a_line(tmp_path, monkeypatch):
     assert "2 held out; not used: b, extra, test" in found and "\n" not in found
 
 
+def test_a_digest_is_of_names_and_sizes_wherever_they_lie(tmp_path):
+    for place in ("here", "there"):
+        touch(tmp_path / place, *(f"{label}/{i}.png" for label in "ab" for i in range(3)))
+    known = Folder(str(tmp_path / "here")).digest()
+    assert Folder(str(tmp_path / "there")).digest() == known
+    (tmp_path / "there/a/0.png").write_text("more than there was")
+    assert Folder(str(tmp_path / "there")).digest() != known
+    (tmp_path / "here/a/0.png").rename(tmp_path / "here/a/3.png")
+    assert Folder(str(tmp_path / "here")).digest() != known
+
+
 def test_names_may_hold_any_byte(tmp_path):
     name = os.fsencode(tmp_path) + b"/\xff\xe9.jpg"
     with open(name, "wb") as file:

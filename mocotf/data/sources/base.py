@@ -71,6 +71,11 @@ class Source(abc.ABC):
             parts.append(f"{self.evaluation_sizes[1]:,} held out")
         return ", ".join(parts)
 
+    def digest(self):
+        """Returns a text that stands for the images, wherever they lie: others have another; "" where
+        nothing but their number is known."""
+        return ""
+
     def steps_per_epoch(self, batch_size, workers=1):
         """Returns how many whole batches an epoch has for `workers` workers."""
         del workers

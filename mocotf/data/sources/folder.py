@@ -1,6 +1,7 @@
 """A folder of images, searched recursively; sub-folders may be classes."""
 
 import array
+import hashlib
 import os
 
 import numpy as np
@@ -12,6 +13,7 @@ from mocotf.data.sources.listing import Listing
 from mocotf.data.sources.listing import held
 from mocotf.data.sources.listing import images_under
 from mocotf.data.sources.listing import is_hidden
+from mocotf.data.sources.survey import SAMPLE
 from mocotf.data.sources.survey import survey
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
@@ -79,6 +81,17 @@ class Folder(RandomAccessSource):
             parts.append(own)
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
         return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), seen.turned]))
+
+    def digest(self):
+        """Returns a text that stands for all names, and for the sizes of `SAMPLE` files at most."""
+        found = hashlib.sha256(self._names.digest().encode())
+        for number in np.linspace(0, self.size - 1, min(self.size, SAMPLE), dtype=np.int64):
+            try:
+                size = os.stat(self._roots[0] + self._names[int(number)].numpy()).st_size
+            except OSError:  # a link to nothing: a bad image later
+                size = -1
+            found.update(size.to_bytes(8, "little", signed=True))
+        return found.hexdigest()[:16]
 
     def load(self, handle):
         return tf.io.read_file(self.describe(handle))

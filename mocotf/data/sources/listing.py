@@ -2,6 +2,7 @@
 
 import array
 import collections
+import hashlib
 import os
 import stat
 
@@ -56,6 +57,12 @@ class Listing:
 
     def __len__(self):
         return self._begins.shape[0] - 1
+
+    def digest(self):
+        """Returns a text that stands for all strings in their order."""
+        found = hashlib.sha256(self._text.numpy())
+        found.update(self._begins.numpy().tobytes())
+        return found.hexdigest()
 
     def __getitem__(self, number):
         begin, end = self._begins[number], self._begins[number + 1]

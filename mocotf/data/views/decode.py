@@ -3,7 +3,8 @@
 Used: JPEG, PNG, GIF (its first frame), BMP and WebP, told by content, not by name. RGB is as Pillow
 converts it, EXIF's rotation ignored, but where Pillow loses or invents something:
 
-- 16-bit gray keeps its 8 high bits; Pillow clips it at 255.
+- Of 16 bits the 8 high ones are kept; Pillow clips gray at 255. A picture without a value above 4095
+  (or 255) is taken for one of 12 bits (or 8), as scanners make them: else it would be nearly black.
 - CMYK of a JPEG is inverted only if Adobe's marker says so; Pillow always inverts it.
 - Transparent pixels of a GIF are black; Pillow shows the palette's colour there.
 - The frame of a GIF is used without the canvas around it.
@@ -26,6 +27,7 @@ MAGIC = {
 }
 HEAD = 18  # bytes of a file that tell its format
 BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the second header
+DEPTH_16 = b"\x10"  # a PNG's 24th byte: bits of a channel
 BGR_MASKS = bytes.fromhex("0000ff00 00ff0000 ff000000")  # where a BMP's pixel has red, green, blue
 WEBP_SIDE = 1 << 14
 
@@ -47,7 +49,10 @@ def decode(encoded):
         return tf.io.decode_jpeg(checked, channels=3, dct_method=DCT)
 
     def other():
-        return tf.cond(_starts(encoded, "PNG"), lambda: _png(encoded), lambda: _decode_rare(encoded))
+        # Of a file of a few bytes there is none to look at.
+        head = tf.strings.join([tf.strings.substr(encoded, 0, 25), bytes(25)])
+        plain = _starts(encoded, "PNG") & (tf.strings.substr(head, 24, 1) != DEPTH_16)
+        return tf.cond(plain, lambda: _png(encoded), lambda: _decode_rare(encoded))
 
     image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
     return tf.ensure_shape(image, [None, None, 3])
@@ -75,9 +80,17 @@ def or_else(make, fallback):
     return attempt.concatenate(otherwise).take(1).get_single_element()
 
 
-def _png(encoded):
+def _png(encoded, dtype=tf.uint8):
     width, height = _numbers(encoded, 16, 2, tf.int32, little_endian=False)
-    return tf.io.decode_png(_if(_fits(height, width), encoded), channels=3)
+    return tf.io.decode_png(_if(_fits(height, width), encoded), channels=3, dtype=dtype)
+
+
+def _deep_png(encoded):
+    """Reads 16 bits a channel, as few of them as the picture makes use of."""
+    levels = _png(encoded, tf.uint16)
+    most = tf.cast(tf.reduce_max(levels), tf.int32)
+    surplus = tf.where(most > 4095, 8, tf.where(most > 255, 4, 0))
+    return tf.cast(tf.bitwise.right_shift(levels, tf.cast(surplus, tf.uint16)), tf.uint8)
 
 
 # A function apart: inlined, all its operations would cost time where an image is JPEG or PNG, too.
@@ -87,8 +100,8 @@ def _png(encoded):
     autograph=False,
 )
 def _decode_rare(encoded):
-    """Decodes what is neither JPEG nor PNG, and fails for what is no image."""
-    kinds = (("GIF", _gif), ("BMP", _bmp), ("WEBP", _webp))
+    """Decodes what is neither JPEG nor PNG of 8 bits, and fails for what is no image."""
+    kinds = (("PNG", _deep_png), ("GIF", _gif), ("BMP", _bmp), ("WEBP", _webp))
     return tf.case(
         [(_starts(encoded, name), lambda read=read: read(encoded)) for name, read in kinds],
         default=lambda: tf.io.decode_png(_if(False, encoded), channels=3),
