@@ -72,8 +72,8 @@ def inspect(path):
         height, width = size_of(content).numpy().tolist()
     except tf.errors.OpError:
         return None, reason(content)
-    digest, (_, turned) = hashlib.sha256(content).hexdigest(), look_into(io.BytesIO(content))
-    return format_of(content), width, height, digest, turned
+    digest, (_, orientation) = hashlib.sha256(content).hexdigest(), look_into(io.BytesIO(content))
+    return format_of(content), width, height, digest, orientation != 1
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)

@@ -5,18 +5,25 @@ import json
 import os
 
 import numpy as np
+import tensorflow as tf
 
+from mocotf.data.views.decode import decode
+from mocotf.data.views.orientation import upright
 from mocotf.errors import UserError
 from mocotf.transfer.datasets import chosen
 from mocotf.transfer.scenes import IndexedScenes
 from mocotf.transfer.scenes import Truth
+
+OTHER_SIZE = "the image has another size than its annotations say"
 
 
 def read(data_dir, annotations, test_annotations, train_images=None, test_images=None):
     """Returns the `Scenes` of two files, of training and of test images.
 
     Boxes of an unknown category, outside their image or without area are left out and counted, and so
-    are annotations of images that the file does not list. Images without a box are background.
+    are annotations of images that the file does not list. Images without a box are background. An image
+    is turned as its EXIF says if only so it has the size that the file gives it; one that has another
+    size is a bad image.
 
     Args:
         data_dir: folder that the files' file_name are relative to.
@@ -41,7 +48,33 @@ def read(data_dir, annotations, test_annotations, train_images=None, test_images
             (test_annotations, test, test_images),
         )
     ]
-    return IndexedScenes(annotations, categories.values(), *parts, skipped)
+    sizes = [size for part in parts for size in part[2]]
+    seen = (part[:2] for part in parts)
+    return CocoScenes(annotations, categories.values(), *seen, skipped, sizes=sizes)
+
+
+class CocoScenes(IndexedScenes):
+    """Scenes whose boxes are for images of given sizes.
+
+    Args:
+        more: see `IndexedScenes`.
+        sizes: (height, width) of each image, the training images first.
+    """
+
+    def __init__(self, *more, sizes):
+        super().__init__(*more)
+        self._sizes = tf.constant(sizes, tf.int32)
+
+    def load(self, handle):
+        encoded = super().load(handle)
+        pixels, size = decode(encoded), self._sizes[handle]
+
+        def fits(image):
+            return tf.reduce_all(tf.shape(image)[:2] == size)
+
+        pixels = tf.cond(fits(pixels), lambda: pixels, lambda: upright(pixels, encoded))
+        with tf.control_dependencies([tf.debugging.Assert(fits(pixels), [OTHER_SIZE])]):
+            return tf.identity(pixels)
 
 
 def _read(path):
@@ -69,7 +102,7 @@ def _read(path):
 
 
 def _part(data_dir, path, content, categories, most, skipped):
-    """Returns (paths of images, their `Truth`)."""
+    """Returns (paths of images, their `Truth`, their sizes)."""
     images = {image["id"]: image for image in content["images"]}
     of_image = collections.defaultdict(list)
     for annotation in content["annotations"]:
@@ -86,7 +119,7 @@ def _part(data_dir, path, content, categories, most, skipped):
             f"as {missing[0]}; expected the folder that the names in it are relative to"
         )
     truths = [_truth(image, of_image[image["id"]], numbers, len(categories), skipped) for image in used]
-    return files, truths
+    return files, truths, [(int(image["height"]), int(image["width"])) for image in used]
 
 
 def _truth(image, annotations, numbers, classes, skipped):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from PIL import ImageOps
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.base import Order
@@ -119,6 +120,22 @@ def test_a_coco_file(folder, caplog):
     for line in ("2 boxes: unknown class", "2 boxes: outside", "2 boxes: of an image that is not"):
         assert f"skipped {line}" in caplog.text  # of both parts
     assert "1 of 2 training images have no box" in caplog.text
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_coco_image_is_turned_where_only_so_it_fits_its_boxes(folder, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = np.random.default_rng(0).integers(0, 255, (SIDE, 30, 3), np.uint8)
+    Image.fromarray(stored).save(folder / "1.png", exif=exif)
+    scenes = read(folder)
+    if orientation < 5:  # a picture that only fits if it lies on its side
+        with pytest.raises(tf.errors.InvalidArgumentError, match="another size than its annotations"):
+            scenes.load(0)
+        return
+    turned = ImageOps.exif_transpose(Image.open(folder / "1.png"))
+    np.testing.assert_array_equal(scenes.load(0), np.asarray(turned))
+    assert scenes.load(1).shape == (30, SIDE, 3)
 
 
 def test_of_a_coco_file_some_images(folder):

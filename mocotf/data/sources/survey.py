@@ -62,9 +62,9 @@ def survey(path_of, size):
     formats, rotated, looked, end = collections.Counter(), 0, 0, time.monotonic() + SECONDS
     with warnings.catch_warnings(action="ignore"):  # of large images, and odd EXIF
         for number in numbers:
-            kind, turned = look_into(path_of(int(number)))
+            kind, orientation = look_into(path_of(int(number)))
             formats[kind] += 1
-            rotated += turned
+            rotated += orientation != 1
             looked += 1
             if time.monotonic() > end:
                 break
@@ -72,13 +72,15 @@ def survey(path_of, size):
 
 
 def look_into(file):
-    """Returns (format of an image file, a path or an open file; whether EXIF turns it)."""
+    """Returns (format of an image file, a path or an open file; the orientation that EXIF says it has,
+    from 1, as it is, to 8)."""
     try:
         with Image.open(file) as image:
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
-            return kind, image.getexif().get(ORIENTATION, 1) != 1
+            number = image.getexif().get(ORIENTATION)
+            return kind, number if number in range(1, 9) else 1
     except Exception:  # Pillow fails in many ways; what does not decode is told of where it is met
-        return OTHER, False
+        return OTHER, 1
 
 
 def _percent(n, of):
