@@ -1,51 +1,74 @@
-"""Checkpoints in the `.pth.tar` layout of the original MoCo; needs the extra `torch`.
+"""Checkpoints in the `.pth.tar` layout of the original MoCo, and backbones of others; needs the extra
+`torch`.
 
 Top level: epoch, arch, state_dict, optimizer. The state holds `encoder_q.*`, `encoder_k.*`, `queue`
-`[C, K]` and `queue_ptr` `[1]`, each behind `module.`; released files hold `encoder_q.*` only.
+`[C, K]` and `queue_ptr` `[1]`, each behind `module.`; released files hold `encoder_q.*` only. Files of
+other tools give a backbone, see `torch_layouts`.
 """
+
+import argparse
+import re
 
 import numpy as np
 
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import atomic_path
+from mocotf.interop import torch_layouts
 from mocotf.interop.torch_names import misfits
 from mocotf.interop.torch_names import parameters
 from mocotf.interop.torch_names import read_state
 from mocotf.interop.torch_names import write_state
 from mocotf.moco.momentum import copy_weights
+from mocotf.nn.resnet import ARCHITECTURES
+
+NUMBERS = ("f8", "f4", "i8", "i4")  # of NumPy, that scripts put beside weights
 
 
 def read_file(path):
-    """Returns the content of a checkpoint file, tensors as arrays and names without `module.`.
+    """Returns the content of a checkpoint file: `state_dict` with tensors as arrays and names without
+    `module.`, `arch` and `epoch`; where it is no MoCo's, in place of the state its `backbone`.
 
     Raises:
-        UserError: no such file, not a checkpoint, or without the entries of a MoCo.
+        UserError: no such file, not a checkpoint, or of nothing that is known.
     """
     torch = import_torch()
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # What scripts put beside the weights, and what holds nothing that could run.
+        known = [argparse.Namespace, *numpy_globals()]
+        with torch.serialization.safe_globals(known):
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no checkpoint fails in many ways
+        if "Weights only" in str(error):  # what PyTorch advises is not safe
+            unknown = re.search(r"GLOBAL (\S+)", str(error))
+            what = unknown[1] if unknown else "more than tensors, numbers and texts"
+            raise UserError(
+                f"{path}: holds {what}, and to read that would be to run code out of the file; "
+                "expected tensors, numbers and texts; where you trust it, save its state_dict anew"
+            ) from error
         raise UserError(
             f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}"
         ) from error
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
-    missing = [key for key in ("state_dict", "arch", "epoch") if key not in content]
-    if missing:
-        raise UserError(
-            f"{path}: has no {', '.join(missing)}; expected a checkpoint of the original MoCo, with "
-            "epoch, arch and state_dict"
-        )
-    content["state_dict"] = {
-        name.removeprefix("module."): (value.float() if value.is_floating_point() else value).numpy()
-        for name, value in content["state_dict"].items()
+    state = {
+        name: (value.detach().float() if value.is_floating_point() else value).numpy()
+        for name, value in torch_layouts.state_of(content, path).items()
     }
-    return content
+    is_moco = any(name.startswith("encoder_q.") for name in state)
+    query = {name.removeprefix("encoder_q."): value for name, value in state.items()}
+    backbone = query if is_moco else torch_layouts.backbone_of(state, path)
+    arch = content.get("arch")
+    found = {"arch": arch if arch in ARCHITECTURES else torch_layouts.arch_of(backbone, path)}
+    epoch = content.get("epoch")
+    found["epoch"] = epoch if isinstance(epoch, int) else 0
+    return content | found | ({"state_dict": state} if is_moco else {"backbone": backbone})
 
 
 def describe(content):
     """Returns the flags of `mocotf.train` that the file decides: arch, head, queue, stem, width."""
+    if "backbone" in content:
+        return {"arch": content["arch"]} | _stem_and_width(content, content["backbone"]["conv1.weight"])
     state = content["state_dict"]
     head = [n for n in state if n.startswith("encoder_q.fc") and n.endswith("weight")]
     conv1 = state.get("encoder_q.conv1.weight")
@@ -58,13 +81,16 @@ def describe(content):
         "arch": content["arch"],
         "mlp": len(head) == 2,
         "moco_dim": state[max(head)].shape[0],
-        # mocotf's own files say what the shapes alone do not.
-        "stem": content.get("stem", "imagenet" if conv1.shape[-1] == 7 else "cifar"),
-        "width": content.get("width", conv1.shape[0] / 64),
-    }
+    } | _stem_and_width(content, conv1)
     if "queue" in state:
         found["moco_k"] = state["queue"].shape[1]
     return found
+
+
+def _stem_and_width(content, conv1):
+    # mocotf's own files say what the shapes alone do not.
+    stem = content.get("stem", "imagenet" if conv1.shape[-1] == 7 else "cifar")
+    return {"stem": stem, "width": content.get("width", conv1.shape[0] / 64)}
 
 
 def load(model, content, source):
@@ -76,12 +102,15 @@ def load(model, content, source):
         source: what messages call it.
 
     Returns:
-        True if the file held a whole training state; False if only the query encoder, which the key
-        encoder then copies.
+        True if the file held a whole training state; False if only the query encoder, or its backbone,
+        which the key encoder then copies.
 
     Raises:
         UserError: missing, unexpected or misshapen names, all of them in the message.
     """
+    if "backbone" in content:
+        _load_backbone(model, content["backbone"], source)
+        return False
     state = dict(content["state_dict"])
     query, key = (_take(state, f"encoder_{letter}.") for letter in "qk")
     whole = bool(key) or "queue" in state or "optimizer" in content
@@ -101,9 +130,18 @@ def load(model, content, source):
     model.queue.keys.assign(state["queue"].T)
     model.queue.pointer.assign(int(state["queue_ptr"].reshape(-1)[0]))
     velocities = _velocities(model)
-    for i, buffer in content["optimizer"]["state"].items():
+    for i, buffer in _buffers(content["optimizer"]).items():
         velocities[i].write(buffer["momentum_buffer"].numpy())
     return True
+
+
+def _load_backbone(model, backbone, source):
+    """Fills the query encoder's backbone; its head stays at random, and the key encoder copies both."""
+    heads = {n: v for n, v in read_state(model.query_encoder).items() if n.startswith("fc")}
+    if problems := misfits(model.query_encoder, backbone | heads):
+        raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
+    write_state(model.query_encoder, backbone | heads)
+    copy_weights(model.query_encoder, model.key_encoder)
 
 
 def dump(model, arch, epoch, **more):
@@ -170,7 +208,7 @@ def _velocity_misfits(model, content):
     if "optimizer" not in content:
         return ["missing optimizer"]
     velocities = _velocities(model)
-    buffers = content["optimizer"].get("state", {})
+    buffers = _buffers(content["optimizer"])
     expected = set(range(len(velocities))) if buffers else set()  # none before the first step
     if set(buffers) != expected:
         return [
@@ -185,12 +223,31 @@ def _velocity_misfits(model, content):
     ]
 
 
+def _buffers(optimizer):
+    """Returns number of a parameter → its buffers; PyTorch before 1.0 had them by an address."""
+    state = optimizer.get("state", {})
+    order = [one for group in optimizer.get("param_groups", []) for one in group.get("params", [])]
+    places = {address: number for number, address in enumerate(order)}
+    return {places.get(key, key): buffers for key, buffers in state.items()}
+
+
 def _velocities(model):
     """Returns the entries of SGD's velocities in the order of PyTorch's `parameters`."""
     sgd = model.optimizer
     return [
         entry._replace(variable=sgd.slots_of(entry.variable)[0])
         for entry in parameters(model.query_encoder).values()
+    ]
+
+
+def numpy_globals():
+    """Returns what a pickled NumPy number names."""
+    scalar = np._core.multiarray.scalar
+    return [
+        scalar,
+        (scalar, "numpy.core.multiarray.scalar"),
+        np.dtype,
+        *(type(np.dtype(kind)) for kind in NUMBERS),
     ]
 
 

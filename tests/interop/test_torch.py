@@ -1,5 +1,6 @@
 """Checkpoints of the original's layout, built by the oracle: in, out, and what is refused."""
 
+import argparse
 import copy
 import functools
 import os
@@ -10,6 +11,7 @@ import torch
 
 from mocotf.errors import UserError
 from mocotf.interop import torch as interop
+from mocotf.interop import torch_layouts
 from mocotf.interop.torch_names import parameters
 from mocotf.interop.torch_names import read_state
 from mocotf.moco.config import Config
@@ -118,6 +120,79 @@ def test_a_released_file_gives_the_query_encoder_and_a_key_encoder_equal_to_it(t
             np.testing.assert_array_equal(key[name], value)
 
 
+def resnet_state(**options):
+    return torch_resnet("resnet18", base=16, dim=DIM, **options).state_dict()
+
+
+def named(prefix, state):
+    return {prefix + name: value for name, value in state.items()}
+
+
+def of_lightly(state):
+    """Returns a state as of `nn.Sequential(*list(resnet.children())[:-1])`."""
+    numbers = {name: number for number, name in torch_layouts.NUMBERED.items()}
+    parts = [(name.partition("."), value) for name, value in state.items() if not name.startswith("fc")]
+    return {f"backbone.{numbers[first]}.{rest}": value for (first, _, rest), value in parts}
+
+
+LAYOUTS = {
+    "bare": lambda s: s,
+    "arch, epoch": lambda s: {"arch": "resnet18", "epoch": 9, "state_dict": s},
+    "a name that is no arch": lambda s: {"arch": "my_net", "state_dict": s},
+    "MoCo v3": lambda s: {"state_dict": named("module.base_encoder.", s)},
+    "solo-learn": lambda s: {"state_dict": named("backbone.", s) | named("momentum_backbone.", s)},
+    "OpenSelfSup": lambda s: {"state_dict": named("backbone.", s) | named("head.", {"fc.weight": ONE})},
+    "VISSL": lambda s: {
+        "classy_state_dict": {"base_model": {"model": {"trunk": named("_feature_blocks.", s)}}}
+    },
+    "timm": lambda s: {"state_dict": s, "args": argparse.Namespace(lr=0.03), "best": np.float64(3)},
+    "lightly": lambda s: {"state_dict": of_lightly(s)},
+    "torch.compile": lambda s: {"model": named("_orig_mod.module.", s)},
+    "parameters": lambda s: {n: torch.nn.Parameter(v) for n, v in s.items() if v.is_floating_point()},
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_backbones_are_read_as_tools_write_them(tmp_path, layout):
+    state = resnet_state()
+    content = saved(LAYOUTS[layout](state), tmp_path)
+    assert interop.describe(content) == {"arch": "resnet18", "stem": "imagenet", "width": 0.25}
+    expected = {name: value for name, value in to_numpy(state).items() if not name.startswith("fc")}
+    found = {n: v for n, v in content["backbone"].items() if not n.endswith("num_batches_tracked")}
+    assert found.keys() == {name for name in expected if not name.endswith("num_batches_tracked")}
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_a_backbone_begins_both_encoders(tmp_path):
+    content = saved(LAYOUTS["solo-learn"](state := resnet_state()), tmp_path)
+    model = model_for(content)
+    head = model.query_encoder.head.get_weights()
+    assert not interop.load(model, content, "file")
+    for encoder in (model.query_encoder, model.key_encoder):
+        conv1 = read_state(encoder)["conv1.weight"]
+        np.testing.assert_array_equal(conv1, state["conv1.weight"].numpy())
+    np.testing.assert_array_equal(head[0], model.key_encoder.head.get_weights()[0])
+    del content["backbone"]["layer3.0.bn1.bias"]
+    with pytest.raises(UserError, match=r"file does not fit the model: missing layer3\.0\.bn1\.bias"):
+        interop.load(model, content, "file")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            {"state_dict": {"patch_embed.weight": ONE, "cls": ONE}},
+            "names begin patch_embed.weight, cls: ",
+        ),
+        ({"conv1.weight": torch.zeros(64, 3, 7, 7)}, r"says no arch, and has stages of \(0, 0, 0, 0\)"),
+    ],
+)
+def test_what_is_no_known_layout_is_told_by_its_names(tmp_path, content, message):
+    with pytest.raises(UserError, match=message):
+        saved(content, tmp_path)
+
+
 def broken(change):
     content = copy.deepcopy(training_file(oracle_of(True), "resnet18", 1))
     change(content["state_dict"], content)
@@ -164,8 +239,8 @@ def test_what_is_no_checkpoint_is_refused_and_code_in_it_is_not_run(tmp_path):
     for path in (tmp_path / "text", tmp_path / "absent"):
         with pytest.raises(UserError, match="cannot be read as a PyTorch checkpoint"):
             interop.read_file(str(path))
-    with pytest.raises(UserError, match="has no state_dict, arch"):
+    with pytest.raises(UserError, match="has no state_dict, and no tensors; expected a checkpoint of"):
         saved({"epoch": 1}, tmp_path)
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="holds (posix|nt).mkdir, and to read that would be to run"):
         saved({"epoch": 1, "arch": "resnet18", "state_dict": {"a": Evil()}}, tmp_path)
     assert not (tmp_path / "ran").exists()
