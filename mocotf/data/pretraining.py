@@ -229,13 +229,23 @@ def centre(image, size):
 
 
 def _resize_and_crop(image, size):
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    # Of a strip a pixel high the resized image would be of gigabytes: only what is looked at is made.
+    old = tf.shape(image)[:2]
     short = size * 256 // 224
-    # torchvision truncates the long side.
-    new_height = tf.where(height <= width, short, short * height // width)
-    new_width = tf.where(height <= width, short * width // height, short)
-    image = tf.image.resize(tf.cast(image, tf.float32), [new_height, new_width], antialias=True)
-    # torchvision rounds half the margin, halves to even.
-    top = tf.cast(tf.round((tf.cast(new_height, tf.float32) - size) / 2), tf.int32)
-    left = tf.cast(tf.round((tf.cast(new_width, tf.float32) - size) / 2), tf.int32)
-    return image[top : top + size, left : left + size]
+    # torchvision truncates the long side,
+    new = tf.where(old == tf.reduce_min(old), short, short * old // tf.reduce_min(old))
+    # and rounds half the margin, halves to even.
+    offset = tf.round(tf.cast(new - size, tf.float64) / 2)
+    scale = tf.cast(new, tf.float64) / tf.cast(old, tf.float64)
+    reach = tf.maximum(1 / scale, 1.0) + 1  # of the filter, pixels of the image
+    begin = tf.maximum(tf.cast(tf.floor(offset / scale - reach), tf.int32), 0)
+    end = tf.minimum(old, tf.cast(tf.math.ceil((offset + size) / scale + reach), tf.int32))
+    part = tf.cast(image[begin[0] : end[0], begin[1] : end[1]], tf.float32)
+    return tf.raw_ops.ScaleAndTranslate(  # what tf.image.resize does, of a part
+        images=part[None],
+        size=[size, size],
+        scale=tf.cast(scale, tf.float32),
+        translation=tf.cast(tf.cast(begin, tf.float64) * scale - offset, tf.float32),
+        kernel_type="triangle",
+        antialias=True,
+    )[0]

@@ -191,7 +191,7 @@ def test_a_batch_of_bad_files_only_is_an_error(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["PNG", "JPEG"])
-@pytest.mark.parametrize("shape", [(375, 500), (500, 333), (301, 299), (97, 420), (256, 256)])
+@pytest.mark.parametrize("shape", [(375, 500), (500, 333), (301, 299), (9, 420), (256, 256)])
 def test_evaluation_view_is_short_side_256_then_centre_224(shape, suffix):
     file = io.BytesIO()
     Image.fromarray(photograph("coffee.png", *shape)).save(file, suffix)
@@ -204,6 +204,12 @@ def test_evaluation_view_is_short_side_256_then_centre_224(shape, suffix):
     view = pretraining.prepare(decode(file.getvalue()), augmentations.v2()).numpy()
     levels = (view * augmentations.IMAGENET_STD + augmentations.IMAGENET_MEAN) * 255
     assert_close_levels(levels, pillow, 0.5, most=2, quantity="evaluation view, Pillow's")
+
+
+@pytest.mark.parametrize("shape", [(1, 65500), (65500, 1), (1, 1)])
+def test_of_a_strip_only_what_is_looked_at_is_made(shape):
+    strip = np.full((*shape, 3), 9, np.uint8)  # whole it would be of 51 GB
+    np.testing.assert_allclose(pretraining.centre(strip, 224), np.full((224, 224, 3), 9), atol=1e-3)
 
 
 def test_images_of_the_views_size_are_used_whole(sources):
