@@ -58,6 +58,11 @@ class Target(NamedTuple):
 def to_torch(saved, path):
     """Writes a PyTorch checkpoint of a run's whole state."""
     config, encoder = saved.config, saved.config.encoder
+    if saved.base:
+        raise UserError(
+            f"{saved.path}: is a supervised run, which has neither queue nor key encoder; expected one "
+            "of mocotf.train; --to=torchvision takes its backbone"
+        )
     _check_method(config, saved.path)
     keras.config.set_dtype_policy(saved.flags["precision"])
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))

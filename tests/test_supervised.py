@@ -4,11 +4,14 @@ import csv
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from mocotf import finetune
 from mocotf import linear
 from mocotf.errors import UserError
+from mocotf.evaluation.head import open_head
+from mocotf.moco.saved_run import open_run
 from tests import commands
 from tests import processes
 from tests.saved_run import write_run
@@ -85,13 +88,63 @@ def test_cached_features_are_solved_under_a_name_of_their_own(call, pretrained, 
     assert evaluation(pretrained) == {"linear_cached_top1_untrained": found["linear_cached_top1"]}
 
 
-def test_fine_tuning_learns_from_a_part_of_the_labels(call, pretrained, tmp_path):
+def test_fine_tuning_learns_from_a_part_of_the_labels_and_tells_classes(
+    call, images, pretrained, tmp_path
+):
     options = ["--label_fraction=0.5", "--steps=12", "--lr=0.02", "--schedule=8", "--lr_scale=fc:10"]
     call(finetune, *options, model_dir=tmp_path / "a")
     found = commands.results(tmp_path / "a")
     assert found["images"] == 36 and found["finetune_top1"] > 60
     assert "encoder_unchanged" not in found
     assert evaluation(pretrained) == {"finetune_top1": found["finetune_top1"]}
+
+    run = open_run(str(tmp_path / "a"))
+    assert run.step == 12 and run.base.path == str(pretrained)
+    tuned = run.encoder().backbone.get_weights()
+    assert not np.array_equal(tuned[0], run.base.encoder().backbone.get_weights()[0])
+    told = tmp_path / "labels.csv"
+    where = [f"--model_dir={tmp_path / 'a'}", f"--data_dir={images / 'val'}", f"--out={told}"]
+    done = processes.succeed("predict", *where, "--top=2", "--json")
+    first, last, _ = done.out.splitlines()
+    assert first == f"{images / 'val'}: 24 images (100 % PNG)" and last.startswith(
+        f"{told}: 24 images; "
+    )
+    with open(told, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    right = sum(row["image"].startswith(f"{row['label']}/") for row in rows)
+    assert 100 * right / 24 == pytest.approx(found["finetune_top1"])
+    assert all(float(row["probability"]) >= float(row["probability_2"]) >= 0 for row in rows)
+    assert done.json["images"] == 24 == sum(done.json["classes"].values())
+    processes.refuse("predict", where, "exists; expected the name of a new file")
+    with pytest.raises(UserError, match="is a pre-training run, which knows no classes"):
+        open_head(run.base)
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_run_is_handed_on_like_others(call, images, trained, tmp_path):
+    begin = shutil.copytree(trained / "run", tmp_path / "resnet")
+    options = [
+        "--steps=12",
+        "--lr=0.02",
+        "--schedule=8",
+        f"--pretrained={begin}",
+        f"--data_dir={images}",
+    ]
+    call(finetune, *options, model_dir=tmp_path / "a")
+    run, where = f"--model_dir={tmp_path / 'a'}", f"--data_dir={images}"
+    found = processes.succeed("export", run, f"--export_dir={tmp_path / 'served'}", "--json").json
+    assert found["classes"] == sorted(CLASSES) and "classify" in found["signatures"]
+    processes.succeed("embed", run, where, f"--out={tmp_path / 'vectors.npz'}")
+    vectors = np.load(tmp_path / "vectors.npz")["vectors"]
+    processes.succeed("convert", "--to=keras", str(tmp_path / "a"), str(tmp_path / "a.keras"))
+    again = [f"--model_dir={tmp_path / 'a.keras'}", where, f"--out={tmp_path / 'again.npz'}"]
+    processes.succeed("embed", *again)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "again.npz")["vectors"], vectors, rtol=1e-4, atol=1e-5
+    )
+    assert processes.succeed("knn", run, where, "--k=5", "--json").json["knn_top1"] > 90
+    message = "is a supervised run, which has neither queue nor key encoder"
+    processes.refuse("convert", ["--to=torch", str(tmp_path / "a"), str(tmp_path / "b")], message)
 
 
 NO_RATES = [f"--lr_scale={text}" for text in ("fc", "fc:x", ":2", "fc:-1", "fc:nan")]

@@ -16,6 +16,8 @@ from mocotf.data.supervised import Labelled
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.features import extract
+from mocotf.evaluation.head import CLASSES_FILE
+from mocotf.evaluation.head import ONE
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.scores import Scores
 from mocotf.evaluation.settings import ProtocolSettings
@@ -131,7 +133,7 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
     """
     classes, settings = task.labelled.classes, task.settings
     lr = settings.optimisation.lr
-    heads = {f"lr_{rate:g}": rate / lr for rate in rates} or {"fc": 1.0}
+    heads = {f"lr_{rate:g}": rate / lr for rate in rates} or {ONE: 1.0}
     strategy = make_strategy(settings.devices.strategy, settings.devices.num_logical_devices)
     steps_per_epoch = settings.optimisation.steps_per_epoch(task.labelled.size, "labelled images")
     course = Course.of(
@@ -142,6 +144,7 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
     )
     facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
     run_dir = RunDir(settings.run.model_dir, task.saved, facts)
+    write_json(run_dir.file(CLASSES_FILE), {"classes": task.names})
 
     # ---- Model
     seed = settings.run.seed

@@ -74,9 +74,9 @@ def judge(path, records, flags):
     """Returns the `Verdict` on a run; None before its first step.
 
     An encoder has learned something where its accuracy is above that of raw pixels and that of the
-    untrained encoder, each by more than two standard errors; where it is so above only one of them,
-    and less above the other, that is open. Where no accuracy was measured it has learned nothing if
-    its embeddings have collapsed, or its loss is that of chance.
+    untrained encoder, each by more than two standard errors; where it is above both, and not so far,
+    that is open. Where no accuracy was measured it has learned nothing if its embeddings have
+    collapsed, or its loss is that of chance.
 
     Args:
         path: of the run directory.
@@ -124,8 +124,9 @@ def _by_accuracy(accuracy, trouble, advice, flags):
         why = "even 100 % could not be told from these"
         return Verdict(None, f"what this encoder has learned does not show: {values}; {why}")
     unsure = [what for what, level in levels.items() if not end.above(level)]
-    if len(unsure) == 1 and end.value > levels[unsure[0]].value:
-        return Verdict(None, f"this encoder may be no better than {unsure[0]}: {values}{but}; {advice}")
+    if not trouble and all(end.value > level.value for level in levels.values()):
+        doubt = f"this encoder may be no better than {' and '.join(unsure)}"
+        return Verdict(None, f"{doubt}: {values}; {advice}")
     return Verdict(False, f"this encoder has learned nothing that shows: {values}{but}; {advice}")
 
 

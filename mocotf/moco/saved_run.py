@@ -1,4 +1,4 @@
-"""A pre-training run, opened for reading: what it was told to do, and its encoder."""
+"""A run that has an encoder, opened for reading: what it was told to do, and the encoder."""
 
 import dataclasses
 import os
@@ -12,9 +12,11 @@ from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.run_dir import FLAGS_FILE
 from mocotf.training.run_dir import read_flags
+from mocotf.training.weights import load_backbone
 from mocotf.training.weights import load_encoder
 
 _NEEDED = ("arch", "width", "moco_dim", "image_size", "mean", "std", "momentum", "weight_decay", "seed")
+SUPERVISED = "label_fraction"  # a flag that supervised runs have, and no others
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,11 +27,14 @@ class SavedRun:
         path: of the run directory.
         checkpoint: path of the checkpoint, ends in ckpt-STEP.
         flags: name → text of every flag of `mocotf.train`, as flags.cfg has them.
+        base: of a run of `mocotf.finetune` or `mocotf.linear`, the `SavedRun` that it began with, whose
+            flags these are; None of a pre-training run.
     """
 
     path: str
     checkpoint: str
     flags: dict[str, str]
+    base: "SavedRun | None" = None
 
     @property
     def step(self):
@@ -47,7 +52,8 @@ class SavedRun:
         return self.config.view
 
     def encoder(self, *, trained=True, precision=None):
-        """Returns the query encoder, an `Encoder` that normalises a whole batch in training.
+        """Returns the query encoder, an `Encoder` that normalises a whole batch in training; of a
+        fine-tuned run with the head that pre-training left.
 
         Args:
             trained: load its weights; else it is as the run began, before the first step.
@@ -56,6 +62,11 @@ class SavedRun:
         Raises:
             UserError: the checkpoint cannot be read, or is of another architecture.
         """
+        if self.base:
+            encoder = self.base.encoder(trained=trained, precision=precision)
+            if trained:
+                load_backbone(encoder.backbone, self.checkpoint)
+            return encoder
         config = self.config
         config = dataclasses.replace(config, encoder=dataclasses.replace(config.encoder, bn_splits=1))
         with dtype_policy(precision or self.flags["precision"]):
@@ -68,8 +79,8 @@ class SavedRun:
 
 
 def open_run(path):
-    """Returns the `SavedRun` at a path: a run directory, of which the newest checkpoint is taken, or a
-    checkpoint in one, as runs/v2/checkpoints/best/ckpt-STEP.
+    """Returns the `SavedRun` at a path: a run directory of `mocotf.train`, `finetune` or `linear`, of
+    which the newest checkpoint is taken, or a checkpoint in one, as runs/v2/checkpoints/best/ckpt-STEP.
 
     Raises:
         UserError: there is no run, it is of another command, or it has no checkpoint.
@@ -91,9 +102,12 @@ def open_run(path):
     elif not os.path.exists(f"{path}.index"):
         raise UserError(f"{path}: no such checkpoint; expected one that {path}.index belongs to")
     flags = read_flags(os.path.join(run, FLAGS_FILE))
+    if SUPERVISED in flags:
+        base = open_run(flags["pretrained"])
+        return SavedRun(run or ".", path, base.flags, base)
     if lacking := [name for name in _NEEDED if name not in flags]:
         raise UserError(
-            f"{run}: its {FLAGS_FILE} has no --{lacking[0]}, so it is no run of mocotf.train; expected "
-            "the --model_dir of one"
+            f"{run}: its {FLAGS_FILE} has no --{lacking[0]}, so it is no run of mocotf.train, finetune "
+            "or linear; expected the --model_dir of one"
         )
     return SavedRun(run or ".", path, flags)

@@ -6,10 +6,12 @@ import os
 import subprocess
 
 import mocotf
+from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
 from mocotf.files import write_json
 from mocotf.serving import saved_model
 from mocotf.serving import warmup
+from mocotf.serving.requests import CLASSIFY
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
@@ -56,9 +58,10 @@ def export(run, export_dir, *, version=None, precision="float32"):
     """
     version = choose(export_dir, run.step, version)
     encoder = run.encoder(precision=precision)
+    classifier = open_head(run) if run.base else None
     name = os.path.basename(os.path.abspath(export_dir))
     with new_version(export_dir, version) as folder:
-        saved_model.save(encoder, run.view, folder)
+        saved_model.save(encoder, run.view, folder, classifier)
         atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
         requests = warmup.write(folder, name, BATCH)
         found = warmup.check(folder, encoder, run.view, precision)
@@ -68,7 +71,8 @@ def export(run, export_dir, *, version=None, precision="float32"):
             "embedding_dim": encoder.head.output_shape[-1],
             "feature_dim": encoder.backbone.output_shape[-1],
             "image_size": run.view.size,
-            "signatures": list(SIGNATURES),
+            "signatures": [*SIGNATURES, *([CLASSIFY] if classifier else [])],
+            **({"classes": list(classifier.names)} if classifier else {}),
             "warmup_requests": requests,
             "largest_difference": found,
         }

@@ -19,6 +19,7 @@ SIGNATURES = {
     "serving_tensor": (tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), tf.identity),
     "serving_example": (tf.TensorSpec([None], tf.string, "examples"), _image_of_example),
 }
+CLASSIFY = "classify"  # of a classifier, beside them
 
 
 @tf.autograph.experimental.do_not_convert

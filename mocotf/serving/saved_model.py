@@ -6,16 +6,18 @@ from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.kernels import policy
 from mocotf.serving.folding import fold
+from mocotf.serving.requests import CLASSIFY
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
 
 
-def save(encoder, view, folder):
+def save(encoder, view, folder, classifier=None):
     """Writes an encoder as a SavedModel, which needs nothing but TensorFlow to be used.
 
     - Signatures, of `SIGNATURES`, for TF Serving, by the backbone with batch norm folded: any number of
       images to embedding `[n, D]`, of unit length, features `[n, C]`, both float32 and zero for what is
-      no image, and valid, bool `[n]`.
+      no image, and valid, bool `[n]`. With a classifier also CLASSIFY: encoded images to probabilities
+      `[n, classes]` and label, a string `[n]`, "" for what is no image.
     - `features(images)`, `embedding(images)` and, by batch statistics, which the moving ones follow,
       `features_in_training(images)`, `embedding_in_training(images)`, of images float32 `[n, H, W, 3]`
       in [0, 1], of any size unless the backbone was made for one: endpoints for
@@ -27,6 +29,7 @@ def save(encoder, view, folder):
         encoder: an `Encoder` whose batch norm takes a batch as one group.
         view: the `Augmentation` that has the size, mean and std of what the encoder takes.
         folder: an existing one.
+        classifier: a `Head` for the backbone's features; None for none.
 
     Raises:
         tf.errors.OpError: the folder cannot be written.
@@ -41,6 +44,10 @@ def save(encoder, view, folder):
         folded = fold(encoder.backbone)
         root.folded_variables = _values(folded.variables)
         signatures = {name: _signature(name, folded, encoder, view) for name in SIGNATURES}
+        if classifier:
+            root.classifier = [tf.Variable(classifier.kernel), tf.Variable(classifier.bias)]
+            names = tf.constant(classifier.names)
+            signatures[CLASSIFY] = _classify(folded, *root.classifier, names, view)
         tf.saved_model.save(root, folder, signatures=signatures)
 
 
@@ -91,3 +98,20 @@ def _signature(name, folded, encoder, view):
         return zeroed | {"valid": valid}
 
     return tf.function(serve, autograph=False).get_concrete_function(expected)
+
+
+def _classify(folded, kernel, bias, names, view):
+    expected, image_of = SIGNATURES["serving_default"]
+
+    def classify(elements):
+        views, valid = views_of(elements, image_of, view)
+        features = tf.cast(folded(views, training=False), tf.float32)
+        probabilities = tf.nn.softmax(features @ kernel + bias)[: tf.size(valid)]
+        label = tf.gather(names, tf.argmax(probabilities, axis=1))
+        return {
+            "probabilities": tf.where(valid[:, None], probabilities, 0),
+            "label": tf.where(valid, label, ""),
+            "valid": valid,
+        }
+
+    return tf.function(classify, autograph=False).get_concrete_function(expected)

@@ -103,7 +103,7 @@ class Transfer:
         write_json(run_dir.file("results.json"), results)
         shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
         print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
-        if not compared and not start.tuned:
+        if not compared and not start.run.base:
             add_to_evaluation(start.run, {f"{job.name}_{first}": last[first]}, trained=start.trained)
         return results
 

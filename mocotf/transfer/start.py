@@ -7,11 +7,6 @@ from mocotf.errors import UserError
 from mocotf.moco.saved_run import SavedRun
 from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import backbone_args
-from mocotf.training.checkpoints import path_of
-from mocotf.training.checkpoints import steps_in
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import read_flags
-from mocotf.training.weights import load_backbone
 from mocotf.transfer.backbone import pyramid
 from mocotf.transfer.settings import RANDOM
 
@@ -24,13 +19,11 @@ class Start:
         name: as tables show it.
         run: the `SavedRun` that says the architecture, and mean and std of images.
         trained: with its weights; else at random.
-        tuned: checkpoint of a supervised run that began with `run`, whose backbone is taken; or None.
     """
 
     name: str
     run: SavedRun
     trained: bool = True
-    tuned: str | None = None
 
     @property
     def view(self):
@@ -40,7 +33,7 @@ class Start:
     @property
     def checkpoint(self):
         """Path of the checkpoint that has the weights."""
-        return self.tuned or self.run.checkpoint
+        return self.run.checkpoint
 
     def pyramid(self, *, seed=0, dilated=False, precision=None):
         """Returns its `Pyramid`.
@@ -55,10 +48,8 @@ class Start:
         """
         run = self.run
         if not self.trained:
-            run = dataclasses.replace(run, flags=run.flags | {"seed": str(seed)})
-        backbone = run.encoder(trained=self.trained and not self.tuned, precision=precision).backbone
-        if self.tuned:
-            load_backbone(backbone, self.tuned)
+            run = dataclasses.replace(run, flags=run.flags | {"seed": str(seed)}, base=None)
+        backbone = run.encoder(trained=self.trained, precision=precision).backbone
         return pyramid(backbone, dilated=dilated)
 
 
@@ -73,19 +64,10 @@ def open_start(path, *, trained=True):
     Raises:
         UserError: there is no such run.
     """
-    config = os.path.join(path, FLAGS_FILE)
-    if os.path.exists(config) and "pretrained" in (flags := read_flags(config)):
-        run = open_run(flags["pretrained"])
-        folder = os.path.join(path, "checkpoints")
-        steps = steps_in(folder)
-        if not steps:
-            raise UserError(f"{path}: this run has no checkpoint yet")
-        tuned = path_of(folder, steps[-1])
-    else:
-        run, tuned = open_run(path), None
+    run = open_run(path)
     if not trained:
         return Start(RANDOM, run, trained=False)
-    return Start(path.rstrip(os.sep), run, tuned=tuned)
+    return Start(path.rstrip(os.sep), run)
 
 
 def check_alike(starts):

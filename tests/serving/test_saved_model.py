@@ -12,6 +12,9 @@ import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
 from mocotf.data.views.decode import decode
+from mocotf.evaluation.head import Head
+from mocotf.moco.saved_run import open_run
+from mocotf.serving import saved_model
 from mocotf.serving.session import SessionModel
 from tests import processes
 from tests.data.support import example
@@ -104,6 +107,22 @@ def test_only_what_is_for_serving_is_a_signature(version):
     assert [list(inputs) for inputs in asked.values()] == [["image_bytes"], ["image"], ["examples"]]
     assert asked["serving_tensor"]["image"].shape.as_list() == [None, None, None, 3]
     assert asked["serving_tensor"]["image"].dtype == tf.uint8
+
+
+def test_a_classifier_has_a_signature_of_its_own(tmp_path, run_dir, images, expected):
+    rng, run = np.random.default_rng(0), open_run(run_dir)
+    kernel = rng.normal(size=(expected["features"].shape[1], 3)).astype(np.float32)
+    head = Head(("cat", "dög", "owl"), kernel, np.array([0.5, -0.5, 0], np.float32))
+    saved_model.save(run.encoder(precision="float32"), run.view, str(tmp_path / "1"), head)
+    model = SessionModel(str(tmp_path / "1"))
+    outputs = model.predict("classify", np.array([*images, b"no image"], object))
+    probabilities = head.probabilities(expected["features"])
+    np.testing.assert_allclose(outputs["probabilities"][:-1], probabilities, rtol=1e-4, atol=1e-6)
+    labels = [head.names[c].encode() for c in probabilities.argmax(axis=1)]
+    assert outputs["label"].tolist() == [*labels, b""] and not outputs["probabilities"][-1].any()
+    assert outputs["valid"].tolist() == [True] * len(images) + [False]
+    assert len(model.predict("classify", np.array([], object))["label"]) == 0
+    model.close()
 
 
 def test_concurrent_requests_each_get_their_own_answer(model, images, expected):

@@ -105,7 +105,7 @@ def test_a_random_start_depends_on_its_seed_only(run):
 
 
 def test_a_supervised_run_is_a_start(run, tmp_path):
-    (tmp_path / "flags.cfg").write_text(f"--pretrained={run}\n--lr=0.1\n")
+    (tmp_path / "flags.cfg").write_text(f"--pretrained={run}\n--label_fraction=1.0\n")
     model = Classifier(open_run(str(run)).encoder().backbone, 3, tune=True)
     kernel = model.backbone.get_layer("conv1").kernel
     kernel.assign_add(tf.ones_like(kernel))

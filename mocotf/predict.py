@@ -1,0 +1,98 @@
+r"""Tells the classes of the images in a folder.
+
+    python -m mocotf.predict --model_dir=runs/mine_ft --data_dir=new_photos --out=labels.csv
+
+by a run of mocotf.finetune or mocotf.linear: a line each image, with its most probable classes and
+their probabilities, from 0 to 1.
+"""
+
+from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
+
+# isort: split
+import collections
+import csv
+import io
+import os
+import time
+
+import numpy as np
+from absl import flags
+
+from mocotf.data.bad_images import BadImages
+from mocotf.data.sources.image_files import files_under
+from mocotf.data.views.decode import FORMATS
+from mocotf.errors import UserError
+from mocotf.evaluation.head import open_head
+from mocotf.files import atomic_write
+from mocotf.image_search.embedding import embed
+from mocotf.interop.keras_file import from_run
+from mocotf.moco.saved_run import open_run
+
+FLAGS = flags.FLAGS
+SHOWN = 10  # classes in the printed summary
+EVERY = 5  # seconds between two lines of how far it is
+
+flags.DEFINE_string(
+    "model_dir",
+    None,
+    "Required. A run of mocotf.finetune or mocotf.linear, whose newest checkpoint is taken, or a "
+    "checkpoint in one, ckpt-STEP.",
+    required=True,
+)
+flags.DEFINE_string(
+    "data_dir", None, "Required. Folder of images, searched recursively.", required=True
+)
+flags.DEFINE_string("out", None, "Required. File to write, .csv.", required=True)
+flags.DEFINE_integer("top", 1, "Classes told of each image.", lower_bound=1)
+flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
+
+
+def main():
+    if not FLAGS.out.endswith(".csv"):
+        raise UserError(f"--out={FLAGS.out}: expected a name that ends in .csv")
+    if os.path.exists(FLAGS.out):
+        raise UserError(f"--out={FLAGS.out}: exists; expected the name of a new file")
+    run = open_run(FLAGS.model_dir)
+    head, encoder = open_head(run), from_run(run)
+    files = files_under(FLAGS.data_dir)
+    print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
+    bad_images = BadImages(root=files.root)
+    rows, counts, told = [], collections.Counter(), time.monotonic()
+    top = min(FLAGS.top, len(head.names))
+    for names, features, seen in embed(encoder, files, "features", FLAGS.batch_size, bad_images):
+        for name, row in zip(names, head.probabilities(features), strict=True):
+            best = np.argsort(-row)[:top]
+            counts[head.names[best[0]]] += 1
+            rows.append([name, *(cell for c in best for cell in (head.names[c], f"{row[c]:.4f}"))])
+        if time.monotonic() - told > EVERY:
+            told = time.monotonic()
+            print(f"{seen:,} of {len(files):,} images", flush=True)
+    if not rows:
+        raise UserError(f"--data_dir={FLAGS.data_dir}: no image decodes; expected {FORMATS}")
+    write(rows, top)
+    most = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(SHOWN))
+    print(f"{FLAGS.out}: {len(rows):,} images; {most}" + ", …" * (len(counts) > SHOWN))
+    command.print_json({"images": len(rows), "bad_images": len(bad_images.names), "classes": counts})
+
+
+def write(rows, top):
+    """Writes the file that --out names.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    places = ["", *(f"_{place}" for place in range(2, top + 1))]
+    table.writerow(
+        ["image", *(f"{cell}{place}" for place in places for cell in ("label", "probability"))]
+    )
+    table.writerows(rows)
+    try:
+        atomic_write(FLAGS.out, text.getvalue())
+    except OSError as error:
+        raise UserError(f"--out={FLAGS.out}: {error.strerror}; expected a file in a folder") from error
+
+
+if __name__ == "__main__":
+    command.run(main)
