@@ -36,14 +36,14 @@ COMMIT = 5  # seconds between
 flags.DEFINE_string(
     "model_dir",
     None,
-    "Required. A run, whose newest checkpoint is taken; a checkpoint in one, ckpt-STEP; or a file "
-    "of mocotf.convert --to=keras.",
+    "Run, a checkpoint in one, ckpt-STEP, or a file of mocotf.convert --to=keras; required. Of a run "
+    "the newest checkpoint is taken.",
     required=True,
 )
 flags.DEFINE_string(
-    "data_dir", None, "Required. Folder of images, searched recursively.", required=True
+    "data_dir", None, "Folder of images, searched recursively; required.", required=True
 )
-flags.DEFINE_string("out", None, "Required. File to write, .npz or .parquet.", required=True)
+flags.DEFINE_string("out", None, "File to write, .npz or .parquet; required.", required=True)
 flags.DEFINE_enum(
     "output",
     "features",

@@ -35,14 +35,14 @@ EVERY = 5  # seconds between two lines of how far it is
 flags.DEFINE_string(
     "model_dir",
     None,
-    "Required. A run of mocotf.finetune or mocotf.linear, whose newest checkpoint is taken, or a "
-    "checkpoint in one, ckpt-STEP.",
+    "Run of mocotf.finetune or mocotf.linear, or a checkpoint in one, ckpt-STEP; required. Of a run "
+    "the newest checkpoint is taken.",
     required=True,
 )
 flags.DEFINE_string(
-    "data_dir", None, "Required. Folder of images, searched recursively.", required=True
+    "data_dir", None, "Folder of images, searched recursively; required.", required=True
 )
-flags.DEFINE_string("out", None, "Required. File to write, .csv.", required=True)
+flags.DEFINE_string("out", None, "File to write, .csv; required.", required=True)
 flags.DEFINE_integer("top", 1, "Classes told of each image.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
 

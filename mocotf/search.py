@@ -31,7 +31,7 @@ from mocotf.interop.keras_file import load_encoder
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("index", None, "Required. File that mocotf.embed wrote.", required=True)
+flags.DEFINE_string("index", None, "File that mocotf.embed wrote; required.", required=True)
 flags.DEFINE_integer("k", 12, "Images to find for each query.", lower_bound=1)
 flags.DEFINE_string("html", "search.html", "Page to write; nothing for none.")
 flags.DEFINE_string(
