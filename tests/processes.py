@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import re
 import runpy
 import signal
 import subprocess
@@ -131,9 +132,11 @@ def succeed(module, *arguments, **options):
 
 
 def refuse(module, arguments, message, code=1):
-    """Holds a command to an exit code, no output, and one line of errors, which has a message in it."""
+    """Holds a command to an exit code, no output but which pictures it found, and one line of errors,
+    which has a message in it."""
     done = run(module, *arguments)
-    assert (done.code, done.out, len(done.err.splitlines())) == (code, "", 1), done
+    assert (done.code, len(done.err.splitlines())) == (code, 1), done
+    assert not done.out or re.fullmatch(r".*: [\d,]+ images\b.*\n", done.out), done
     assert done.err.startswith("error: ") and message in done.err, done
 
 

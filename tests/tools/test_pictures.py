@@ -47,8 +47,7 @@ def test_of_a_zip_the_first_files_by_name_are_taken(pictures_zip):
         label: [f"train/{label} {i}".encode() for i in range(3)] for label in ("cat", "dog")
     }
     assert taken(["dog"], 9, 12) == {"dog": [f"train/dog {i}".encode() for i in (9, 10, 11)]}
-    held_out = dict(archive.slices(pictures_zip, ["cat"], 0, 1, "test"))
-    assert {name: list(found) for name, found in held_out.items()} == {"cat": [b"test/cat 0"]}
+    assert taken(["cat"], 0, 1, "test") == {"cat": [b"test/cat 0"]}
     with pytest.raises(UserError, match="12 files in train/dog; expected 13 or more"):
         taken(["dog"], 3, 13)
     with pytest.raises(UserError, match="0 files in train/cow"):
@@ -68,7 +67,7 @@ def test_a_folder_is_made_whole_or_not_at_all_and_then_kept(tmp_path):
     before = written(folder)
     found = make("photos", str(folder), places)
     assert written(folder) == before and (found["pictures"], found["classes"]) == (1, 0)
-    with pytest.raises(UserError, match="mine: no such collection; expected one of cifar10_10x500, "):
+    with pytest.raises(UserError, match="mine: no such collection; expected one of cifar10, "):
         make("mine", str(tmp_path / "mine"), places)
 
 
