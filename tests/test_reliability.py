@@ -151,7 +151,7 @@ def held_against_killed(folder, moments, steps, *options, program="tests/killed.
 def test_a_run_that_collapses_is_retried_and_ends_as_one_never_killed(tmp_path):
     shrink = "--lr=.3", "--weight_decay=.1"
     done, (retry,) = held_against_killed(tmp_path, ["retry", "retried"], 260, *shrink)
-    assert re.search(r"step 210: the embeddings have been .* back at step 0 with a third", done.err)
+    assert re.search(r"step 210: its embeddings are .* back at step 0 with a third", done.err)
     assert "the run collapsed, and was retried once, at last with --lr=0.1" in done.out.splitlines()[-1]
     assert (retry["step"], retry["lr_factor"]) == (0, pytest.approx(1 / 3))
     assert commands.metrics(tmp_path / "whole")[-1]["lr"] == pytest.approx(0.1)
@@ -192,7 +192,7 @@ def test_a_run_that_is_to_stop_where_it_collapses_says_where_it_was_healthy(tmp_
     options = [*AT_CHANCE, f"--model_dir={tmp_path}", "--on_collapse=stop"]
     done = processes.run("train", *options)
     assert done.code == 1 and len(done.err.splitlines()) == 1
-    message = r"error: step 210: the loss, .* there is no earlier checkpoint; try --lr=0.04 or --moco_m"
+    message = r"error: step 210: its loss, .* there is no earlier checkpoint; try --lr=0.04 or --moco_m"
     assert re.search(message, done.err), done.err
     # What was begun otherwise may be retried: its first state is made anew.
     done = processes.succeed("train", *options, "--on_collapse=retry", "--steps=1000")
