@@ -41,7 +41,7 @@ def state_of(content, path):
     if not tensors:
         raise UserError(
             f"{path}: has no state_dict, and no tensors; expected a checkpoint of the original MoCo, "
-            f"or of {', '.join(filter(None, BACKBONES.values()))}"
+            f"or of {', '.join(BACKBONES.values())}"
         )
     return {_unwrapped(name): value for name, value in tensors.items()}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from mocotf.errors import UserError
 from mocotf.moco.mechanism import Mechanism
 from mocotf.moco.metrics import CONTRAST
 from mocotf.settings import Settings
@@ -48,3 +49,16 @@ class Contrastive(Mechanism):
     def hints(cls, config):
         found = super().hints(config)
         return found | ({"collapse": "--moco_t=0.2"} if config.own.moco_t < 0.2 else {})
+
+
+def check_others(mechanism, setup):
+    """Refuses a batch of one image, of a mechanism whose negatives are the others of the batch.
+
+    Raises:
+        UserError: it is one.
+    """
+    if setup.batch_size < 2:
+        raise UserError(
+            f"--batch_size={setup.batch_size} with --mechanism={mechanism.NAME}, whose negatives are "
+            "the other images of the batch; expected at least 2; try 256"
+        )

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from mocotf.errors import UserError
+from mocotf.moco.contrastive import check_others
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
 from mocotf.moco.metrics import spread
@@ -35,11 +35,7 @@ class EndToEnd(TwoEncoders):
     @classmethod
     def check(cls, settings, setup):
         super().check(settings, setup)
-        if setup.batch_size < 2:
-            raise UserError(
-                f"--batch_size={setup.batch_size} with --mechanism=end_to_end, whose negatives are the "
-                "other images of the batch; expected at least 2; try 256"
-            )
+        check_others(cls, setup)
 
     @classmethod
     def build(cls, backbone, settings, setup, **common):

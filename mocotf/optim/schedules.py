@@ -65,32 +65,28 @@ class Exponential(Schedule):
         return {"lr": self.lr, "every": self.every, "factor": self.factor}
 
 
-class Ahead(Schedule):
-    """`schedule` as it is so many `steps` later."""
+class _Changed(Schedule):
+    """What schedules share that change another, by a number of steps."""
 
     def __init__(self, schedule, steps):
         self.schedule = schedule
         self.lr = schedule.lr
         self.steps = steps
+
+    def get_config(self):
+        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
+
+
+class Ahead(_Changed):
+    """`schedule` as it is so many `steps` later."""
 
     def __call__(self, step):
         return self.schedule(step + self.steps)
 
-    def get_config(self):
-        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
 
-
-class WarmUp(Schedule):
+class WarmUp(_Changed):
     """Scales `schedule` by (step + 1) / steps during the first `steps` steps."""
-
-    def __init__(self, schedule, steps):
-        self.schedule = schedule
-        self.lr = schedule.lr
-        self.steps = steps
 
     def __call__(self, step):
         ramp = (tf.cast(step, tf.float64) + 1) / self.steps
         return self.schedule(step) * tf.minimum(ramp, tf.ones([], tf.float64))
-
-    def get_config(self):
-        return {"schedule": keras.saving.serialize_keras_object(self.schedule), "steps": self.steps}
