@@ -6,7 +6,8 @@
 The grids are in tools/ablations/grids.py. Every flag of mocotf.train is taken too: together they are
 the base recipe, and each row of a grid changes some. A run is a process of its own with a folder of its
 own in --out, which `tensorboard --logdir` shows; its output is in --out/logs. The same command again
-runs only what is not done, and goes on with what is half done. --out/results.json has all numbers.
+runs only what is not done, and goes on with what is half done. --out/results.json has all numbers;
+given as --earlier, it lets another machine do the rest.
 """
 
 import os
@@ -17,7 +18,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
 
 import json
-import time
 
 import tensorflow as tf
 from absl import flags
@@ -33,6 +33,7 @@ from tools.ablations import outcomes
 from tools.ablations import page
 from tools.ablations import plan
 from tools.ablations import running
+from tools.ablations.diary import Diary
 from tools.peers import environment
 
 FLAGS = flags.FLAGS
@@ -45,6 +46,12 @@ flags.DEFINE_string(
 flags.DEFINE_string("out", "runs/ablations", "Folder of the runs, their logs and results.json.")
 flags.DEFINE_list("seeds", None, "Of each row. Default: 0,1,2; of the reduced grid, its own.")
 flags.DEFINE_integer("jobs", 1, "Runs at a time; the cores are shared out to them.", lower_bound=1)
+flags.DEFINE_string(
+    "earlier",
+    None,
+    "results.json of an earlier sitting, on this machine or another: the runs that it has are not run "
+    "again.",
+)
 flags.DEFINE_string("markdown", None, "Document that tables and figures are written into.")
 flags.DEFINE_bool("list", False, "Print what would be run, and how long it would take; run nothing.")
 
@@ -71,7 +78,9 @@ def main():
     if FLAGS.markdown:
         names = [page.SETUP, *(group.name for group in groups)]
         markers.check(FLAGS.markdown, page.PROGRAM, names)
-    waiting = [run for run in runs if not outcomes.finished(run, out)]
+    base = train_flags.read().saved
+    earlier = outcomes.read_earlier(FLAGS.earlier, texts_of(base, decisive=True), out)
+    waiting = [r for r in runs if not outcomes.finished(r, out) and r.name not in earlier.runs]
     if FLAGS.list:
         show_plan(runs, waiting, out)
     show_estimate(runs, waiting)
@@ -80,22 +89,25 @@ def main():
         return 0
 
     # ---- Run
-    diary = Diary(out, runs, waiting)
-    began = time.monotonic()
+    diary = Diary(out, FLAGS.grid, runs, waiting, FLAGS.jobs)
     try:
         running.run_all(waiting, out, FLAGS.jobs, diary.note)
     finally:
-        diary.close(time.monotonic() - began)
+        diary.close()
 
     # ---- Tell
-    results = {
-        "grid": FLAGS.grid,
+    sitting = {
         "jobs": FLAGS.jobs,
-        "seconds": round(diary.whole[FLAGS.grid], 1),
+        "seconds": round(diary.whole, 1),
         "machine": environment.machine(),
         "versions": environment.versions(("tensorflow", "keras")),
-        "base": texts_of(train_flags.read().saved),
-    } | outcomes.collect(tables, out, diary.failed, diary.seconds)
+    }
+    here = any(outcomes.finished(run, out) for run in runs)
+    results = {
+        "grid": FLAGS.grid,
+        "sittings": earlier.sittings + ([sitting] if here else []),
+        "base": texts_of(base),
+    } | outcomes.collect(tables, out, diary.failed, diary.seconds, earlier.runs)
     path = os.path.join(out, "results.json")
     atomic_write(path, json.dumps(results, indent=1, allow_nan=False) + "\n")
     show(results)
@@ -103,68 +115,6 @@ def main():
         page.write(FLAGS.markdown, results)
     command.print_json(summary(results, path))
     return 1 if diary.failed else 0
-
-
-class Diary:
-    """Tells of runs as they end, and keeps their times in --out/times.json, also over interruptions.
-
-    Args:
-        out: folder of the runs.
-        runs: all `Run`s of the grid.
-        waiting: those to be run.
-
-    Attributes:
-        failed: names of the runs that did.
-        seconds: name → seconds of a run.
-        whole: --grid → seconds in all.
-    """
-
-    def __init__(self, out, runs, waiting):
-        self._out, self._count, self._left = out, len(runs), list(waiting)
-        self._began = time.monotonic()
-        self._path = os.path.join(out, "times.json")
-        known = {}
-        if os.path.exists(self._path):
-            with open(self._path, encoding="utf-8") as file:
-                known = json.load(file)
-        self.failed = []
-        self.seconds, self.whole = known.get("runs", {}), known.get("whole", {})
-        self._expected = plan.seconds(waiting, FLAGS.jobs)
-
-    def note(self, run, code, seconds):
-        """Takes note of a run's end; see `running.run_all`."""
-        self.seconds[run.name] = self.seconds.get(run.name, 0) + seconds
-        self._save()
-        if code is None:
-            return
-        self._left.remove(run)
-        done = f"{self._count - len(self._left)}/{self._count}  {run.title}, seed {run.seed}:"
-        if code:
-            self.failed.append(run.name)
-            print(f"{done} {running.failure(run, self._out, code, seconds)}", flush=True)
-            return
-        with open(os.path.join(self._out, run.name, "results.json"), encoding="utf-8") as file:
-            found = json.load(file)
-        knn = f"kNN {found['knn_top1']:.1f}" if "knn_top1" in found else f"loss {found['loss']:.3f}"
-        print(f"{done} {knn}, {seconds:.0f} s; {self._rest()}", flush=True)
-
-    def _rest(self):
-        if not self._left:
-            return "none left"
-        left = plan.seconds(self._left, FLAGS.jobs)
-        pace = (time.monotonic() - self._began) / max(self._expected - left, 1e-9)
-        return f"{len(self._left)} left, about {page.duration(left * pace)}"
-
-    def close(self, seconds):
-        """Keeps the time of all."""
-        self.whole[FLAGS.grid] = self.whole.get(FLAGS.grid, 0) + seconds
-        self._save()
-
-    def _save(self):
-        os.makedirs(self._out, exist_ok=True)
-        atomic_write(
-            self._path, json.dumps({"runs": self.seconds, "whole": self.whole}, indent=1) + "\n"
-        )
 
 
 def chosen_seeds(reduced):
@@ -212,7 +162,7 @@ def summary(results, path):
     """Returns what --json prints: of each row mean, standard deviation and number of seeds of kNN."""
     runs = results["runs"]
     states = [run["state"] for run in runs.values()]
-    found = {name: results[name] for name in ("grid", "jobs", "seconds")}
+    found = {"grid": results["grid"], "seconds": sum(one["seconds"] for one in results["sittings"])}
     found |= {"results": path, "runs": len(runs), "done": states.count("done")}
     found |= {"failed": states.count("failed"), "groups": {}}
     for group in results["groups"]:

@@ -10,6 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from mocotf.errors import UserError
+from mocotf.files import write_json
 from mocotf.settings import texts_of
 from mocotf.training.run_dir import RunDir
 from tests import processes
@@ -183,10 +184,11 @@ def test_a_table_has_means_failures_and_published_numbers():
 
 
 def results_of(*groups, runs):
-    return {
-        "grid": "reduced", "jobs": 2, "seconds": 1100.0, "machine": {"cpu": "Some CPU", "cores": 2},
-        "versions": {"tensorflow": "2.21.0"}, "groups": list(groups), "runs": runs,
+    sitting = {
+        "jobs": 2, "seconds": 550.0, "machine": {"cpu": "Some CPU", "cores": 2},
+        "versions": {"tensorflow": "2.21.0"},
     }  # fmt: skip
+    return {"grid": "reduced", "sittings": [sitting] * 2, "groups": list(groups), "runs": runs}
 
 
 def test_prose_around_the_markers_survives(tmp_path):
@@ -201,11 +203,34 @@ def test_prose_around_the_markers_survives(tmp_path):
         assert found.startswith(f"# Mine\n<!-- ablate: setup -->\n{setup}")
         assert "\nprose \\1\n" in found and found.endswith("<!-- end of g -->\nend\n")
         assert found.count("| m 0 | 70.0 |") == 1 and "old" not in found
-        assert "18 min from start to end" in found and "untrained encoders 42.0" in found
+        assert "18 min in 2 sittings; " in found and found.count("Some CPU") == 1
+        assert "untrained encoders 42.0" in found
     with pytest.raises(UserError, match="no place for queue; expected the lines <!-- ablate: queue"):
         markers.check(path, "ablate", ["g", "queue"])
     with pytest.raises(UserError, match="No such file"):
         markers.check(tmp_path / "b.md", "ablate", ["g"])
+
+
+def test_runs_of_an_earlier_sitting_are_known(base, tmp_path):
+    tables = expand([grids.QUEUE], seeds=(0,))
+    names, path = [run.name for run in plan.runs_of(tables)], tmp_path / "results.json"
+    decisive = {"lr": "0.03"}
+    known = {"sittings": [{}], "base": decisive | {"workers": "2"}}
+    known["runs"] = {names[0]: result(70.0), names[1]: result(state="failed")}
+    write_json(path, known)
+    earlier = outcomes.read_earlier(str(path), decisive, str(tmp_path / "out"))
+    assert earlier == ([{}], {names[0]: result(70.0)})
+    found = outcomes.collect(tables, str(tmp_path / "out"), [], {}, earlier.runs)["runs"]
+    assert found[names[0]] == result(70.0) and found[names[1]]["state"] == "not run"
+    for base, out, message in (
+        ({"lr": "0.06"}, tmp_path / "out", "another base recipe: --lr=0.03 there, 0.06 here"),
+        (decisive, tmp_path, "it is in --out"),
+    ):
+        with pytest.raises(UserError, match=message):
+            outcomes.read_earlier(str(path), base, str(out))
+    with pytest.raises(UserError, match=r"expected results.json of tools/ablate.py"):
+        outcomes.read_earlier(str(tmp_path / "none.json"), decisive, str(tmp_path))
+    assert outcomes.read_earlier(None, decisive, str(tmp_path)) == ([], {})
 
 
 def test_the_document_has_a_place_for_every_group():

@@ -3,11 +3,54 @@
 import json
 import os
 import statistics
+from typing import NamedTuple
 
+from mocotf.errors import UserError
+from mocotf.files import read_json
 from mocotf.training.run_dir import read_metrics
 
 LAST = 0.8  # share of a run after which loss and acc1 are averaged: those of one batch are noise
 CURVES = ("acc1", "knn_top1")
+
+
+class Earlier(NamedTuple):
+    """What earlier sittings of a grid have found.
+
+    Attributes:
+        sittings: how each was run: machine, versions, jobs and seconds.
+        runs: name → numbers, of the runs that are done.
+    """
+
+    sittings: list
+    runs: dict
+
+
+def read_earlier(path, base, out):
+    """Returns the `Earlier` of a results.json; an empty one without a path.
+
+    Args:
+        path: of the file, or None.
+        base: name → text of the base recipe's flags that decide what is computed.
+        out: folder of today's runs.
+
+    Raises:
+        UserError: it cannot be read, is no such file, is of another base recipe, or today's own.
+    """
+    if not path:
+        return Earlier([], {})
+    if os.path.realpath(path) == os.path.realpath(os.path.join(out, "results.json")):
+        raise UserError(f"--earlier={path}: it is in --out, whose runs are known; leave it out")
+    found = read_json(path)
+    if not isinstance(found, dict) or not {"sittings", "base", "runs"} <= found.keys():
+        raise UserError(f"--earlier={path}: expected results.json of tools/ablate.py")
+    for name, text in base.items():
+        if found["base"].get(name) != text:
+            there = found["base"].get(name, "unset")
+            raise UserError(
+                f"--earlier={path}: of another base recipe: --{name}={there} there, {text} here"
+            )
+    done = {name: run for name, run in found["runs"].items() if run["state"] == "done"}
+    return Earlier(found["sittings"], done)
 
 
 def finished(run, out):
@@ -15,7 +58,7 @@ def finished(run, out):
     return os.path.exists(os.path.join(out, run.name, "results.json"))
 
 
-def collect(tables, out, failed, times):
+def collect(tables, out, failed, times, earlier):
     """Returns {"groups": what the tables are made of, "runs": name → numbers}.
 
     Args:
@@ -23,6 +66,7 @@ def collect(tables, out, failed, times):
         out: folder of the runs.
         failed: names of the runs that failed.
         times: name → seconds, of the runs whose time is known.
+        earlier: name → numbers, of runs that are done elsewhere.
     """
     groups, runs = [], {}
     for group, rows in tables:
@@ -33,7 +77,10 @@ def collect(tables, out, failed, times):
             shown = {name: getattr(row, name) for name in ("name", "flags", "published", "curve", "x")}
             found["rows"].append(shown | {"runs": [run.name for run in own]})
             for run in own:
-                runs[run.name] = _outcome(run, out, run.name in failed, times.get(run.name))
+                if run.name in earlier and not finished(run, out):
+                    runs[run.name] = earlier[run.name]
+                else:
+                    runs[run.name] = _outcome(run, out, run.name in failed, times.get(run.name))
         groups.append(found)
     return {"groups": groups, "runs": runs}
 

@@ -40,16 +40,16 @@ def setup(results):
     """Returns the sentences that say what the numbers are of."""
     runs = results["runs"].values()
     done = [run for run in runs if run["state"] == "done"]
-    machine, versions = results["machine"], results["versions"]
     timed = [run["seconds"] for run in done if run["seconds"]]
-    names = ", ".join(f"{name} {version}" for name, version in versions.items())
+    sittings = list(dict.fromkeys(map(_conditions, results["sittings"])))
+    lasted = sum(sitting["seconds"] for sitting in results["sittings"])
     seeds = ", ".join(map(str, sorted({run["seed"] for run in runs})))
     untrained = [run["knn_top1_untrained"] for run in done if "knn_top1_untrained" in run]
     pixels = [run["knn_top1_pixels"] for run in done if "knn_top1_pixels" in run]
     text = (
         f"`--grid={results['grid']}`: {len(done)} of {len(runs)} runs, seeds {seeds}, "
-        f"{results['jobs']} at a time, on {machine['cores']} cores ({machine['cpu']}), {names}. "
-        f"{duration(results['seconds'])} from start to end; the runs added up, {duration(sum(timed))}."
+        f"{'; '.join(sittings)}. {duration(lasted)} in {len(results['sittings'])} sitting"
+        f"{'s' * (len(results['sittings']) > 1)}; the runs added up, {duration(sum(timed))}."
     )
     if untrained:
         text += (
@@ -93,6 +93,12 @@ def duration(seconds):
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def _conditions(sitting):
+    machine = sitting["machine"]
+    names = ", ".join(f"{name} {version}" for name, version in sitting["versions"].items())
+    return f"{sitting['jobs']} at a time, on {machine['cores']} cores ({machine['cpu']}), {names}"
 
 
 def _cells(row, runs):
