@@ -1,4 +1,4 @@
-"""Looks through a folder of images before weeks are spent on it.
+"""Looks through a folder of images, or any other place of them, before weeks are spent on it.
 
     python tools/check_data.py --data_dir=my_photos
 
@@ -27,47 +27,50 @@ from absl import flags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
-from mocotf.data.sources.listing import LeftOut
-from mocotf.data.sources.listing import list_images
-from mocotf.data.sources.survey import look_into
+from mocotf.data.places.parts import Parts
+from mocotf.data.places.pictures import Pictures
+from mocotf.data.places.survey import look_into
 from mocotf.data.views.decode import MAX_PIXELS
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import format_of
 from mocotf.errors import UserError
+from mocotf.errors import first_line
 from mocotf.files import printable
 
 SHOWN = 10  # names of a kind in the printed report; --json has all
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("data_dir", None, "Folder of images, searched recursively.", required=True)
+flags.DEFINE_string(
+    "data_dir", None, "Folder of images, archive, address …: what --data_dir of mocotf.train may be."
+)
+flags.DEFINE_string("files", None, "List of images: what --files of mocotf.train may be.")
 
 
 def main():
-    if not os.path.isdir(FLAGS.data_dir):
-        raise UserError(f"--data_dir={FLAGS.data_dir}: no such folder; expected a folder of images")
-    left_out = LeftOut()
-    paths = list_images(FLAGS.data_dir, left_out)
-    if not paths:
-        raise UserError(
-            f"--data_dir={FLAGS.data_dir}: no images found in it or its sub-folders; {left_out}"
-        )
+    if not (FLAGS.data_dir or FLAGS.files):
+        raise UserError("--data_dir and --files are missing; expected one of them")
+    parts = Parts(FLAGS.data_dir, FLAGS.files)
+    pictures = Pictures([(tree, "") for tree in parts.trees])
+    if not len(pictures):
+        where = f"--files={FLAGS.files}" if FLAGS.files else f"--data_dir={FLAGS.data_dir}"
+        raise UserError(f"{where}: no images found in it or its sub-folders; {pictures.left_out}")
     Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is looked at first
     warnings.filterwarnings("ignore", module="PIL")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock
-        found = list(pool.map(inspect, paths))
-    results = summary([printable(path) for path in paths], found, left_out)
+        found = list(pool.map(lambda number: inspect(pictures, number), range(len(pictures))))
+    paths = [printable(pictures.path(number).numpy()) for number in range(len(pictures))]
+    results = summary(paths, found, pictures.left_out, parts.damaged)
     show(results)
     command.print_json(results)
 
 
-def inspect(path):
-    """Returns (format, width, height, digest, whether EXIF turns it) of a file, or (None, reason) if
+def inspect(pictures, number):
+    """Returns (format, width, height, digest, whether EXIF turns it) of a picture, or (None, reason) if
     training skips it."""
     try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except OSError as error:
-        return None, error.strerror or type(error).__name__
+        content = pictures.bytes_of(number)
+    except Exception as error:  # each place has its own
+        return None, getattr(error, "strerror", None) or first_line(error)
     try:
         height, width = size_of(content).numpy().tolist()
     except tf.errors.OpError:
@@ -100,7 +103,7 @@ def reason(content):
         return str(error) or type(error).__name__
 
 
-def summary(paths, found, left_out):
+def summary(paths, found, left_out, damaged):
     """Returns the report as a dictionary."""
     good = [(path, facts) for path, facts in zip(paths, found, strict=True) if facts[0]]
     first, duplicates = {}, []
@@ -118,6 +121,8 @@ def summary(paths, found, left_out):
         "rotated": sum(facts[4] for _, facts in good),
         "hidden": left_out.hidden,
         "not_pictures": dict(left_out.others),
+        "refused": dict(left_out.refused),
+        "damaged": damaged,
         "unreadable": [[p, facts[1]] for p, facts in zip(paths, found, strict=True) if not facts[0]],
         "duplicates": duplicates,
     }
@@ -133,6 +138,10 @@ def show(results):
     print(f"left out: {results['hidden']} hidden, {sum(results['not_pictures'].values())} not pictures")
     for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
         print(f"  {count} {ending}")
+    for why, count in results["refused"].items():
+        print(f"  {count} {why}")
+    for problem in results["damaged"]:
+        print(problem)
     for kind, link in (("unreadable", ": "), ("duplicates", " = ")):
         print(f"{len(results[kind])} {kind}")
         for path, other in results[kind][:SHOWN]:

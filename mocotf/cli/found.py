@@ -14,5 +14,5 @@ def open_and_tell(data, *, tell=True):
     """
     source = open_source(data)
     if tell:
-        print(f"{data.data_dir or data.dataset}: {source.found()}", flush=True)
+        print(f"{data.files or data.data_dir or data.dataset}: {source.found()}", flush=True)
     return source

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.batches import NOTHING_DECODES
+from mocotf.data.places import remote
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
@@ -25,8 +26,8 @@ class BadImages:
     Too many are more than the share `most` of `total`; but one alone, of several images, is never too
     many unless `most` is 0: a set of five should not stop for its one bad file.
 
-    A file whose folder is gone, or empty, as where a disk is away for a while, is no bad image: that is
-    an error, and nothing is noted.
+    A file whose folder is gone, or empty, as where a disk is away for a while, is no bad image, nor is
+    one at an address that does not answer: that is an error, and nothing is noted.
 
     Args:
         path: file to which names are written, one a line; those in it count, unless they are names of
@@ -98,13 +99,20 @@ class BadImages:
             return np.int32(bad)
 
     def _can_be_read(self, name):
-        return self._root is not None and os.access(os.path.join(self._root, name), os.R_OK)
+        if self._root is None:
+            return False
+        path = os.path.join(self._root, name)
+        return remote.is_url(path) or os.access(path, os.R_OK)
 
     def _folder_gone(self, name):
-        """Returns the folder of a file, bytes, if that is not there any more, or empty; else None."""
+        """Returns the folder of a file, bytes, if that is not there any more, or empty; an address that
+        does not answer; else None."""
         if self._root is None:
             return None
-        folder = os.path.dirname(os.path.join(os.fsencode(self._root), name)) or b"."
+        path = os.path.join(os.fsencode(self._root), name)
+        if remote.is_url(path):
+            return path if remote.why_unreadable(path) else None
+        folder = os.path.dirname(path) or b"."
         try:
             with os.scandir(folder) as entries:
                 return None if any(True for _ in entries) else folder

@@ -24,8 +24,15 @@ class DataSettings(Settings):
     )
     data_dir: str | None = setting(
         None,
-        "Folder of images or of TFRecord shards, a pattern of shards, or where tensorflow-datasets "
-        "keeps its data; with --dataset=tfds the folder of one prepared data set.",
+        "Folder of images, zip or tar archive, folder or pattern of such, address, or several with "
+        "commas between; folder or pattern of TFRecord shards; or where tensorflow-datasets keeps its "
+        "data; with --dataset=tfds the folder of one prepared data set.",
+        neutral=True,
+    )
+    files: str | None = setting(
+        None,
+        "Of --dataset=folder, a list of pictures: .txt, a path a line, or .csv or .tsv with columns "
+        "path, label and group; paths are below --data_dir, or the list's folder.",
         neutral=True,
     )
     num_images: int | None = setting(
@@ -47,7 +54,12 @@ class DataSettings(Settings):
     )
 
     def check(self, given=None):
-        if self.dataset in WHERE and not self.data_dir:
+        if self.files and self.dataset != "folder":
+            raise UserError(
+                f"--files={self.files} does nothing with --dataset={self.dataset}: drop it, or give "
+                "--dataset=folder"
+            )
+        if self.dataset in WHERE and not (self.data_dir or self.files):
             raise UserError(
                 f"--dataset={self.dataset}: --data_dir is missing; expected {WHERE[self.dataset]}"
             )

@@ -93,8 +93,8 @@ class Pretraining(NamedTuple):
         dataset, data_service = self.data.dataset, self.views.data_service
         if data_service and not source.servable:
             raise UserError(
-                f"--data_service={data_service} with --dataset={dataset}, which is kept as "
-                "array_record: a service cannot read it; try a data set kept as tfrecord"
+                f"--data_service={data_service} with --dataset={dataset}, which is read in the "
+                "training process, not by a service; try a folder, or a data set kept as tfrecord"
             )
         if self.monitor.probe and not source.class_names:
             raise UserError(

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from mocotf.data.sources.folder import HELD_OUT
+from mocotf.data.places.directory import list_images
+from mocotf.data.places.parts import HELD_OUT
 from mocotf.data.sources.folder import QUERY_EVERY
-from mocotf.data.sources.listing import list_images
 from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from mocotf.files import printable

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from mocotf.data.places import survey
+from mocotf.data.places.directory import list_images
 from mocotf.data.sources import folder
-from mocotf.data.sources import survey
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
-from mocotf.data.sources.listing import list_images
 from mocotf.errors import UserError
 
 

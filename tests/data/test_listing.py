@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mocotf.data.places import directory
+from mocotf.data.places.listing import Listing
 from mocotf.data.sources import folder
 from mocotf.data.sources.base import Order
-from mocotf.data.sources.listing import Listing
 
 CLASSES = 1000
 
@@ -44,7 +45,7 @@ def folder_of(entries):
             label, number = divmod(i, max(1, entries // CLASSES))
             yield b"n%08d/n%08d_%d.JPEG" % (label, label, number)
 
-    with mock.patch.object(folder, "images_under", names):
+    with mock.patch.object(directory, "images_under", names):
         return folder.Folder(tempfile.gettempdir())
 
 
@@ -54,8 +55,8 @@ def test_two_hundred_thousand_images_take_little_memory():
     source = folder_of(entries)
     python = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
-    variables = (source._names._begins, source._labels)
-    tensors = len(source._names._text.numpy()) + sum(v.numpy().nbytes for v in variables)
+    variables = (source._pictures._names._begins, source._labels)
+    tensors = len(source._pictures._names._text.numpy()) + sum(v.numpy().nbytes for v in variables)
     assert source.describe(entries - 1).numpy().endswith(b"/n00000999/n00000999_199.JPEG")
     assert sum(source.evaluation_sizes) == entries
     assert (python + tensors) / entries < 28 + 8 + 4 + 14  # the last if TensorFlow keeps NumPy's array

@@ -6,7 +6,7 @@ import skimage
 from PIL import Image
 from PIL import ImageOps
 
-from mocotf.data.sources.listing import list_images
+from mocotf.data.places.directory import list_images
 from mocotf.errors import UserError
 
 MOST = 512  # their paths are arguments of a command

@@ -10,7 +10,7 @@ import os
 import numpy as np
 from PIL import Image
 
-from mocotf.data.sources.listing import list_images
+from mocotf.data.places.directory import list_images
 from mocotf.errors import UserError
 from tools.pictures.encoded import jpeg
 from tools.pictures.encoded import on_white

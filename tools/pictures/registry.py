@@ -6,8 +6,8 @@ import os
 from collections.abc import Callable
 from typing import NamedTuple
 
+from mocotf.data.places.directory import list_images
 from mocotf.data.sources.folder import Folder
-from mocotf.data.sources.listing import list_images
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
 from tools.pictures import archive

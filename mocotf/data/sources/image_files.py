@@ -6,11 +6,11 @@ import os
 import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
+from mocotf.data.places.directory import images_under
+from mocotf.data.places.listing import Listing
+from mocotf.data.places.survey import survey
+from mocotf.data.places.tree import LeftOut
 from mocotf.data.pretraining import centre
-from mocotf.data.sources.listing import LeftOut
-from mocotf.data.sources.listing import Listing
-from mocotf.data.sources.listing import images_under
-from mocotf.data.sources.survey import survey
 from mocotf.data.views.decode import FORMATS
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else

@@ -15,7 +15,7 @@ def open_source(settings):
     if settings.dataset == "patches":
         return Patches()
     if settings.dataset == "folder":
-        return Folder(settings.data_dir)
+        return Folder(settings.data_dir, settings.files)
     if settings.dataset == "tfrecord":
         return TFRecords(settings.data_dir, num_images=settings.num_images)
     return TFDS(settings.dataset, settings.data_dir)

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.sources.survey import look_into
+from mocotf.data.places.survey import look_into
 
 
 def upright(pixels, encoded):

@@ -1,0 +1,1 @@
+"""Places where pictures lie as files with names: folders, archives, lists, addresses."""

@@ -1,0 +1,118 @@
+"""Encoded pictures by number, wherever they lie."""
+
+import array
+import bisect
+import hashlib
+import io
+import itertools
+
+import numpy as np
+import tensorflow as tf
+
+from mocotf.data.places.listing import Listing
+from mocotf.data.places.lists import path_of
+from mocotf.data.places.survey import SAMPLE
+from mocotf.data.places.survey import survey
+from mocotf.data.places.tree import LeftOut
+
+NOWHERE = (0, 0, 0)  # the spot of what a path says all of
+WHOLE = r"/.*|\w+://.*"  # names that say all of where a file is, as `lists.is_whole` has it
+
+
+class Pictures:
+    """Pictures in folders of `Tree`s, found by number in the graph.
+
+    Held per picture: the bytes of its name, and 8 more; in archives another 24.
+
+    Args:
+        parts: (tree, path of a folder in it), one after the other.
+        note: called with each `Found`, in order.
+
+    Attributes:
+        counts: pictures of each part.
+        left_out: a `LeftOut`.
+        root: "" where `path` gives the paths of files; None where some lie in archives.
+        servable: whether another process can read them by its graph alone.
+    """
+
+    def __init__(self, parts, note=None):
+        self._trees = [tree for tree, _ in parts]
+        self._roots = [tree.root(folder) for tree, folder in parts]
+        self.servable = all(tree.plain for tree in self._trees)
+        self.root = None if any(tree.archive for tree in self._trees) else ""
+        self.left_out, self.counts = LeftOut(), [0] * len(parts)
+        spots = array.array("q")
+
+        def names():
+            for part, (tree, folder) in enumerate(parts):
+                for found in tree.pictures(folder, self.left_out):
+                    self.counts[part] += 1
+                    if self.root is None:
+                        spots.extend(found.spot or NOWHERE)
+                    if note:
+                        note(found)
+                    yield found.name
+
+        self._names = Listing(names())
+        self._ends = list(itertools.accumulate(self.counts))
+        self._spots = np.frombuffer(spots, np.int64).reshape(-1, len(NOWHERE))
+
+    def __len__(self):
+        return len(self._names)
+
+    def name(self, number):
+        """Returns the name of a picture below its root, a string tensor."""
+        return self._names[number]
+
+    def path(self, number):
+        """Returns the path of a picture, a string tensor."""
+        root = self._roots[0]
+        if len(self._roots) > 1:
+            part = tf.searchsorted(self._ends, [tf.cast(number, tf.int32)], side="right")[0]
+            root = tf.constant(self._roots)[part]
+        name = self._names[number]
+        path = tf.strings.join([root, name])
+        if all(tree.relative for tree in self._trees):
+            return path
+        return tf.where(tf.strings.regex_full_match(name, WHOLE), name, path)
+
+    def read(self, number):
+        """Returns the bytes of a picture, a string tensor; fails in the graph if it cannot be read."""
+        if self.servable:
+            return tf.io.read_file(self.path(number))
+        read = tf.numpy_function(self.bytes_of, [number], tf.string)
+        return tf.ensure_shape(read, [])
+
+    def bytes_of(self, number):
+        """Returns the bytes of a picture; any exception means that it cannot be read."""
+        tree, path, spot = self._locate(int(number))
+        return tree.read(path, spot)
+
+    def survey(self, size):
+        """Returns the `Survey` of the first `size` pictures."""
+
+        def opened(number):
+            tree, path, spot = self._locate(number)
+            if tree.local:
+                return path
+            try:
+                return io.BytesIO(tree.read(path, spot))
+            except Exception:  # each place has its own; what cannot be read is told of where it is met
+                return io.BytesIO()
+
+        return survey(opened, size)
+
+    def digest(self, size):
+        """Returns a text that stands for all names, and for the sizes of `SAMPLE` of the first `size`
+        pictures at most."""
+        found = hashlib.sha256(self._names.digest().encode())
+        for number in np.linspace(0, size - 1, min(size, SAMPLE), dtype=np.int64):
+            tree, path, spot = self._locate(int(number))
+            found.update(tree.size(path, spot).to_bytes(8, "little", signed=True))
+        return found.hexdigest()[:16]
+
+    def _locate(self, number):
+        """Returns (tree, path, spot) of a picture."""
+        part = bisect.bisect_right(self._ends, number)
+        path = path_of(self._roots[part], self._names[number].numpy())
+        return self._trees[part], path, tuple(self._spots[number].tolist()) if len(self._spots) else ()
