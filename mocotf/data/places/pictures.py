@@ -10,7 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.places.listing import Listing
-from mocotf.data.places.lists import path_of
 from mocotf.data.places.survey import SAMPLE
 from mocotf.data.places.survey import survey
 from mocotf.data.places.tree import LeftOut
@@ -80,23 +79,22 @@ class Pictures:
         """Returns the bytes of a picture, a string tensor; fails in the graph if it cannot be read."""
         if self.servable:
             return tf.io.read_file(self.path(number))
-        read = tf.numpy_function(self.bytes_of, [number], tf.string)
+        read = tf.numpy_function(self._read, [number, self.path(number)], tf.string)
         return tf.ensure_shape(read, [])
 
     def bytes_of(self, number):
         """Returns the bytes of a picture; any exception means that it cannot be read."""
-        tree, path, spot = self._locate(int(number))
-        return tree.read(path, spot)
+        return self._read(number, self.path(number).numpy())
 
     def survey(self, size):
         """Returns the `Survey` of the first `size` pictures."""
 
         def opened(number):
-            tree, path, spot = self._locate(number)
-            if tree.local:
+            path = self.path(number).numpy()
+            if self._tree(number).local:
                 return path
             try:
-                return io.BytesIO(tree.read(path, spot))
+                return io.BytesIO(self._read(number, path))
             except Exception:  # each place has its own; what cannot be read is told of where it is met
                 return io.BytesIO()
 
@@ -106,13 +104,17 @@ class Pictures:
         """Returns a text that stands for all names, and for the sizes of `SAMPLE` of the first `size`
         pictures at most."""
         found = hashlib.sha256(self._names.digest().encode())
-        for number in np.linspace(0, size - 1, min(size, SAMPLE), dtype=np.int64):
-            tree, path, spot = self._locate(int(number))
-            found.update(tree.size(path, spot).to_bytes(8, "little", signed=True))
+        for number in map(int, np.linspace(0, size - 1, min(size, SAMPLE), dtype=np.int64)):
+            length = self._tree(number).size(self.path(number).numpy(), self._spot(number))
+            found.update(length.to_bytes(8, "little", signed=True))
         return found.hexdigest()[:16]
 
-    def _locate(self, number):
-        """Returns (tree, path, spot) of a picture."""
-        part = bisect.bisect_right(self._ends, number)
-        path = path_of(self._roots[part], self._names[number].numpy())
-        return self._trees[part], path, tuple(self._spots[number].tolist()) if len(self._spots) else ()
+    def _read(self, number, path):
+        path = np.asarray(path, object).item()  # eagerly an array, in a graph bytes
+        return self._tree(number).read(path, self._spot(number))
+
+    def _tree(self, number):
+        return self._trees[bisect.bisect_right(self._ends, number)]
+
+    def _spot(self, number):
+        return tuple(self._spots[number].tolist()) if len(self._spots) else ()
