@@ -23,33 +23,39 @@ class ImageFiles:
     Args:
         root: folder that names are relative to.
         names: of the files, an iterable of bytes, read once.
+        left_out: a `LeftOut`, which counts those that are embedded too.
+        embedded: names of those not wanted, a set of bytes.
 
     Attributes:
-        root: as given.
-        left_out: a `LeftOut`.
-        digest: of the names, text: two lists of different names have different ones.
+        root, left_out: as given.
+        names: the `Listing` of those wanted.
+        digest: of all names, text: two lists of different names have different ones.
     """
 
-    def __init__(self, root, names, left_out=None):
+    def __init__(self, root, names, left_out=None, embedded=frozenset()):
         digest = hashlib.sha256()
 
-        def noted():
+        def wanted():
             for name in names:
                 digest.update(name + b"\0")
-                yield name
+                if name in embedded:
+                    self.left_out.embedded += 1
+                else:
+                    yield name
 
         self.root, self.left_out = root, left_out or LeftOut()
-        self._names = Listing(noted())
+        self.names = Listing(wanted())
         self.digest = digest.hexdigest()
 
     def __len__(self):
-        return len(self._names)
+        return len(self.names)
 
     def found(self):
         """Returns what there is, a line for people; it looks into some files."""
         folder = os.path.join(os.fsencode(self.root), b"")
-        seen = survey(lambda number: folder + self._names[number].numpy(), len(self))
-        parts = [f"{len(self):,} images ({seen.kinds})", str(self.left_out), seen.turned]
+        seen = survey(lambda number: folder + self.names[number].numpy(), len(self))
+        kinds = f" ({seen.kinds})" if len(self) else ""
+        parts = [f"{len(self):,} images{kinds}", str(self.left_out), seen.turned]
         return "; ".join(filter(None, parts))
 
     # Its functions are graphs as they are.
@@ -72,7 +78,7 @@ class ImageFiles:
         folder, blank = os.path.join(os.fsencode(self.root), b""), tf.zeros([size, size, 3])
 
         def view(number):
-            name = self._names[number]
+            name = self.names[number]
             path = tf.strings.join([folder, name])
             return name, *or_else(lambda: centre(decode(tf.io.read_file(path)), size), blank)
 
@@ -80,17 +86,21 @@ class ImageFiles:
         return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def files_under(folder):
+def files_under(folder, embedded=frozenset()):
     """Returns the `ImageFiles` under a folder, recursively, in order of name.
 
+    Args:
+        folder: searched.
+        embedded: as of `ImageFiles`.
+
     Raises:
-        UserError: there is no folder, or no image in it.
+        UserError: there is no folder, or no image in it, wanted or not.
     """
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; expected a folder of images")
     left_out = LeftOut()
-    files = ImageFiles(folder, images_under(folder, left_out), left_out)
-    if not len(files):
+    files = ImageFiles(folder, images_under(folder, left_out), left_out, embedded)
+    if not len(files) and not left_out.embedded:
         raise UserError(
             f"{folder}: no images found; expected {FORMATS}, in any sub-folder"
             + f"; {left_out}" * bool(str(left_out))

@@ -83,18 +83,20 @@ class LeftOut:
 
     Attributes:
         hidden: files and folders whose names begin with a dot, and folders of systems.
+        embedded: images whose vectors are known.
         others: ending, in lower case → files of no format that is read.
     """
 
     def __init__(self):
-        self.hidden = 0
+        self.hidden = self.embedded = 0
         self.others = collections.Counter()
 
     def __str__(self):
         kinds = ", ".join(f"{n:,} {ending}" for ending, n in self.others.most_common(3))
         more = ", …" if len(self.others) > 3 else ""
         others = f"{self.others.total():,} that are no pictures to be read ({kinds}{more})"
-        parts = [f"{self.hidden:,} hidden"] * bool(self.hidden) + [others] * bool(self.others)
+        parts = [f"{self.embedded:,} embedded before"] * bool(self.embedded)
+        parts += [f"{self.hidden:,} hidden"] * bool(self.hidden) + [others] * bool(self.others)
         return f"left out: {', '.join(parts)}" if parts else ""
 
 
@@ -133,6 +135,12 @@ def images_under(root, left_out=None):
                 yield path[len(root) :]
             else:
                 left_out.others[os.fsdecode(os.path.splitext(name)[1].lower()) or NONE] += 1
+
+
+def place_of(name):
+    """Returns the key by which names, str, sort as `images_under` yields them: a folder after files."""
+    *folders, own = map(os.fsencode, name.split(os.sep))
+    return [*((1, folder) for folder in folders), (0, own)]
 
 
 def is_hidden(name):
