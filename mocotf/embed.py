@@ -2,8 +2,9 @@ r"""Makes a vector of each image in a folder.
 
     python -m mocotf.embed --model_dir=runs/v2 --data_dir=my_photos --out=vectors.npz
 
-The same command again goes on with what was interrupted, and ends in the same file. Read it by
-`numpy.load`: arrays names, vectors and about; or ask it by `python -m mocotf.search`.
+The same command again goes on with what was interrupted, and ends in the same file; with --append it
+adds the images that have come since. Read the file by `numpy.load`: arrays names, vectors and about; or
+ask it by `python -m mocotf.search`.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -16,13 +17,18 @@ from absl import flags
 
 import mocotf
 from mocotf.data.bad_images import BadImages
+from mocotf.data.places.parts import whole
+from mocotf.data.places.tree import place_of
 from mocotf.data.sources.image_files import files_under
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
+from mocotf.files import printable
 from mocotf.image_search.embedding import embed
 from mocotf.image_search.embedding import fingerprint
 from mocotf.image_search.index import Index
 from mocotf.image_search.index import check_ending
+from mocotf.image_search.index import merge
+from mocotf.image_search.index import read_index
 from mocotf.image_search.index import write_index
 from mocotf.image_search.partial_index import PartialIndex
 from mocotf.interop.keras_file import load_encoder
@@ -41,9 +47,18 @@ flags.DEFINE_string(
     required=True,
 )
 flags.DEFINE_string(
-    "data_dir", None, "Folder of images, searched recursively; required.", required=True
+    "data_dir",
+    None,
+    "Folder of images, searched recursively, zip or tar archive, or address; required.",
+    required=True,
 )
 flags.DEFINE_string("out", None, "File to write, .npz or .parquet; required.", required=True)
+flags.DEFINE_bool(
+    "append",
+    False,
+    "Add to --out, an index of this folder, the images that are not in it. Those in it are not read "
+    "again, whether changed or gone.",
+)
 flags.DEFINE_enum(
     "output",
     "features",
@@ -55,33 +70,38 @@ flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=
 
 def main():
     check_ending(FLAGS.out)
-    if os.path.exists(FLAGS.out):
-        raise UserError(f"--out={FLAGS.out}: exists; expected the name of a new file")
+    if os.path.exists(FLAGS.out) != FLAGS.append:
+        there = "exists; expected the name of a new file; try --append to add to it"
+        absent = "no such file; expected an index to add to; without --append one is made"
+        raise UserError(f"--out={FLAGS.out}: {absent if FLAGS.append else there}")
+    index = read_index(FLAGS.out) if FLAGS.append else None
     about = describe_encoder(FLAGS.model_dir)
     encoder = load_encoder(about["encoder"])
-    files = files_under(FLAGS.data_dir)
-    print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about |= {
         "mocotf": mocotf.__version__,
         "weights": fingerprint(encoder),
         "output": FLAGS.output,
         "batch_size": FLAGS.batch_size,
-        "data_dir": os.path.abspath(FLAGS.data_dir),
-        "files": files.digest,
+        "data_dir": whole(FLAGS.data_dir),
     }
-    partial = PartialIndex(f"{FLAGS.out}.unfinished", about, encoder.output[FLAGS.output].shape[1])
+    if index:
+        check_made_so(index.about, about)
+    embedded = {os.fsencode(name) for name in index.names} if index else frozenset()
+    files = files_under(FLAGS.data_dir, embedded)
+    print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
+    about["files"] = files.digest
+    wanted = about | {"wanted": files.wanted}
+    partial = PartialIndex(f"{FLAGS.out}.unfinished", wanted, encoder.output[FLAGS.output].shape[1])
     bad_images = BadImages(partial.file("bad_images.txt"), root=files.root)
     if partial.seen:
         print(f"going on after {partial.seen:,} of {len(files):,} images")
     fill(partial, encoder, files, bad_images)
-
-    names, vectors = partial.result()
-    if not names:
-        raise UserError(f"--data_dir={FLAGS.data_dir}: no image decodes; expected {FORMATS}")
-    write_index(FLAGS.out, Index(names, vectors, about | {"bad_images": bad_images.names}))
-    partial.remove()
-    results = {"images": len(names), "bad_images": len(bad_images.names), "dim": vectors.shape[1]}
-    print(f"{FLAGS.out}: {len(names):,} vectors of {vectors.shape[1]:,} numbers")
+    results = finish(partial, index, about, bad_images.names)
+    partial.remove()  # no array of `finish` has its files open: Windows would not remove them
+    print(
+        f"{FLAGS.out}: {results['images']:,} vectors of {results['dim']:,} numbers"
+        + f", {results['added']:,} of them new" * FLAGS.append
+    )
     command.print_json(results)
 
 
@@ -91,6 +111,30 @@ def describe_encoder(path):
         return {"encoder": os.path.abspath(path)}
     saved = open_run(path)
     return {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
+
+
+def check_made_so(known, about):
+    """Refuses to add to an index, `known` of it, what was made another way.
+
+    Raises:
+        UserError: so.
+    """
+    if known["weights"] != about["weights"]:
+        raise UserError(
+            f"--model_dir={FLAGS.model_dir}: its weights are not those that made {FLAGS.out}; expected "
+            f"{known['encoder']}; try that, or another --out"
+        )
+    if known["output"] != about["output"]:
+        raise UserError(
+            f"--output={about['output']}: {FLAGS.out} has another; expected {known['output']}; try "
+            f"--output={known['output']}, or another --out"
+        )
+    if os.path.realpath(known["data_dir"]) != os.path.realpath(about["data_dir"]):
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir}: {FLAGS.out} is of another folder; expected "
+            f"{known['data_dir']}; try an index of its own, and "
+            f"mocotf.search --index={FLAGS.out},OTHER, which asks both"
+        )
 
 
 def fill(partial, encoder, files, bad_images):
@@ -109,6 +153,24 @@ def fill(partial, encoder, files, bad_images):
             left = duration((len(files) - seen) / rate)
             print(f"{seen:,} of {len(files):,} images, {rate:.0f} a second, {left} left", flush=True)
         last = now
+
+
+def finish(partial, index, about, bad_images):
+    """Writes the index, with what was in it before, an `Index` or None; returns what --json prints."""
+    names, vectors = partial.result()
+    added = len(names)
+    if index:
+        # Bad ones that are still there have been tried again; those gone are kept, as names are.
+        gone = set(index.about["bad_images"]) - set(bad_images) - set(map(printable, names))
+        bad_images = sorted([*bad_images, *gone], key=place_of)
+        names, vectors = merge(index, names, vectors, partial.file("merged"))
+    if not names:
+        raise UserError(f"--data_dir={FLAGS.data_dir}: no image decodes; expected {FORMATS}")
+    about = about | {"bad_images": bad_images}
+    if added or not index or about != index.about:  # else the file is what it would become
+        write_index(FLAGS.out, Index(names, vectors, about))
+    dim = vectors.shape[1]
+    return {"images": len(names), "added": added, "bad_images": len(bad_images), "dim": dim}
 
 
 if __name__ == "__main__":

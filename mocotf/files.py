@@ -1,8 +1,8 @@
 """Files that are there whole or not at all, locks, and names of files as text."""
 
 import contextlib
-import fcntl
 import json
+import logging
 import os
 import shutil
 
@@ -10,6 +10,18 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.errors import first_line
+
+# Of the two that lock a file, a system has one: Unix the first, Windows the other.
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+try:
+    import msvcrt
+except ImportError:
+    msvcrt = None
+
+log = logging.getLogger(__name__)
 
 
 def atomic_write(path, content):
@@ -78,7 +90,9 @@ def _remove(path):
 
 
 def lock(file, busy):
-    """Locks an open file, or the descriptor of a folder, against other processes until it is closed.
+    """Locks an open file against other processes until it is closed.
+
+    Where files cannot be locked, a warning says so.
 
     Returns:
         The file.
@@ -87,10 +101,39 @@ def lock(file, busy):
         UserError: another process has locked it; `busy` is the message.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        elif msvcrt:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # the first byte, there or not
+        else:
+            _warn_unlocked(file.name)
+    except (BlockingIOError, PermissionError) as error:  # as fcntl has it, and msvcrt
         raise UserError(busy) from error
     return file
+
+
+@contextlib.contextmanager
+def locked_folder(folder, busy):
+    """Locks a folder against other processes meanwhile, as `lock` does a file; only Unix can.
+
+    Raises:
+        OSError: it cannot be opened.
+        UserError: another process has locked it; `busy` is the message.
+    """
+    if not fcntl:
+        _warn_unlocked(folder)
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        lock(handle, busy)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _warn_unlocked(path):
+    log.warning("%s: cannot be locked on this system; let no other process write to it", path)
 
 
 def printable(name):

@@ -1,7 +1,7 @@
 r"""Finds the images of an index that are most like others.
 
     python -m mocotf.embed --model_dir=runs/v2 --data_dir=my_photos --out=vectors.npz
-    python -m mocotf.search --index=vectors.npz QUERY.jpg [...]
+    python -m mocotf.search --index=vectors.npz[,MORE.npz] QUERY.jpg [...]
 
 It is the dictionary look-up of the paper: a query is encoded, and the keys that it is closest to are
 looked up. They are printed, and shown on a page that opens in any browser.
@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 
 from mocotf.data.bad_images import BadImages
-from mocotf.data.sources.image_files import ImageFiles
+from mocotf.data.sources.image_files import files_named
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
@@ -31,7 +31,13 @@ from mocotf.interop.keras_file import load_encoder
 
 FLAGS = flags.FLAGS
 
-flags.DEFINE_string("index", None, "File that mocotf.embed wrote; required.", required=True)
+flags.DEFINE_list(
+    "index",
+    None,
+    "File that mocotf.embed wrote, or several, A,B, of one encoder; required. Images of several are "
+    "named by their whole paths.",
+    required=True,
+)
 flags.DEFINE_integer("k", 12, "Images to find for each query.", lower_bound=1)
 flags.DEFINE_string("html", "search.html", "Page to write; nothing for none.")
 flags.DEFINE_string(
@@ -40,35 +46,28 @@ flags.DEFINE_string(
     "Where the encoder is now: a run, a checkpoint or a .keras file. Default: where the index says.",
 )
 flags.DEFINE_string(
-    "data_dir", None, "Where the images of the index are now. Default: where the index says."
+    "data_dir",
+    None,
+    "Where the images of the index, if it is one, are now. Default: where the index says.",
 )
 
 
 def main(*queries):
     if not queries:
         raise UserError("no images to search for; expected QUERY.jpg [...]")
-    index = read_index(FLAGS.index)
-    encoder = find_encoder(index.about)
-    vectors = embed_queries(encoder, queries, index.about)
-    folder = FLAGS.data_dir or index.about["data_dir"]
-    results = []
-    # One more is asked for: a query that is in the index is no answer.
-    answers = nearest(index.vectors, vectors, FLAGS.k + 1)
-    for query, places, similarities in zip(queries, *answers, strict=True):
-        names = [index.names[place] for place in places]
-        found = [
-            Found(name, os.path.join(folder, name), float(s))
-            for name, s in zip(names, similarities, strict=True)
-        ]
-        own = os.path.realpath(query)
-        results.append((query, [f for f in found if os.path.realpath(f.path) != own][: FLAGS.k]))
+    if not FLAGS.index:
+        raise UserError("--index=: names no file; expected one that mocotf.embed wrote")
+    indexes = read_indexes(FLAGS.index)
+    about = indexes[0].about
+    encoder = find_encoder(about)
+    results = search(indexes, queries, embed_queries(encoder, queries, about))
 
     for query, found in results:
         print(printable(query))
         for rank, one in enumerate(found, 1):
             print(f"{rank:4}  {one.similarity:.3f}  {printable(one.name)}")
     if FLAGS.html:
-        write_page(FLAGS.html, index, results)
+        write_page(FLAGS.html, indexes, results)
         print(f"page: {FLAGS.html}")
     command.print_json(
         {
@@ -81,24 +80,48 @@ def main(*queries):
     )
 
 
+def read_indexes(paths):
+    """Returns the `Index` of each file, in which `data_dir` is where its images are now.
+
+    Raises:
+        UserError: they cannot be searched together.
+    """
+    if FLAGS.data_dir and len(paths) > 1:
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir}: given with {len(paths)} indexes; expected one; leave it "
+            "out: the images of each are where it says"
+        )
+    indexes = [read_index(path) for path in paths]
+    first = indexes[0].about
+    for path, index in zip(paths, indexes, strict=True):
+        if any(index.about[name] != first[name] for name in ("weights", "output")):
+            made = " and ".join(f"{a['output']} of {a['encoder']}" for a in (first, index.about))
+            raise UserError(
+                f"{paths[0]}, {path}: cannot be compared, they have {made}; expected the same output "
+                "and weights; try one at a time, or embed again"
+            )
+        index.about["data_dir"] = FLAGS.data_dir or index.about["data_dir"]
+    return indexes
+
+
 def find_encoder(about):
-    """Returns the encoder that made an index."""
+    """Returns the encoder that made the indexes."""
     path = FLAGS.model_dir or about["encoder"]
     try:
         encoder = load_encoder(path)
     except UserError as error:
-        raise UserError(f"the encoder of {FLAGS.index}: {error}; or tell --model_dir") from error
+        raise UserError(f"the encoder of {FLAGS.index[0]}: {error}; or tell --model_dir") from error
     if fingerprint(encoder) != about["weights"]:
         raise UserError(
-            f"{path}: its weights are not those that made {FLAGS.index}; expected {about['encoder']}; "
-            "try that, or embed again"
+            f"{path}: its weights are not those that made {FLAGS.index[0]}; expected "
+            f"{about['encoder']}; try that, or embed again"
         )
     return encoder
 
 
 def embed_queries(encoder, queries, about):
     """Returns the vectors of image files, float32 `[M, D]`."""
-    files = ImageFiles("", [os.fsencode(query) for query in queries])
+    files = files_named(queries)
     for query in queries:
         if not os.path.isfile(query):
             raise UserError(f"{query}: no such file; expected an image to search for")
@@ -110,11 +133,38 @@ def embed_queries(encoder, queries, about):
     return vectors
 
 
-def write_page(path, index, results):
-    about = index.about
+def search(indexes, queries, vectors):
+    """Returns (query, its `Found`) of each image file that is asked about."""
+    several = len(indexes) > 1
+    # An image may be in each index, and a query that is in one is no answer.
+    answers = nearest((index.vectors for index in indexes), vectors, (FLAGS.k + 1) * len(indexes))
+    results = []
+    for query, places, similarities in zip(queries, *answers, strict=True):
+        found = {}
+        for place, similarity in zip(places, similarities, strict=True):
+            folder, name = image_at(indexes, place)
+            path = os.path.join(folder, name)
+            found.setdefault(path, Found(path if several else name, path, float(similarity)))
+        own = os.path.realpath(query)
+        others = [one for path, one in found.items() if os.path.realpath(path) != own]
+        results.append((query, others[: FLAGS.k]))
+    return results
+
+
+def image_at(indexes, place):
+    """Returns (folder, name) of an image, counted through all indexes."""
+    first, *others = indexes
+    if place < len(first.names):
+        return first.about["data_dir"], first.names[place]
+    return image_at(others, place - len(first.names))
+
+
+def write_page(path, indexes, results):
+    about = indexes[0].about
     trained = f", step {about['step']:,}" if "step" in about else ""
+    folders = ", ".join(dict.fromkeys(index.about["data_dir"] for index in indexes))
     line = (
-        f"of {len(index.names):,} in {about['data_dir']}, by cosine similarity of the "
+        f"of {sum(len(index.names) for index in indexes):,} in {folders}, by cosine similarity of the "
         f"{about['output']} of {about['encoder']}{trained}"
     )
     try:

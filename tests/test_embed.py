@@ -1,11 +1,13 @@
 """`python -m mocotf.embed` and `mocotf.search` as a user types them, on a run and a folder."""
 
+import shutil
 import signal
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from mocotf.image_search.index import read_index
 from tests.processes import refuse
 from tests.processes import start
 from tests.processes import succeed
@@ -31,7 +33,7 @@ def place(tmp_path_factory):
 def test_a_killed_embed_goes_on_to_the_same_file_which_search_then_asks(place):
     flags = [f"--model_dir={place / 'run'}", f"--data_dir={place / 'photos'}", "--batch_size=2"]
     done = succeed("embed", *flags, f"--out={place / 'a.npz'}", "--json")
-    assert done.json == {"images": 299, "bad_images": 1, "dim": 64}
+    assert done.json == {"images": 299, "added": 299, "bad_images": 1, "dim": 64}
     assert done.err.splitlines() == ["WARNING: skipped 100.png: it does not decode (1 so far)"]
 
     killed = start("embed", *flags, f"--out={place / 'b.npz'}")
@@ -57,11 +59,94 @@ def test_a_killed_embed_goes_on_to_the_same_file_which_search_then_asks(place):
     refuse("search", [*flags, *other], "its weights are not those that made")
 
 
+def test_what_is_added_ends_in_the_index_of_all_even_if_killed(place, tmp_path):
+    photos = tmp_path / "photos"
+    shutil.copytree(place / "photos", photos / "sub")
+    late = [photos / "sub" / f"{i:03}.png" for i in range(0, 300, 2)]  # the bad one is of them
+    (photos / "gone.png").write_bytes(b"bad, and gone later")
+    flags = [f"--model_dir={place / 'run'}", f"--data_dir={photos}", "--batch_size=2", "--json"]
+    whole, grown = (tmp_path / f"{name}.npz" for name in ("whole", "grown"))
+    kept = [path.rename(tmp_path / path.name) for path in late]
+    assert succeed("embed", *flags, f"--out={grown}").json["added"] == 150
+    (photos / "gone.png").unlink()
+    for path, old in zip(late, kept, strict=True):
+        old.rename(path)
+    shutil.copy(late[0], photos / "first.png")  # a folder comes after the files beside it
+
+    append = [*flags, f"--out={grown}", "--append"]
+    killed = start("embed", *append)
+    killed.wait_until((tmp_path / "grown.npz.unfinished" / "progress.json").exists)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = succeed("embed", *append)
+    assert done.json == {"images": 300, "added": 150, "bad_images": 2, "dim": 64}
+    assert "151 images" in done.out and "left out: 150 embedded before" in done.out
+    assert "going on after " in done.out
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["grown.npz", "photos"]
+
+    succeed("embed", *flags, f"--out={whole}")
+    found, expected = (read_index(str(path)) for path in (grown, whole))
+    assert found.names == expected.names
+    np.testing.assert_allclose(found.vectors, expected.vectors, rtol=1e-5, atol=1e-6)
+    assert expected.about["bad_images"] == ["sub/100.png"]
+    assert found.about == expected.about | {"bad_images": ["gone.png", "sub/100.png"]}
+
+    # What is gone from the folder stays; where nothing is new the file is not written.
+    shutil.rmtree(photos / "sub")
+    assert succeed("embed", *append).json == done.json | {"added": 0}
+    written = grown.stat().st_mtime_ns
+    assert succeed("embed", *append).json == done.json | {"added": 0}
+    assert grown.stat().st_mtime_ns == written
+
+
+def test_several_indexes_are_asked_as_one(place, tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+    for i in range(20):
+        shutil.copy(place / "photos" / f"{i:03}.png", tmp_path / "xy"[i % 2] / f"{i // 2}.png")
+    x, y, whole = tmp_path / "x.npz", tmp_path / "y.parquet", tmp_path / "all.npz"
+    model = f"--model_dir={place / 'run'}"
+    for folder, out in (("x", x), ("y", y), ("", whole)):
+        succeed("embed", model, f"--data_dir={tmp_path / folder}", f"--out={out}")
+    page, query = tmp_path / "found.html", tmp_path / "y" / "3.png"
+    flags = [f"--html={page}", "--k=5", "--json", query, place / "query.jpg"]
+
+    def found(*indexes):
+        done = succeed("search", f"--index={','.join(map(str, indexes))}", *flags)
+        return [result["found"] for result in done.json["results"]]
+
+    expected = [[[str(tmp_path / name), s] for name, s in one] for one in found(whole)]
+    assert page.read_text().count("data:image/jpeg") == 12
+    assert found(x, y) == expected
+    assert page.read_text().count("data:image/jpeg") == 12
+    assert f"of 20 in {tmp_path / 'x'}, {tmp_path / 'y'}, by" in page.read_text()
+    assert expected[1][0][0] == str(query) and str(query) not in [path for path, _ in expected[0]]
+    # What is in several is one answer.
+    assert found(whole, y, x) == expected
+
+    both = f"--index={x},{y}"
+    refuse("search", [both, f"--data_dir={tmp_path}", query], "given with 2 indexes; expected one;")
+    short = tmp_path / "short.npz"
+    short_of_x = [f"--data_dir={tmp_path / 'x'}", f"--out={short}", "--output=embedding"]
+    succeed("embed", model, *short_of_x)
+    refuse("search", [f"--index={x},{short}", query], f"{x}, {short}: cannot be compared, they have")
+
+    # Nor is one added to another.
+    write_run(tmp_path / "other", image_size="32", seed="4")
+    other = f"--model_dir={tmp_path / 'other'}"
+    refuse("embed", [other, *short_of_x, "--append"], "its weights are not those that made")
+    refuse("embed", [model, *short_of_x[:2], "--append"], "expected embedding; try --output=embedding")
+    another = [*short_of_x, f"--data_dir={tmp_path / 'y'}"]
+    refuse("embed", [model, *another, "--append"], "is of another folder; expected")
+
+
 def test_mistakes_are_one_line(place, tmp_path):
     (tmp_path / "v.npz").write_bytes(b"no index")
     photos, out = f"--data_dir={place / 'photos'}", f"--out={tmp_path / 'out.npz'}"
     model = f"--model_dir={place / 'run'}"
     refuse("embed", [model, photos, f"--out={tmp_path / 'v.npz'}"], "exists; expected the name of a")
+    refuse("embed", [model, photos, out, "--append"], "no such file; expected an index to add to")
+    refuse("embed", [model, photos, f"--out={tmp_path / 'v.npz'}", "--append"], "cannot be read")
     refuse("embed", [model, f"--data_dir={tmp_path}", out], "no images found")
     refuse("search", [f"--index={tmp_path / 'v.npz'}", "q.jpg"], "cannot be read")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["v.npz"]

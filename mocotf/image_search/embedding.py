@@ -74,19 +74,20 @@ def fingerprint(model):
     return digest.hexdigest()
 
 
-def nearest(vectors, queries, k):
-    """Returns the most similar of `vectors` to each query, by cosine similarity.
+def nearest(blocks, queries, k):
+    """Returns the most similar of all vectors to each query, by cosine similarity.
 
     Args:
-        vectors: float32 `[N, D]`, of any length.
+        blocks: of the vectors, an iterable of float32 `[n, D]`, of any length; N are all together.
         queries: float32 `[M, D]`.
         k: how many; all where there are fewer.
 
     Returns:
-        (places, similarities): int `[M, k]` and float32 `[M, k]`, the most similar first; of equal ones
-        the first in `vectors`.
+        (places, similarities): int `[M, k]`, counted through all blocks, and float32 `[M, k]`, the most
+        similar first; of equal ones the first.
     """
     neighbours = Neighbours(queries, k)
-    neighbours.add(vectors)
+    for block in blocks:
+        neighbours.add(block)
     similarities, places = neighbours.found()
     return places, similarities

@@ -2,14 +2,17 @@
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 
+from mocotf.data.places.tree import place_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import atomic_path
 
 ENDINGS = (".npz", ".parquet")
+ABOUT = {"encoder", "weights", "output", "batch_size", "data_dir", "bad_images"}  # there always
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +22,7 @@ class Index:
     Attributes:
         names: of the images, paths below the folder that they are in, str.
         vectors: float32 `[N, D]`.
-        about: what made them, a dictionary that JSON can hold.
+        about: what made them, a dictionary that JSON can hold, with `ABOUT` in it.
     """
 
     names: list[str]
@@ -39,8 +42,27 @@ def check_ending(path):
         _pyarrow()
 
 
+def merge(index, names, vectors, path):
+    """Returns (names, vectors) of an index and of further images, in the order of `images_under`.
+
+    Args:
+        index: an `Index`.
+        names, vectors: of images that are not in it, as `Index` has them.
+        path: of a file for all vectors, so that they are not in memory twice.
+    """
+    if not names:
+        return index.names, index.vectors
+    every = index.names + names
+    order = sorted(range(len(every)), key=lambda number: place_of(every[number]))
+    rows = np.argsort(order)  # of each in `every`
+    merged = np.memmap(path, np.float32, "w+", shape=(len(every), index.vectors.shape[1]))
+    merged[rows[: len(index.names)]] = index.vectors
+    merged[rows[len(index.names) :]] = vectors
+    return [every[number] for number in order], merged
+
+
 def write_index(path, index):
-    """Writes an `Index` to a new file; the ending says the format.
+    """Writes an `Index` to a file, in the place of one that is there; the ending says the format.
 
     `.npz`: arrays names `[N]`, vectors `[N, D]` and about, a JSON text. `.parquet`: columns name and
     vector, and about in the metadata under `mocotf`.
@@ -74,19 +96,30 @@ def read_index(path):
     try:
         if path.endswith(".npz"):
             with np.load(path, allow_pickle=False) as file:
-                about = json.loads(str(file["about"]))
+                about = _whole(json.loads(str(file["about"])))
                 return Index(file["names"].tolist(), file["vectors"], about)
         table = _pyarrow().parquet.read_table(path)
-        about = json.loads(table.schema.metadata[b"mocotf"])
+        about = _whole(json.loads(table.schema.metadata[b"mocotf"]))
         column = table["vector"].combine_chunks()
         vectors = column.flatten().to_numpy().reshape(len(column), -1)
-        return Index(table["name"].to_pylist(), vectors, about)
+        return Index([_as_it_was(name) for name in table["name"].to_pylist()], vectors, about)
     except Exception as error:  # what is no such file fails in many ways
         if isinstance(error, UserError):
             raise
         raise UserError(
             f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.embed wrote"
         ) from error
+
+
+def _whole(about):
+    if missing := ABOUT - set(about):
+        raise ValueError(f"it does not say of what {', '.join(sorted(missing))} it is")
+    return about
+
+
+def _as_it_was(name):
+    """Returns the name of a file of which `write_index` has spelled out what is no UTF-8."""
+    return re.sub(r"\\u(dc[89a-f][0-9a-f])", lambda found: chr(int(found[1], 16)), name)
 
 
 def _pyarrow():

@@ -7,9 +7,10 @@ import os
 import pathlib
 from typing import NamedTuple
 
-import tensorflow as tf
 from PIL import Image
 
+from mocotf.data.places.parts import read_named
+from mocotf.data.places.remote import is_url
 from mocotf.data.views.decode import decode
 from mocotf.files import printable
 
@@ -105,12 +106,12 @@ def _figure(rank, one):
 def _picture(path):
     """Returns the thumbnail of a file, which leads to it, or a word where there is none."""
     try:
-        image = Image.fromarray(decode(tf.io.read_file(os.fsencode(path))).numpy())
-    except tf.errors.OpError:
+        image = Image.fromarray(decode(read_named(path)).numpy())
+    except Exception:  # each place has its own
         return '<div class="missing">not there</div>'
     image.thumbnail((2 * SIDE, 2 * SIDE))  # twice as fine, for fine screens
     encoded = io.BytesIO()
     image.save(encoded, "JPEG", quality=80)
     source = base64.b64encode(encoded.getvalue()).decode("ascii")
-    link = html.escape(pathlib.Path(os.path.abspath(path)).as_uri())
+    link = html.escape(path if is_url(path) else pathlib.Path(os.path.abspath(path)).as_uri())
     return f'<a href="{link}"><img alt="" src="data:image/jpeg;base64,{source}"></a>'

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -184,8 +185,10 @@ def _widened(x):
 
 
 def _host_memory():
-    """Returns the bytes of memory that this host has, or its container may use."""
-    limits = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    """Returns the bytes of memory that this host has, or its container may use; no limit on Windows."""
+    limits = [sys.maxsize]
+    if hasattr(os, "sysconf"):
+        limits += [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
     if os.path.exists(CONTAINER):
         with open(CONTAINER, encoding="utf-8") as file:
             limits += [int(text) for text in [file.read().strip()] if text.isdigit()]

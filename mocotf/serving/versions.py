@@ -5,7 +5,7 @@ import os
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
-from mocotf.files import lock
+from mocotf.files import locked_folder
 
 
 def versions_in(folder):
@@ -70,27 +70,27 @@ def new_version(folder, version):
     Raises:
         UserError: the folder cannot be written, or another process is exporting to it.
     """
-    try:
-        os.makedirs(folder, exist_ok=True)
-        handle = os.open(folder, os.O_RDONLY)
-    except OSError as error:
-        raise UserError(
-            f"--export_dir={folder}: {error.strerror}; expected a folder that can be written"
-        ) from error
-    try:
-        busy = "another process exports to it; expected one at a time; wait for it"
-        lock(handle, f"--export_dir={folder}: {busy}")
-        with atomic_path(os.path.join(folder, str(version))) as partial:
-            os.mkdir(partial)
-            yield partial
-            _bring_to_disk(partial)
-    finally:
-        os.close(handle)
+    busy = "another process exports to it; expected one at a time; wait for it"
+    with contextlib.ExitStack() as stack:
+        try:
+            os.makedirs(folder, exist_ok=True)
+            stack.enter_context(locked_folder(folder, f"--export_dir={folder}: {busy}"))
+        except OSError as error:
+            raise UserError(
+                f"--export_dir={folder}: {error.strerror}; expected a folder that can be written"
+            ) from error
+        partial = stack.enter_context(atomic_path(os.path.join(folder, str(version))))
+        os.mkdir(partial)
+        yield partial
+        _bring_to_disk(partial)
 
 
 def _bring_to_disk(folder):
     for parent, _, names in os.walk(folder):
-        for path in [parent, *(os.path.join(parent, name) for name in names)]:
-            handle = os.open(path, os.O_RDONLY)
+        for name in names:
+            with open(os.path.join(parent, name), "rb+") as file:  # Windows asks for leave to write
+                os.fsync(file)
+        if os.name == "posix":  # elsewhere a folder cannot be opened
+            handle = os.open(parent, os.O_RDONLY)
             os.fsync(handle)
             os.close(handle)

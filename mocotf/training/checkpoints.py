@@ -176,7 +176,7 @@ def _write(folder, step, values, keep, spared):
                 tensors=list(values.values()),
             )
         for ending in ENDINGS:
-            with open(written + ending, "rb") as file:
+            with open(written + ending, "rb+") as file:  # Windows asks for leave to write
                 os.fsync(file.fileno())
         for ending in ENDINGS:
             os.replace(written + ending, path_of(folder, step) + ending)

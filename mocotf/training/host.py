@@ -1,6 +1,7 @@
 """What a process asks of its machine before TensorFlow starts."""
 
 import ctypes
+import sys
 
 import tensorflow as tf
 
@@ -36,7 +37,7 @@ def configure_host(settings=DEFAULT):
         tf.config.threading.set_intra_op_parallelism_threads(settings.intra_op_threads)
     if settings.inter_op_threads:
         tf.config.threading.set_inter_op_parallelism_threads(settings.inter_op_threads)
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = sys.platform == "linux" and getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(TRIM_THRESHOLD, -1)
         mallopt(MMAP_MAX, 0)

@@ -1,5 +1,6 @@
 """Vectors of image files: what is made of which file, and how it is kept."""
 
+import json
 import os
 import pickle
 import sys
@@ -12,6 +13,7 @@ from sklearn.neighbors import NearestNeighbors
 
 import mocotf
 from mocotf.data.bad_images import BadImages
+from mocotf.data.places.directory import images_under
 from mocotf.data.sources.image_files import files_under
 from mocotf.errors import UserError
 from mocotf.image_search import embedding
@@ -20,6 +22,7 @@ from mocotf.image_search import results_page
 from mocotf.image_search.partial_index import PartialIndex
 from tests.saved_run import write_run
 
+ABOUT = dict.fromkeys(index.ABOUT, "some")
 ODD = b"b/odd \xff <i>&.png"  # no UTF-8, no HTML
 
 
@@ -85,25 +88,40 @@ def test_a_fingerprint_is_of_the_weights(encoder):
 def test_nearest_agrees_with_scikit_learn():
     rng = np.random.default_rng(0)
     vectors, queries = (rng.normal(size=(n, 8)).astype(np.float32) for n in (50, 3))
-    places, similarities = embedding.nearest(vectors, queries, 5)
+    places, similarities = embedding.nearest([vectors[:20], vectors[20:]], queries, 5)
     oracle = NearestNeighbors(n_neighbors=5, metric="cosine").fit(vectors)
     distances, expected = oracle.kneighbors(queries)
     np.testing.assert_array_equal(places, expected)
     np.testing.assert_allclose(similarities, 1 - distances, atol=1e-6)
-    assert embedding.nearest(vectors, queries, 60)[0].shape == (3, 50)
-    assert np.isfinite(embedding.nearest(np.zeros([2, 8], np.float32), queries, 2)[1]).all()
+    assert embedding.nearest([vectors], queries, 60)[0].shape == (3, 50)
+    assert np.isfinite(embedding.nearest([np.zeros([2, 8], np.float32)], queries, 2)[1]).all()
 
 
 @pytest.mark.parametrize("ending", [".npz", ".parquet"])
 def test_an_index_comes_back_from_its_file(tmp_path, ending):
-    path, names = str(tmp_path / f"v{ending}"), ["a", "b/ü.jpg", "c d"]
-    vectors = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
-    index.write_index(path, index.Index(names, vectors, {"step": 3, "flags": {"lr": "1"}}))
+    path, names = str(tmp_path / f"v{ending}"), ["a", "b/ü.jpg", "c d", os.fsdecode(ODD)]
+    vectors = np.random.default_rng(0).normal(size=(4, 4)).astype(np.float32)
+    about = ABOUT | {"step": 3, "flags": {"lr": "1"}}
+    index.write_index(path, index.Index(names, vectors, about))
     back = index.read_index(path)
-    assert (back.names, back.about) == (names, {"step": 3, "flags": {"lr": "1"}})
+    assert (back.names, back.about) == (names, about)
     np.testing.assert_array_equal(back.vectors, vectors)
     if ending == ".parquet":
         assert pyarrow.parquet.read_schema(path).names == ["name", "vector"]
+
+
+def test_what_is_merged_is_in_the_order_of_a_listing(tmp_path):
+    names = ["z.png", "a/b.png", "a/z.png", "a/b/c.png", "a.b/c.png", "B.png", os.fsdecode(ODD)]
+    for name in names:
+        path = tmp_path / "photos" / name
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.touch()
+    old = index.Index(names[::2], rows(4), {})
+    merged, vectors = index.merge(old, names[1::2], rows(3, 4), tmp_path / "vectors")
+    assert [os.fsencode(name) for name in merged] == list(images_under(tmp_path / "photos"))
+    numbers = [[*names[::2], *names[1::2]].index(name) for name in merged]
+    np.testing.assert_array_equal(vectors, rows(7)[numbers])
+    assert index.merge(old, [], rows(0), "not written") == (old.names, old.vectors)
 
 
 def test_parquet_without_pyarrow_is_told_in_one_line(monkeypatch):
@@ -119,10 +137,11 @@ def test_code_in_an_index_is_not_run_and_what_is_none_is_told_in_one_line(tmp_pa
 
     evil = np.empty([1], object)
     evil[0] = Evil()
-    np.savez(tmp_path / "evil.npz", about="{}", names=evil, vectors=np.zeros([1, 2]))
+    np.savez(tmp_path / "evil.npz", about=json.dumps(ABOUT), names=evil, vectors=np.zeros([1, 2]))
+    np.savez(tmp_path / "others.npz", about="{}", names=["a"], vectors=np.zeros([1, 2]))
     (tmp_path / "bare.npz").write_bytes(pickle.dumps(Evil()))
     (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04")
-    for name in ("evil.npz", "bare.npz", "cut.npz", "absent.npz", "cut.parquet"):
+    for name in ("evil.npz", "bare.npz", "others.npz", "cut.npz", "absent.npz", "cut.parquet"):
         with pytest.raises(UserError, match="cannot be read") as error:
             index.read_index(str(tmp_path / name))
         assert "\n" not in str(error.value)

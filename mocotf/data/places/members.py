@@ -1,10 +1,12 @@
 """Places whose files are all known by name at once."""
 
+import bisect
 import os
 
 from mocotf.data.places.tree import Tree
 from mocotf.data.places.tree import is_hidden
 from mocotf.data.places.tree import is_picture
+from mocotf.data.places.tree import place_of
 from mocotf.data.views.decode import HEAD
 
 
@@ -19,7 +21,7 @@ class Members(Tree):
 
     def __init__(self, name, files, refused=None):
         self.name = name
-        self._files = sorted(files.values(), key=lambda found: _walked(found.name))
+        self._files = sorted(files.values(), key=lambda found: place_of(found.name))
         self._refused = refused or {}
 
     def entries(self, folder):
@@ -44,6 +46,13 @@ class Members(Tree):
                 yield found
         left_out.hidden += len(hidden)
 
+    def spot_of(self, name):
+        """Returns where the bytes of a file are by its name, bytes; raises FileNotFoundError."""
+        at = bisect.bisect_left(self._files, place_of(name), key=lambda found: place_of(found.name))
+        if at == len(self._files) or self._files[at].name != name:
+            raise FileNotFoundError(os.fsdecode(name))
+        return self._files[at].spot
+
     def _under(self, folder):
         prefix = os.fsencode(folder and f"{folder}/")
         for found in self._files:
@@ -56,9 +65,3 @@ class Members(Tree):
             return self.read(path, spot)[:HEAD]
         except Exception:  # of compression, of networks: what cannot be read is no picture
             return b""
-
-
-def _walked(name):
-    """Returns what sorts names as a walk meets them: a folder's files before its folders."""
-    *folders, last = name.split(b"/")
-    return [*((1, folder) for folder in folders), (0, last)]

@@ -1,5 +1,6 @@
 """From what a user names to places, and in them what is trained on and what is held out."""
 
+import functools
 import glob
 import os
 import re
@@ -103,6 +104,27 @@ class Parts:
         self.training += [(self._open(os.path.join(path, name)), "") for name in train]
         self.held_out += [(self._open(os.path.join(path, name)), "") for name in held_out]
         self.unused += [name for name in names if name not in (*train, *held_out)]
+
+
+def whole(path):
+    """Returns the whole path of a place, from the root; an address as it is."""
+    return path if remote.is_url(path) else os.path.abspath(os.path.expanduser(path))
+
+
+def read_named(path):
+    """Returns the bytes of a picture by its path: of a file, in an archive, or at an address.
+
+    Args:
+        path: text; in an archive its name follows the archive's path.
+    """
+    for end in (match.end() for ending in ENDINGS for match in re.finditer(f"{ending}/", path, re.I)):
+        if os.path.isfile(path[: end - 1]):
+            archive, name = _opened(path[: end - 1]), os.fsencode(path[end:])
+            return archive.read(name, archive.spot_of(name))
+    return remote.read(path)
+
+
+_opened = functools.lru_cache(maxsize=8)(Archive)
 
 
 def _paths(text):

@@ -25,7 +25,7 @@ class Pictures:
 
     Args:
         parts: (tree, path of a folder in it), one after the other.
-        note: called with each `Found`, in order.
+        take: called with each `Found`, in order, says whether it is one of them; by default all are.
 
     Attributes:
         counts: pictures of each part.
@@ -34,7 +34,7 @@ class Pictures:
         servable: whether another process can read them by its graph alone.
     """
 
-    def __init__(self, parts, note=None):
+    def __init__(self, parts, take=None):
         self._trees = [tree for tree, _ in parts]
         self._roots = [tree.root(folder) for tree, folder in parts]
         self.servable = all(tree.plain for tree in self._trees)
@@ -45,11 +45,11 @@ class Pictures:
         def names():
             for part, (tree, folder) in enumerate(parts):
                 for found in tree.pictures(folder, self.left_out):
+                    if take and not take(found):
+                        continue
                     self.counts[part] += 1
                     if self.root is None:
                         spots.extend(found.spot or NOWHERE)
-                    if note:
-                        note(found)
                     yield found.name
 
         self._names = Listing(names())
@@ -100,10 +100,14 @@ class Pictures:
 
         return survey(opened, size)
 
+    def names_digest(self):
+        """Returns a text that stands for all names."""
+        return self._names.digest()
+
     def digest(self, size):
         """Returns a text that stands for all names, and for the sizes of `SAMPLE` of the first `size`
         pictures at most."""
-        found = hashlib.sha256(self._names.digest().encode())
+        found = hashlib.sha256(self.names_digest().encode())
         for number in map(int, np.linspace(0, size - 1, min(size, SAMPLE), dtype=np.int64)):
             length = self._tree(number).size(self.path(number).numpy(), self._spot(number))
             found.update(length.to_bytes(8, "little", signed=True))

@@ -56,11 +56,9 @@ def read(path):
     Args:
         path: its, text or bytes.
     """
-    path = os.fsdecode(path)
     if is_plain(path):
-        with tf.io.gfile.GFile(path, "rb") as file:
-            return file.read()
-    system, inner = _system(path)
+        return tf.io.read_file(os.fsencode(path)).numpy()
+    system, inner = _system(os.fsdecode(path))
     return system.cat_file(inner)
 
 

@@ -41,12 +41,13 @@ class LeftOut:
 
     Attributes:
         hidden: files and folders whose names begin with a dot, and folders of systems.
+        embedded: images whose vectors are known.
         others: ending, in lower case → files of no format that is read.
         refused: why → files of an archive that cannot be read.
     """
 
     def __init__(self):
-        self.hidden = 0
+        self.hidden = self.embedded = 0
         self.others = collections.Counter()
         self.refused = collections.Counter()
 
@@ -54,7 +55,8 @@ class LeftOut:
         kinds = ", ".join(f"{n:,} {ending}" for ending, n in self.others.most_common(3))
         more = ", …" if len(self.others) > 3 else ""
         others = f"{self.others.total():,} that are no pictures to be read ({kinds}{more})"
-        parts = [f"{self.hidden:,} hidden"] * bool(self.hidden) + [others] * bool(self.others)
+        parts = [f"{self.embedded:,} embedded before"] * bool(self.embedded)
+        parts += [f"{self.hidden:,} hidden"] * bool(self.hidden) + [others] * bool(self.others)
         parts += [f"{n:,} {why}" for why, n in self.refused.most_common()]
         return f"left out: {', '.join(parts)}" if parts else ""
 
@@ -119,6 +121,12 @@ class Tree(abc.ABC):
             path: its root and its name, bytes.
             spot: of its `Found`.
         """
+
+
+def place_of(name):
+    """Returns the key by which names, bytes or text, sort as in a walk: a folder's files come first."""
+    *folders, own = os.fsencode(name).replace(os.fsencode(os.sep), b"/").split(b"/")
+    return [*((1, folder) for folder in folders), (0, own)]
 
 
 def is_hidden(name):

@@ -44,7 +44,7 @@ class Folder(RandomAccessSource):
     def __init__(self, data_dir, files=None):
         parts = Parts(data_dir, files)
         classes = _Classes()
-        self._pictures = Pictures([*parts.training, *parts.held_out], classes.note)
+        self._pictures = Pictures([*parts.training, *parts.held_out], classes.take)
         self._held_out = bool(parts.held_out)
         self.unused, self.bad_shards = tuple(parts.unused), tuple(parts.damaged)
         self.left_out, self.root = self._pictures.left_out, self._pictures.root
@@ -112,13 +112,14 @@ class _Classes:
         self._classes, self._of_image = {}, array.array("i")  # numbers as they are met; -1: none
         self._groups, self._group_of_image = {}, array.array("i")
 
-    def note(self, found):
+    def take(self, found):
         """Takes note of a `Found`."""
         label = found.label
         if label is None and not is_whole(found.name):
             label = found.name.partition(b"/")[0] if b"/" in found.name else None
         self._of_image.append(_number(self._classes, label))
         self._group_of_image.append(_number(self._groups, found.group))
+        return True
 
     def names(self):
         """Returns the names of the classes, in order; none without two classes."""

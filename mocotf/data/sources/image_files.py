@@ -1,15 +1,13 @@
 """Image files in a fixed order, each once: what is embedded."""
 
 import hashlib
-import os
 
 import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
-from mocotf.data.places.directory import images_under
-from mocotf.data.places.listing import Listing
-from mocotf.data.places.survey import survey
-from mocotf.data.places.tree import LeftOut
+from mocotf.data.places.directory import Named
+from mocotf.data.places.parts import Parts
+from mocotf.data.places.pictures import Pictures
 from mocotf.data.pretraining import centre
 from mocotf.data.views.decode import FORMATS
 from mocotf.data.views.decode import decode
@@ -21,35 +19,38 @@ class ImageFiles:
     """Image files by number.
 
     Args:
-        root: folder that names are relative to.
-        names: of the files, an iterable of bytes, read once.
+        tree: the `Tree` whose pictures they are.
+        embedded: names of those not wanted, a set of bytes.
 
     Attributes:
-        root: as given.
-        left_out: a `LeftOut`.
-        digest: of the names, text: two lists of different names have different ones.
+        root: folder or address that names are relative to; None in an archive.
+        left_out: a `LeftOut`, which counts those that are embedded too.
+        digest: of all names, text: two lists of different names have different ones.
+        wanted: of those wanted.
     """
 
-    def __init__(self, root, names, left_out=None):
-        digest = hashlib.sha256()
+    def __init__(self, tree, embedded=frozenset()):
+        digest, known = hashlib.sha256(), 0
 
-        def noted():
-            for name in names:
-                digest.update(name + b"\0")
-                yield name
+        def is_wanted(found):
+            nonlocal known
+            digest.update(found.name + b"\0")
+            known += found.name in embedded
+            return found.name not in embedded
 
-        self.root, self.left_out = root, left_out or LeftOut()
-        self._names = Listing(noted())
-        self.digest = digest.hexdigest()
+        self._pictures = Pictures([(tree, "")], is_wanted)
+        self.root, self.left_out = None if tree.archive else tree.name, self._pictures.left_out
+        self.left_out.embedded = known
+        self.digest, self.wanted = digest.hexdigest(), self._pictures.names_digest()
 
     def __len__(self):
-        return len(self._names)
+        return len(self._pictures)
 
     def found(self):
         """Returns what there is, a line for people; it looks into some files."""
-        folder = os.path.join(os.fsencode(self.root), b"")
-        seen = survey(lambda number: folder + self._names[number].numpy(), len(self))
-        parts = [f"{len(self):,} images ({seen.kinds})", str(self.left_out), seen.turned]
+        seen = self._pictures.survey(len(self))
+        kinds = f" ({seen.kinds})" if len(self) else ""
+        parts = [f"{len(self):,} images{kinds}", str(self.left_out), seen.turned]
         return "; ".join(filter(None, parts))
 
     # Its functions are graphs as they are.
@@ -69,30 +70,38 @@ class ImageFiles:
             Dataset of (names, string `[n]`; which of them decoded, bool `[n]`; images, float32
             `[n, size, size, 3]` in 0…255, zeros where one did not).
         """
-        folder, blank = os.path.join(os.fsencode(self.root), b""), tf.zeros([size, size, 3])
+        blank = tf.zeros([size, size, 3])
 
         def view(number):
-            name = self._names[number]
-            path = tf.strings.join([folder, name])
-            return name, *or_else(lambda: centre(decode(tf.io.read_file(path)), size), blank)
+            name = self._pictures.name(number)
+            return name, *or_else(lambda: centre(decode(self._pictures.read(number)), size), blank)
 
         numbers = tf.data.Dataset.range(first, len(self))
         return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def files_under(folder):
-    """Returns the `ImageFiles` under a folder, recursively, in order of name.
+def files_named(paths):
+    """Returns the `ImageFiles` of paths, an iterable of text."""
+    return ImageFiles(Named(paths))
+
+
+def files_under(place, embedded=frozenset()):
+    """Returns the `ImageFiles` of a place, recursively, in order of name.
+
+    Args:
+        place: a folder, an archive, or an address.
+        embedded: as of `ImageFiles`.
 
     Raises:
-        UserError: there is no folder, or no image in it.
+        UserError: there is no such place, it is several, or no image is in it, wanted or not.
     """
-    if not os.path.isdir(folder):
-        raise UserError(f"{folder}: no such folder; expected a folder of images")
-    left_out = LeftOut()
-    files = ImageFiles(folder, images_under(folder, left_out), left_out)
-    if not len(files):
+    trees = Parts(place).trees
+    if len(trees) > 1:
+        raise UserError(f"--data_dir={place}: {len(trees)} places; expected one; make an index of each")
+    files = ImageFiles(trees[0], embedded)
+    if not len(files) and not files.left_out.embedded:
         raise UserError(
-            f"{folder}: no images found; expected {FORMATS}, in any sub-folder"
-            + f"; {left_out}" * bool(str(left_out))
+            f"--data_dir={place}: no images found; expected {FORMATS}, in any sub-folder"
+            + f"; {files.left_out}" * bool(str(files.left_out))
         )
     return files
