@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
+from mocotf.data.sources.classified import QUERY_EVERY
 from mocotf.data.sources.folder import HELD_OUT
-from mocotf.data.sources.folder import QUERY_EVERY
 from mocotf.data.sources.listing import list_images
 from mocotf.data.views.decode import decode
 from mocotf.errors import UserError

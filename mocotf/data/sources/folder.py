@@ -7,10 +7,9 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.sources.base import RandomAccessSource
+from mocotf.data.sources.classified import Classified
 from mocotf.data.sources.listing import LeftOut
 from mocotf.data.sources.listing import Listing
-from mocotf.data.sources.listing import held
 from mocotf.data.sources.listing import images_under
 from mocotf.data.sources.listing import is_hidden
 from mocotf.data.sources.survey import SAMPLE
@@ -19,13 +18,11 @@ from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
 
-QUERY_EVERY = 10
-AT_ONCE = 65536  # images whose labels are looked through together
 TRAIN = ("train", "training", "trn")
 HELD_OUT = ("val", "valid", "validation", "test", "testing", "tst", "eval", "evaluation", "dev")
 
 
-class Folder(RandomAccessSource):
+class Folder(Classified):
     """All JPEG, PNG, BMP, GIF and WebP files under a folder; labels are not needed.
 
     Labels, for kNN only, are taken from sub-folders. `DIR/train` and `DIR/val`, where both exist under
@@ -54,10 +51,10 @@ class Folder(RandomAccessSource):
         data_dir = os.path.expanduser(data_dir)
         if not os.path.isdir(data_dir):
             raise UserError(f"--data_dir={data_dir}: no such folder; expected a folder of images")
-        train, self._held_out, self.unused = _splits(data_dir)
+        train, held_out, self.unused = _splits(data_dir)
         classes, self.left_out = _Classes(), LeftOut()
-        self._names = Listing(classes.note(self.left_out, train, self._held_out))
-        roots = (train, self._held_out or train)
+        self._names = Listing(classes.note(self.left_out, train, held_out))
+        roots = (train, held_out or train)
         self._roots = [os.path.join(os.fsencode(root), b"") for root in roots]
         self.size = classes.counts[0]
         if not self.size:
@@ -65,20 +62,12 @@ class Folder(RandomAccessSource):
                 f"--data_dir={data_dir}: no images found; expected {FORMATS}, in any sub-folder"
                 + f"; {self.left_out}" * bool(str(self.left_out))
             )
-        labels = classes.labels()
         self.class_names = classes.names()
-        known, query = labels >= 0, self._is_query(np.arange(len(labels)))
-        self.evaluation_sizes = (int((known & ~query).sum()), int((known & query).sum()))
-        self._labels = held(labels)
+        self.keep_labels(classes.labels(), held_out is not None)
 
     def found(self):
         seen = survey(lambda number: self._roots[0] + self._names[number].numpy(), self.size)
-        parts = [f"{self.size:,} images ({seen.kinds})"]
-        if self.class_names:
-            parts.append(f"{len(self.class_names):,} classes")
-        if queries := self.evaluation_sizes[1]:
-            own = f"{queries:,} held out" if self._held_out else f"kNN asks about {queries:,} of them"
-            parts.append(own)
+        parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
         return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), seen.turned]))
 
@@ -96,29 +85,9 @@ class Folder(RandomAccessSource):
     def load(self, handle):
         return tf.io.read_file(self.describe(handle))
 
-    def label(self, handle):
-        if not self._labels.shape[0]:
-            return super().label(handle)
-        return tf.cast(self._labels[handle], tf.int64)
-
     def describe(self, handle):
         root = tf.where(handle < self.size, *self._roots)
         return tf.strings.join([root, self._names[handle]])
-
-    def evaluation(self, split):
-        size = self._labels.shape[0]
-
-        def some(first):
-            handles = tf.range(first, tf.minimum(first + AT_ONCE, size))
-            labels = tf.gather(self._labels, handles)
-            chosen = (self._is_query(handles) == (split == "queries")) & (labels >= 0)
-            columns = handles[chosen], tf.cast(labels[chosen], tf.int64)
-            return tf.data.Dataset.from_tensor_slices(columns)
-
-        return tf.data.Dataset.range(0, size, AT_ONCE).flat_map(some)
-
-    def _is_query(self, handle):
-        return handle >= self.size if self._held_out else handle % QUERY_EVERY == 0
 
 
 class _Classes:
