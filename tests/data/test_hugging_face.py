@@ -116,8 +116,10 @@ def test_folders_as_the_hub_has_them(place, training, held_out):
 
 
 def test_a_pattern_is_trained_on_altogether(place):
-    for name, numbers in (("train-0", range(4)), ("test-0", range(4, 8))):
+    for name, numbers in (("train-0", range(4)), ("test-0", range(4, 8)), ("[t].parquet/0", range(3))):
         write(place / f"{name}.parquet", table(numbers))
+    assert HuggingFace(f"{place}/[t].parquet").size == 3
+    assert HuggingFace(str(place)).unused == ["others"]
     source = HuggingFace(f"{place}/t*.parquet")
     assert source.size == 8 and source.evaluation_sizes == (7, 1)
 

@@ -107,11 +107,13 @@ def _parquet_files(place):
 
     Hugging Face's hub has data/train-00000-of-00002.parquet, train/0000.parquet and the like.
     """
+    if os.path.isfile(place):
+        return {"train": [place]}
     if not os.path.isdir(place):
-        paths = sorted(glob.glob(place, recursive=True))
+        paths = _files(place)
         return {"train": paths} if paths else {}
     parts = {}
-    for path in sorted(glob.glob(os.path.join(glob.escape(place), "**", "*.parquet"), recursive=True)):
+    for path in _files(os.path.join(glob.escape(place), "**", "*.parquet")):
         words = re.split(r"[^a-z0-9]+", os.path.relpath(path, place).lower())
         known = [word for word in reversed(words) if word in (*TRAIN, *HELD_OUT)]
         parts.setdefault(known[0] if known else "", []).append(path)
@@ -119,3 +121,8 @@ def _parquet_files(place):
     if others and not any(name in parts for name in TRAIN):
         return {"train": others, **parts}
     return parts | ({"others": others} if others else {})
+
+
+def _files(pattern):
+    # Spark calls folders so, too.
+    return [path for path in sorted(glob.glob(pattern, recursive=True)) if os.path.isfile(path)]
