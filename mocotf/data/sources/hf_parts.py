@@ -37,7 +37,8 @@ class ParquetPart:
         Parquet has no way to one row but through the hundreds that are compressed with it."""
         import datasets
 
-        return datasets.Dataset.from_parquet(self.paths, columns=[name]).data.column(name)
+        paths = [glob.escape(path) for path in self.paths]  # it takes them for patterns
+        return datasets.Dataset.from_parquet(paths, columns=[name]).data.column(name)
 
     def labels(self, name):
         """Returns a column, in memory."""
