@@ -17,6 +17,7 @@ from mocotf.moco.saved_run import open_run
 from tests import processes
 from tests.commands import results
 from tests.commands import set_flags
+from tests.commands import train
 from tests.data.support import write_colours
 from tests.saved_run import write_run
 
@@ -85,6 +86,21 @@ def test_labels_from_a_folder_that_training_did_not_use(run, asked, tmp_path):
     assert (found["bank"], found["queries"], found["classes"]) == (16, 8, 2)
     # The same pictures are in both, and of both classes: of equals the lower label wins.
     assert found["knn_top1"] == 50
+
+
+@pytest.mark.slow
+def test_a_table_that_was_saved_is_trained_on_and_asked_about(asked, tmp_path):
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(image=datasets.Image(), label=datasets.ClassLabel(names=["a", "b"]))
+    write_colours(str(tmp_path / "files"), 20)
+    images = [str(path) for path in sorted((tmp_path / "files").iterdir())]
+    columns = {"image": images, "label": [0, 1] * 10}
+    datasets.Dataset.from_dict(columns, features).save_to_disk(str(tmp_path / "table"))
+    table = ["--dataset=hf", f"--data_dir={tmp_path / 'table'}"]
+    done = train(tmp_path / "run", *table, "--steps=2", "--batch_size=8", "--moco_k=16")
+    assert "table: 20 images (25 % PNG, " in done.out and "kNN asks about 2 of them" in done.out
+    found = asked(f"--model_dir={tmp_path / 'run'}", *table, "--k=1")
+    assert (found["bank"], found["queries"], found["classes"], found["bad_images"]) == (18, 2, 2, 0)
 
 
 def test_mistakes_take_one_line(run, asked, tmp_path):

@@ -84,6 +84,7 @@ def test_pictures_may_move_but_not_change(trained, tmp_path, capsys):
 def test_who_gives_a_file_of_flags_has_nothing_chosen():
     for arguments, auto in (
         (["--dataset=folder"], True),
+        (["--dataset=hf"], True),
         (["--dataset=folder", "--recipe=none"], False),
         (["--dataset=folder", "--recipe=v2"], False),
         (["--dataset=folder", "--flagfile=flags/v2.cfg"], False),

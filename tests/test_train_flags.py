@@ -58,7 +58,7 @@ MISTAKES = [
     ("--data_service=a:1 --host_ops=tensorflow", "a:1: expected grpc://HOST:PORT"),
     ("--data_dir=photos", "for your own images: --dataset=folder"),
     ("--dataset=folder --data_dir=/nowhere", "/nowhere: no such folder"),
-    ("--dataset=no_such_set", "neither patches, folder, tfrecord, tfds nor a data set"),
+    ("--dataset=no_such_set", "neither patches, folder, hf, tfrecord, tfds nor a data set"),
     ("--moco_k=100", "smaller than the 256 keys enqueued a step; expected at least that; try"),
     ("--moco_k=300 --symmetric", "smaller than the 512 keys enqueued a step"),
     ("--batch_size=6401", "has only 6400 images; expected at least one batch; try"),

@@ -17,6 +17,7 @@ from mocotf.training.replicas import text_of_chief
 from mocotf.training.run_dir import FLAGS_FILE
 
 FLAGS = flags.FLAGS
+OWN = ("folder", "hf")  # what people keep their own pictures in
 settings_flags.define(recipe.RecipeSettings)
 
 
@@ -29,7 +30,7 @@ def is_auto():
     """
     chosen = FLAGS.recipe == AUTO
     if FLAGS.recipe is None and "dataset" in arguments.given():
-        chosen = FLAGS.dataset == "folder" and not arguments.files()
+        chosen = FLAGS.dataset in OWN and not arguments.files()
     if FLAGS.minutes and _resumes():
         _check_minutes()
     elif FLAGS.minutes and not chosen:

@@ -8,7 +8,12 @@ from mocotf.errors import UserError
 from mocotf.settings import Settings
 from mocotf.settings import setting
 
-WHERE = {"folder": "a folder of images", "tfrecord": "a folder or a pattern of shards"}
+WHERE = {
+    "folder": "a folder of images",
+    "hf": "a .parquet file, a folder of such, or a folder that Hugging Face's datasets saved",
+    "tfrecord": "a folder or a pattern of shards",
+}
+ONLY_OF = {"num_images": "tfrecord", "image_column": "hf", "label_column": "hf"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,14 +24,14 @@ class DataSettings(Settings):
 
     dataset: str = setting(
         "patches",
-        "patches (embedded), folder, tfrecord, tfds (a prepared one), or a name in "
-        "tensorflow-datasets.",
+        "patches (embedded), folder, hf (Parquet files, or what Hugging Face's datasets saved), "
+        "tfrecord, tfds (a prepared one), or a name in tensorflow-datasets.",
     )
     data_dir: str | None = setting(
         None,
         "Folder of images, zip or tar archive, folder or pattern of such, address, or several with "
-        "commas between; folder or pattern of TFRecord shards; or where tensorflow-datasets keeps its "
-        "data; with --dataset=tfds the folder of one prepared data set.",
+        "commas between; folder or pattern of Parquet files or of TFRecord shards; or where "
+        "tensorflow-datasets keeps its data; with --dataset=tfds the folder of one prepared data set.",
         neutral=True,
     )
     files: str | None = setting(
@@ -37,6 +42,12 @@ class DataSettings(Settings):
     )
     num_images: int | None = setting(
         None, "Of --dataset=tfrecord, to save counting its records.", low=1
+    )
+    image_column: str | None = setting(
+        None, "Of --dataset=hf: column of the images, where several may be."
+    )
+    label_column: str | None = setting(
+        None, "Of --dataset=hf: column of the labels, where it is not called label, class or the like."
     )
     max_bad_images: float = setting(
         0.1,
@@ -63,10 +74,10 @@ class DataSettings(Settings):
             raise UserError(
                 f"--dataset={self.dataset}: --data_dir is missing; expected {WHERE[self.dataset]}"
             )
-        if self.num_images and self.dataset != "tfrecord":
-            raise UserError(
-                f"--num_images={self.num_images} does nothing with --dataset={self.dataset}: drop it"
-            )
+        for name, dataset in ONLY_OF.items():
+            value = getattr(self, name)
+            if value and self.dataset != dataset:
+                raise UserError(f"--{name}={value} does nothing with --dataset={self.dataset}: drop it")
         if self.dataset == "patches" and self.data_dir:
             raise UserError(
                 f"--data_dir={self.data_dir} with --dataset=patches, which is embedded; for your own "

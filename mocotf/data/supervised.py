@@ -10,6 +10,7 @@ from mocotf.errors import UserError
 LABELS = ("given", "shuffled", "constant")
 EXPECTED = {
     "folder": "sub-folders that are classes, two or more, and in train/ and val/ where both are there",
+    "hf": "a column of labels, two or more, the same in what is held out",
     "tfrecord": "image/class/label in the train-* and in the validation-* shards",
 }
 

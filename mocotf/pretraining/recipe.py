@@ -34,7 +34,7 @@ class RecipeSettings(Settings):
         None,
         "Where settings come from that are not given. auto: chosen for the pictures, the device and "
         "--minutes, before a run begins; none: as --help has them; or the name of a file in flags/, as "
-        "v2, like --flagfile. Default: auto with --dataset=folder and no --flagfile.",
+        "v2, like --flagfile. Default: auto with --dataset=folder or hf, and no --flagfile.",
         place=True,
     )
     minutes: float | None = setting(

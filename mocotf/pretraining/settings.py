@@ -93,14 +93,13 @@ class Pretraining(NamedTuple):
         dataset, data_service = self.data.dataset, self.views.data_service
         if data_service and not source.servable:
             raise UserError(
-                f"--data_service={data_service} with --dataset={dataset}, which is read in the "
-                "training process, not by a service; try a folder, or a data set kept as tfrecord"
+                f"--data_service={data_service} with --dataset={dataset}, which a service cannot read: "
+                "expected files that TensorFlow reads; try a folder, or a data set kept as tfrecord"
             )
         if self.monitor.probe and not source.class_names:
             raise UserError(
                 f"--probe with --dataset={dataset}: the classes of its images are not known by name; "
-                "expected a folder with one sub-folder a class, or a data set of tensorflow-datasets "
-                "with labels; drop --probe"
+                "expected a folder with one sub-folder a class, or a data set with labels; drop --probe"
             )
         self.config.check(**self._setup(source, replicas, workers))
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from mocotf.data.places.directory import list_images
 from mocotf.data.places.parts import HELD_OUT
-from mocotf.data.sources.folder import QUERY_EVERY
+from mocotf.data.sources.classified import QUERY_EVERY
 from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from mocotf.files import printable

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mocotf.data.places import survey
 from mocotf.data.places.directory import list_images
-from mocotf.data.sources import folder
+from mocotf.data.sources import classified
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
 from mocotf.errors import UserError
@@ -142,7 +142,7 @@ def test_classes_of_both_parts_are_numbered_together(tmp_path):
 def test_evaluation_looks_through_more_images_than_at_once(tmp_path, monkeypatch):
     touch(tmp_path, *(f"{label}/{i:02}.png" for label in "ab" for i in range(35)))
     expected = [part(Folder(str(tmp_path)), name, tmp_path) for name in ("bank", "queries")]
-    monkeypatch.setattr(folder, "AT_ONCE", 8)
+    monkeypatch.setattr(classified, "AT_ONCE", 8)
     assert [part(Folder(str(tmp_path)), name, tmp_path) for name in ("bank", "queries")] == expected
 
 

@@ -72,7 +72,7 @@ def test_evaluation_reads_train_as_bank_and_test_as_queries(data_dir):
 
 @pytest.mark.parametrize("name", ["no_such_images", "not a name!"])
 def test_an_unknown_name_is_told(data_dir, name):
-    told = f"^--dataset={name}: neither patches, folder, tfrecord, tfds nor a data set"
+    told = f"^--dataset={name}: neither patches, folder, hf, tfrecord, tfds nor a data set"
     with pytest.raises(UserError, match=told) as error:
         TFDS(name, data_dir)
     assert "\n" not in str(error.value)

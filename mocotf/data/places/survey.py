@@ -53,7 +53,7 @@ def survey(path_of, size):
     is time for in `SECONDS`.
 
     Args:
-        path_of: number of a file → its path, bytes.
+        path_of: number of a file → its path, bytes; or the file, open.
         size: files there are.
     """
     numbers = np.arange(size)

@@ -3,22 +3,17 @@
 import array
 
 import numpy as np
-import tensorflow as tf
 
-from mocotf.data.places.listing import held
 from mocotf.data.places.lists import is_whole
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
-from mocotf.data.sources.base import RandomAccessSource
+from mocotf.data.sources.classified import Classified
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
 
-QUERY_EVERY = 10
-AT_ONCE = 65536  # images whose labels are looked through together
 
-
-class Folder(RandomAccessSource):
+class Folder(Classified):
     """All JPEG, PNG, BMP, GIF and WebP files of places; labels are not needed.
 
     Labels, for kNN only, are the list's or the archive's, else the first level of sub-folders. Queries
@@ -45,7 +40,6 @@ class Folder(RandomAccessSource):
         parts = Parts(data_dir, files)
         classes = _Classes()
         self._pictures = Pictures([*parts.training, *parts.held_out], classes.take)
-        self._held_out = bool(parts.held_out)
         self.unused, self.bad_shards = tuple(parts.unused), tuple(parts.damaged)
         self.left_out, self.root = self._pictures.left_out, self._pictures.root
         self.servable = self._pictures.servable
@@ -55,20 +49,12 @@ class Folder(RandomAccessSource):
             problems = [*parts.damaged, *filter(None, [str(self.left_out)])]
             expected = f"no images found; expected {FORMATS}, in any sub-folder"
             raise UserError("; ".join([f"{where}: {expected}", *problems]))
-        labels, self._groups = classes.labels(), held(classes.groups())
         self.class_names = classes.names()
-        known, query = labels >= 0, self._is_query(np.arange(len(labels))).numpy()
-        self.evaluation_sizes = (int((known & ~query).sum()), int((known & query).sum()))
-        self._labels = held(labels)
+        self.keep_labels(classes.labels(), bool(parts.held_out), classes.groups())
 
     def found(self):
         seen = self._pictures.survey(self.size)
-        parts = [f"{self.size:,} images ({seen.kinds})"]
-        if self.class_names:
-            parts.append(f"{len(self.class_names):,} classes")
-        if queries := self.evaluation_sizes[1]:
-            own = f"{queries:,} held out" if self._held_out else f"kNN asks about {queries:,} of them"
-            parts.append(own)
+        parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
         return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), seen.turned]))
 
@@ -78,31 +64,8 @@ class Folder(RandomAccessSource):
     def load(self, handle):
         return self._pictures.read(handle)
 
-    def label(self, handle):
-        if not self._labels.shape[0]:
-            return super().label(handle)
-        return tf.cast(self._labels[handle], tf.int64)
-
     def describe(self, handle):
         return self._pictures.path(handle)
-
-    def evaluation(self, split):
-        size = self._labels.shape[0]
-
-        def some(first):
-            handles = tf.range(first, tf.minimum(first + AT_ONCE, size))
-            labels = tf.gather(self._labels, handles)
-            chosen = (self._is_query(handles) == (split == "queries")) & (labels >= 0)
-            columns = handles[chosen], tf.cast(labels[chosen], tf.int64)
-            return tf.data.Dataset.from_tensor_slices(columns)
-
-        return tf.data.Dataset.range(0, size, AT_ONCE).flat_map(some)
-
-    def _is_query(self, handle):
-        if self._held_out:
-            return tf.greater_equal(handle, self.size)
-        number = tf.gather(self._groups, handle) if self._groups.shape[0] else handle
-        return tf.equal(number % QUERY_EVERY, 0)
 
 
 class _Classes:

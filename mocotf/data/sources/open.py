@@ -1,6 +1,7 @@
 """The source of images that a name stands for."""
 
 from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.hugging_face import HuggingFace
 from mocotf.data.sources.patches import Patches
 from mocotf.data.sources.tfds import TFDS
 from mocotf.data.sources.tfrecord import TFRecords
@@ -16,6 +17,8 @@ def open_source(settings):
         return Patches()
     if settings.dataset == "folder":
         return Folder(settings.data_dir, settings.files)
+    if settings.dataset == "hf":
+        return HuggingFace(settings.data_dir, settings.image_column, settings.label_column)
     if settings.dataset == "tfrecord":
         return TFRecords(settings.data_dir, num_images=settings.num_images)
     return TFDS(settings.dataset, settings.data_dir)

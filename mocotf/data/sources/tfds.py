@@ -127,7 +127,7 @@ def prepared(name, data_dir):
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # each kind of wrong name, version or config has its own exception
         raise UserError(
-            f"--dataset={name}: neither patches, folder, tfrecord, tfds nor a data set of "
+            f"--dataset={name}: neither patches, folder, hf, tfrecord, tfds nor a data set of "
             f"tensorflow-datasets ({first_line(error)}); for your own images: "
             "--dataset=folder --data_dir=DIR"
         ) from error
