@@ -40,7 +40,10 @@ flags.DEFINE_string(
     required=True,
 )
 flags.DEFINE_string(
-    "data_dir", None, "Folder of images, searched recursively; required.", required=True
+    "data_dir",
+    None,
+    "Folder of images, searched recursively, zip or tar archive, or address; required.",
+    required=True,
 )
 flags.DEFINE_string("out", None, "File to write, .csv; required.", required=True)
 flags.DEFINE_integer("top", 1, "Classes told of each image.", lower_bound=1)

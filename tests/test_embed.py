@@ -139,6 +139,15 @@ def test_several_indexes_are_asked_as_one(place, tmp_path):
     another = [*short_of_x, f"--data_dir={tmp_path / 'y'}"]
     refuse("embed", [model, *another, "--append"], "is of another folder; expected")
 
+    # Of an archive the same names and vectors are known, and its pictures are shown.
+    archive = shutil.make_archive(str(tmp_path / "x"), "zip", tmp_path / "x")
+    succeed("embed", model, f"--data_dir={archive}", f"--out={tmp_path / 'z.npz'}")
+    of_folder, of_archive = (read_index(str(path)) for path in (x, tmp_path / "z.npz"))
+    assert of_archive.names == of_folder.names
+    assert of_archive.vectors.tobytes() == of_folder.vectors.tobytes()
+    found(tmp_path / "z.npz")
+    assert page.read_text().count("data:image/jpeg") == 12
+
 
 def test_mistakes_are_one_line(place, tmp_path):
     (tmp_path / "v.npz").write_bytes(b"no index")
