@@ -50,6 +50,11 @@ flags.DEFINE_enum(
     OUTPUTS,
     "Of the encoder: features, the backbone's, best for most uses; embedding, the head's, shorter.",
 )
+flags.DEFINE_bool(
+    "upright",
+    None,
+    "Turn images as their EXIF says. Default: where the run was trained so; of a .keras file not.",
+)
 flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
 
 
@@ -59,7 +64,7 @@ def main():
         raise UserError(f"--out={FLAGS.out}: exists; expected the name of a new file")
     about = describe_encoder(FLAGS.model_dir)
     encoder = load_encoder(about["encoder"])
-    files = files_under(FLAGS.data_dir)
+    files = files_under(FLAGS.data_dir, about["upright"])
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about |= {
         "mocotf": mocotf.__version__,
@@ -88,9 +93,11 @@ def main():
 def describe_encoder(path):
     """Returns what an index says of the encoder that made it; `encoder` is the path to load it from."""
     if path.endswith(".keras"):
-        return {"encoder": os.path.abspath(path)}
+        return {"encoder": os.path.abspath(path), "upright": bool(FLAGS.upright)}
     saved = open_run(path)
-    return {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
+    upright = saved.upright if FLAGS.upright is None else FLAGS.upright
+    about = {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
+    return about | {"upright": upright}
 
 
 def fill(partial, encoder, files, bad_images):

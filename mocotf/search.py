@@ -98,7 +98,7 @@ def find_encoder(about):
 
 def embed_queries(encoder, queries, about):
     """Returns the vectors of image files, float32 `[M, D]`."""
-    files = ImageFiles("", [os.fsencode(query) for query in queries])
+    files = ImageFiles("", [os.fsencode(query) for query in queries], upright=upright_in(about))
     for query in queries:
         if not os.path.isfile(query):
             raise UserError(f"{query}: no such file; expected an image to search for")
@@ -110,6 +110,11 @@ def embed_queries(encoder, queries, about):
     return vectors
 
 
+def upright_in(about):
+    """Returns whether the images of an index were turned as their EXIF says."""
+    return about.get("upright", False)  # of an earlier release: not
+
+
 def write_page(path, index, results):
     about = index.about
     trained = f", step {about['step']:,}" if "step" in about else ""
@@ -118,7 +123,7 @@ def write_page(path, index, results):
         f"{about['output']} of {about['encoder']}{trained}"
     )
     try:
-        atomic_write(path, sheet("Nearest images", line, results))
+        atomic_write(path, sheet("Nearest images", line, results, upright_in(about)))
     except OSError as error:
         raise UserError(
             f"--html={path}: {error.strerror}; expected a file that can be written"

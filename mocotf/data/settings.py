@@ -45,6 +45,10 @@ class DataSettings(Settings):
         choices=OPS,
         before="tensorflow",
     )
+    upright: bool = setting(
+        False,
+        "Turn images as their EXIF says; else those of phones lie on their sides, as they are stored.",
+    )
 
     def check(self, given=None):
         if self.dataset in WHERE and not self.data_dir:
@@ -55,6 +59,8 @@ class DataSettings(Settings):
             raise UserError(
                 f"--num_images={self.num_images} does nothing with --dataset={self.dataset}: drop it"
             )
+        if self.dataset == "patches" and self.changed("upright", given):
+            raise UserError("--upright does nothing with --dataset=patches, which has no EXIF: drop it")
         if self.dataset == "patches" and self.data_dir:
             raise UserError(
                 f"--data_dir={self.data_dir} with --dataset=patches, which is embedded; for your own "

@@ -14,6 +14,7 @@ from mocotf.data.sources.listing import held
 from mocotf.data.sources.listing import images_under
 from mocotf.data.sources.listing import is_hidden
 from mocotf.data.sources.survey import SAMPLE
+from mocotf.data.sources.survey import USE
 from mocotf.data.sources.survey import survey
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
@@ -80,7 +81,8 @@ class Folder(RandomAccessSource):
             own = f"{queries:,} held out" if self._held_out else f"kNN asks about {queries:,} of them"
             parts.append(own)
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
-        return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), seen.turned]))
+        rotation = seen.rotation(USE[self.upright])
+        return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), rotation]))
 
     def digest(self):
         """Returns a text that stands for all names, and for the sizes of `SAMPLE` files at most."""

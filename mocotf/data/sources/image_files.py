@@ -10,10 +10,11 @@ from mocotf.data.pretraining import centre
 from mocotf.data.sources.listing import LeftOut
 from mocotf.data.sources.listing import Listing
 from mocotf.data.sources.listing import images_under
+from mocotf.data.sources.survey import USE
 from mocotf.data.sources.survey import survey
 from mocotf.data.views.decode import FORMATS
-from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
+from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 
 
@@ -23,6 +24,7 @@ class ImageFiles:
     Args:
         root: folder that names are relative to.
         names: of the files, an iterable of bytes, read once.
+        upright: turn images as their EXIF says, a bool.
 
     Attributes:
         root: as given.
@@ -30,7 +32,7 @@ class ImageFiles:
         digest: of the names, text: two lists of different names have different ones.
     """
 
-    def __init__(self, root, names, left_out=None):
+    def __init__(self, root, names, left_out=None, upright=False):
         digest = hashlib.sha256()
 
         def noted():
@@ -38,7 +40,7 @@ class ImageFiles:
                 digest.update(name + b"\0")
                 yield name
 
-        self.root, self.left_out = root, left_out or LeftOut()
+        self.root, self.left_out, self._upright = root, left_out or LeftOut(), upright
         self._names = Listing(noted())
         self.digest = digest.hexdigest()
 
@@ -49,8 +51,9 @@ class ImageFiles:
         """Returns what there is, a line for people; it looks into some files."""
         folder = os.path.join(os.fsencode(self.root), b"")
         seen = survey(lambda number: folder + self._names[number].numpy(), len(self))
-        parts = [f"{len(self):,} images ({seen.kinds})", str(self.left_out), seen.turned]
-        return "; ".join(filter(None, parts))
+        rotation = seen.rotation(USE[self._upright])
+        images = f"{len(self):,} images ({seen.kinds})"
+        return "; ".join(filter(None, [images, str(self.left_out), rotation]))
 
     # Its functions are graphs as they are.
     @tf.autograph.experimental.do_not_convert
@@ -74,14 +77,22 @@ class ImageFiles:
         def view(number):
             name = self._names[number]
             path = tf.strings.join([folder, name])
-            return name, *or_else(lambda: centre(decode(tf.io.read_file(path)), size), blank)
+
+            def make():
+                return centre(decode_image(tf.io.read_file(path), self._upright), size)
+
+            return name, *or_else(make, blank)
 
         numbers = tf.data.Dataset.range(first, len(self))
         return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def files_under(folder):
+def files_under(folder, upright=False):
     """Returns the `ImageFiles` under a folder, recursively, in order of name.
+
+    Args:
+        folder: its path.
+        upright: see `ImageFiles`.
 
     Raises:
         UserError: there is no folder, or no image in it.
@@ -89,7 +100,7 @@ def files_under(folder):
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; expected a folder of images")
     left_out = LeftOut()
-    files = ImageFiles(folder, images_under(folder, left_out), left_out)
+    files = ImageFiles(folder, images_under(folder, left_out), left_out, upright)
     if not len(files):
         raise UserError(
             f"{folder}: no images found; expected {FORMATS}, in any sub-folder"
