@@ -37,7 +37,7 @@ def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_p
     assert set(found) >= {"detect_ap", "detect_ap50", "detect_ap75"} and found["steps"] == 2
     lines = capsys.readouterr().out.splitlines()
     assert json.loads(lines[-1]) == found
-    assert lines[0] == "cutouts: 8 training images, 4 test images, 6 classes"
+    assert lines[0] == "cutouts: 8 training images, 4 test images, 10 classes"
     assert commands.results(pretrained, "evaluation.json") == {"detect_ap": found["detect_ap"]}
     records = commands.metrics(whole)
     assert [("ap" in r, r["lr"]) for r in records] == [(True, 0.01), (True, pytest.approx(0.001))]
