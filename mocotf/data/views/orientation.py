@@ -40,9 +40,7 @@ def orientation(encoded):
     parts = tf.strings.split(searched[None], mark, maxsplit=1).flat_values
 
     def found():
-        exif = tf.strings.join(
-            [parts[1], bytes(2 * ENTRY)]
-        )  # where it is cut short, something is there
+        exif = tf.strings.join([parts[1], bytes(2 * ENTRY)])  # more than is read of the shortest
         exif = tf.strings.substr(exif, tf.where(webp, 4, 0), SEARCHED)  # behind its length
         begin = tf.where(_has(exif, PREFIX), len(PREFIX), 0)
         return _in_tiff(tf.strings.substr(exif, begin, SEARCHED))
