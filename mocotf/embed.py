@@ -65,6 +65,11 @@ flags.DEFINE_enum(
     OUTPUTS,
     "Of the encoder: features, the backbone's, best for most uses; embedding, the head's, shorter.",
 )
+flags.DEFINE_bool(
+    "upright",
+    None,
+    "Turn images as their EXIF says. Default: where the run was trained so; of a .keras file not.",
+)
 flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
 
 
@@ -87,7 +92,7 @@ def main():
     if index:
         check_made_so(index.about, about)
     embedded = {os.fsencode(name) for name in index.names} if index else frozenset()
-    files = files_under(FLAGS.data_dir, embedded)
+    files = files_under(FLAGS.data_dir, embedded, about["upright"])
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about["files"] = files.digest
     wanted = about | {"wanted": files.wanted}
@@ -108,9 +113,11 @@ def main():
 def describe_encoder(path):
     """Returns what an index says of the encoder that made it; `encoder` is the path to load it from."""
     if path.endswith(".keras"):
-        return {"encoder": os.path.abspath(path)}
+        return {"encoder": os.path.abspath(path), "upright": bool(FLAGS.upright)}
     saved = open_run(path)
-    return {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
+    upright = saved.upright if FLAGS.upright is None else FLAGS.upright
+    about = {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
+    return about | {"upright": upright}
 
 
 def check_made_so(known, about):
@@ -129,6 +136,9 @@ def check_made_so(known, about):
             f"--output={about['output']}: {FLAGS.out} has another; expected {known['output']}; try "
             f"--output={known['output']}, or another --out"
         )
+    if known.get("upright", False) != about["upright"]:
+        expected = "--noupright" if about["upright"] else "--upright"
+        raise UserError(f"{FLAGS.out}: its images were not turned so; expected {expected}")
     if os.path.realpath(known["data_dir"]) != os.path.realpath(about["data_dir"]):
         raise UserError(
             f"--data_dir={FLAGS.data_dir}: {FLAGS.out} is of another folder; expected "

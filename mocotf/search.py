@@ -94,11 +94,12 @@ def read_indexes(paths):
     indexes = [read_index(path) for path in paths]
     first = indexes[0].about
     for path, index in zip(paths, indexes, strict=True):
-        if any(index.about[name] != first[name] for name in ("weights", "output")):
+        same = all(index.about[name] == first[name] for name in ("weights", "output"))
+        if not same or upright_in(index.about) != upright_in(first):
             made = " and ".join(f"{a['output']} of {a['encoder']}" for a in (first, index.about))
             raise UserError(
-                f"{paths[0]}, {path}: cannot be compared, they have {made}; expected the same output "
-                "and weights; try one at a time, or embed again"
+                f"{paths[0]}, {path}: cannot be compared, they have {made}; expected the same output, "
+                "weights and --upright; try one at a time, or embed again"
             )
         index.about["data_dir"] = FLAGS.data_dir or index.about["data_dir"]
     return indexes
@@ -121,7 +122,7 @@ def find_encoder(about):
 
 def embed_queries(encoder, queries, about):
     """Returns the vectors of image files, float32 `[M, D]`."""
-    files = files_named(queries)
+    files = files_named(queries, upright=upright_in(about))
     for query in queries:
         if not os.path.isfile(query):
             raise UserError(f"{query}: no such file; expected an image to search for")
@@ -131,6 +132,11 @@ def embed_queries(encoder, queries, about):
     if bad_images.names:
         raise UserError(f"{', '.join(bad_images.names)}: does not decode; expected {FORMATS}")
     return vectors
+
+
+def upright_in(about):
+    """Returns whether the images of an index were turned as their EXIF says."""
+    return about.get("upright", False)  # of an earlier release: not
 
 
 def search(indexes, queries, vectors):
@@ -168,7 +174,7 @@ def write_page(path, indexes, results):
         f"{about['output']} of {about['encoder']}{trained}"
     )
     try:
-        atomic_write(path, sheet("Nearest images", line, results))
+        atomic_write(path, sheet("Nearest images", line, results, upright_in(about)))
     except OSError as error:
         raise UserError(
             f"--html={path}: {error.strerror}; expected a file that can be written"

@@ -35,7 +35,9 @@ def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_p
     call("--evaluate_every=1", model_dir=whole)
     found = commands.results(whole)
     assert set(found) >= {"detect_ap", "detect_ap50", "detect_ap75"} and found["steps"] == 2
-    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == found
+    lines = capsys.readouterr().out.splitlines()
+    assert json.loads(lines[-1]) == found
+    assert lines[0] == "cutouts: 8 training images, 4 test images, 10 classes"
     assert commands.results(pretrained, "evaluation.json") == {"detect_ap": found["detect_ap"]}
     records = commands.metrics(whole)
     assert [("ap" in r, r["lr"]) for r in records] == [(True, 0.01), (True, pytest.approx(0.001))]

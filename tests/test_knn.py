@@ -8,6 +8,7 @@ import tensorflow as tf
 from absl import flags
 
 from mocotf import knn
+from mocotf.cli import data_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.patches import Patches
 from mocotf.errors import UserError
@@ -19,6 +20,7 @@ from tests.commands import results
 from tests.commands import set_flags
 from tests.commands import train
 from tests.data.support import write_colours
+from tests.saved_run import FLAGS
 from tests.saved_run import write_run
 
 SMALL = {"image_size": "32", "width": "1.0", "stem": "small"}
@@ -101,6 +103,23 @@ def test_a_table_that_was_saved_is_trained_on_and_asked_about(asked, tmp_path):
     assert "table: 20 images (25 % PNG, " in done.out and "kNN asks about 2 of them" in done.out
     found = asked(f"--model_dir={tmp_path / 'run'}", *table, "--k=1")
     assert (found["bank"], found["queries"], found["classes"], found["bad_images"]) == (18, 2, 2, 0)
+
+
+def test_pictures_are_turned_where_those_of_the_run_were(tmp_path):
+    for name, upright in (("base", "upright=true"), ("tuned", "upright=false"), ("old", "seed=1")):
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        (tmp_path / name / "checkpoints" / "ckpt-1.index").touch()
+        own = FLAGS if name == "base" else {"label_fraction": "1.0", "pretrained": tmp_path / "base"}
+        lines = [f"--{flag}={text}\n" for flag, text in own.items()] + [f"--{upright}\n"]
+        (tmp_path / name / "flags.cfg").write_text("".join(lines))
+    base, tuned, old = (open_run(str(tmp_path / name)) for name in ("base", "tuned", "old"))
+    elsewhere = "--dataset=folder", f"--data_dir={tmp_path}"
+    for given in ((), elsewhere):
+        set_flags(*given)
+        found = [data_flags.read_for(one).upright for one in (base, tuned, old)]
+        assert found == [True, False, True]
+    set_flags("--noupright")
+    assert not data_flags.read_for(base).upright
 
 
 def test_mistakes_take_one_line(run, asked, tmp_path):

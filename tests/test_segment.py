@@ -69,7 +69,7 @@ def test_a_comparison_is_a_run_a_start_and_seed(call, pretrained, tmp_path, caps
     assert out.count("is complete") == 4 and table in out
 
 
-def test_a_folder_of_ones_own_and_rates_of_layers(call, tmp_path):
+def test_a_folder_of_ones_own_and_rates_of_layers(call, tmp_path, capsys):
     """Images are of different sizes; the first test images do not decode, those behind them do."""
     rng = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 15)):
@@ -85,6 +85,8 @@ def test_a_folder_of_ones_own_and_rates_of_layers(call, tmp_path):
     options = ["--dataset=folder", f"--data_dir={tmp_path / 'data'}", "--max_bad_images=1"]
     options += ["--lr_scale=head:0,head.score:1", "--train_images=5", "--test_images=15"]
     call(*options, model_dir=tmp_path / "a")
+    first = "5 training images, 15 test images (100 % PNG), 3 classes"
+    assert capsys.readouterr().out.splitlines()[0] == f"{tmp_path / 'data'}: {first}"
     found = commands.results(tmp_path / "a")
     assert found["images"] == 5 and found["bad_images"] == 12 and found["segment_pixel_accuracy"] >= 0
     assert not (tmp_path / "a" / "pictures").exists(), "no picture is no fault"

@@ -2,8 +2,8 @@
 
     python tools/check_data.py --data_dir=my_photos
 
-Counts images, formats and sizes, pictures that EXIF says are to be turned (they are used as they are
-stored), and what is left out, as hidden or no picture; and names the files that training would skip,
+Counts images, formats and sizes, pictures that EXIF says are to be turned (they are only by --upright),
+and what is left out, as hidden or no picture; and names the files that training would skip,
 and why, and those whose content is that of another file. Reads and decodes every file, as training
 does, on all cores.
 """
@@ -134,7 +134,7 @@ def show(results):
     print(f"{results['images']} images: {formats or 'none'}")
     if results["short_side"]:
         print("short side: min {min}, median {median:g}, max {max} px".format(**results["short_side"]))
-    print(f"{results['rotated']} rotated by EXIF, used as they are stored")
+    print(f"{results['rotated']} rotated by EXIF, turned by --upright only")
     print(f"left out: {results['hidden']} hidden, {sum(results['not_pictures'].values())} not pictures")
     for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
         print(f"  {count} {ending}")

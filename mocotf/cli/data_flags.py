@@ -14,9 +14,11 @@ NAMES = ("dataset", "data_dir", "num_images")
 
 def read_for(run):
     """Returns the `DataSettings` that the flags give; what they leave open is as a `SavedRun` has it,
-    unless they name another data set."""
+    where images are only if they name no other data set."""
     given, declared = arguments.given(), settings_of(DataSettings)
     settings = settings_flags.values(DataSettings)
+    if "upright" not in given:
+        settings = dataclasses.replace(settings, upright=run.upright)
     if "dataset" not in given:
         texts = {name: run.flags.get(name) for name in NAMES if name not in given}
         saved = {n: None if text is None else declared[n].parse(text) for n, text in texts.items()}

@@ -14,5 +14,10 @@ def open_and_tell(data, *, tell=True):
     """
     source = open_source(data)
     if tell:
-        print(f"{data.files or data.data_dir or data.dataset}: {source.found()}", flush=True)
+        say(data, source)
     return source
+
+
+def say(data, images):
+    """Prints what is in the images, which have `found()`, that `DataSettings` name."""
+    print(f"{data.files or data.data_dir or data.dataset}: {images.found()}", flush=True)

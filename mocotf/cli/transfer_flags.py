@@ -7,6 +7,7 @@ from typing import NamedTuple
 from mocotf.cli import arguments
 from mocotf.cli import fit_flags
 from mocotf.cli import settings_flags
+from mocotf.cli.found import say
 from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
 from mocotf.evaluation.settings import PretrainedSettings
@@ -29,6 +30,7 @@ from mocotf.transfer.start import open_start
 IDLE = {
     "epochs": "give --steps",
     "host_ops": "drop it",
+    "upright": "drop it, for boxes and masks say how images lie",
     "num_images": "for a part of the images give --train_images",
 }
 SCHEDULES = ("cos", "exp_steps", "schedule")  # which take the place of a default of --drop_at
@@ -107,6 +109,7 @@ def run(settings, make_job):
         raise UserError(f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas")
     starts = open_starts(settings)
     job = make_job()
+    say(settings.data, job.images)
     steps_per_epoch = training.optimisation.steps_per_epoch(job.images.size)
     schedule = make_schedule(training.optimisation, settings.transfer, steps_per_epoch)
     every = settings.transfer.evaluate_every or training.optimisation.steps

@@ -14,6 +14,7 @@ from mocotf.data.views.host import decode_windows
 from mocotf.data.views.host import pack
 from mocotf.data.views.host import small_view_maker
 from mocotf.data.views.host import view_maker
+from mocotf.data.views.orientation import decode_image
 from mocotf.data.views.tensorflow_ops import augment
 from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.data.views.tensorflow_ops import view_draws
@@ -129,7 +130,9 @@ def _views_of_files(source, drawn, augmentation, order, crops_only, views, told,
 
     def decoded(key, handle):
         draws = view_draws(order.seed, key)[:views]
-        image, windows = decode_windows(source.load(handle), draws, augmentation.min_area)
+        image, windows = decode_windows(
+            source.load(handle), draws, augmentation.min_area, source.upright
+        )
         return image, windows, draws, *(tell(handle) for tell in told)
 
     if small:
@@ -202,7 +205,7 @@ def decoded_image(source, handle):
     """Returns the uint8 image `[H, W, 3]` of a source's handle; fails in the graph where it does not
     decode."""
     image = source.load(handle)
-    return image if source.shape else decode(image)
+    return image if source.shape else decode_image(image, source.upright)
 
 
 def _evaluated(source, examples, view, augmentation, bad_images, batch_size):

@@ -63,6 +63,10 @@ class DataSettings(Settings):
         choices=OPS,
         before="tensorflow",
     )
+    upright: bool = setting(
+        False,
+        "Turn images as their EXIF says; else those of phones lie on their sides, as they are stored.",
+    )
 
     def check(self, given=None):
         if self.files and self.dataset != "folder":
@@ -78,6 +82,8 @@ class DataSettings(Settings):
             value = getattr(self, name)
             if value and self.dataset != dataset:
                 raise UserError(f"--{name}={value} does nothing with --dataset={self.dataset}: drop it")
+        if self.dataset == "patches" and self.changed("upright", given):
+            raise UserError("--upright does nothing with --dataset=patches, which has no EXIF: drop it")
         if self.dataset == "patches" and self.data_dir:
             raise UserError(
                 f"--data_dir={self.data_dir} with --dataset=patches, which is embedded; for your own "

@@ -29,7 +29,7 @@ class Labelled:
         seed: of the part that is chosen, and of shuffled labels.
 
     Attributes:
-        source, shape: the source, and its shape.
+        source, shape, upright: the source, and what it says.
         labels: int64 `[size]`, in the source's order.
         size: how many images.
         classes: how many classes; those of the queries count, too.
@@ -40,7 +40,7 @@ class Labelled:
 
     def __init__(self, source, fraction=1.0, labels="given", seed=0):
         check_labelled(source)
-        self.source, self.shape = source, source.shape
+        self.source, self.shape, self.upright = source, source.shape, source.upright
         found = labels_of(source, "bank")
         check_classes(found, labels_of(source, "queries"), source)
         self.classes = int(found.max()) + 1

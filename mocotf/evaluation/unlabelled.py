@@ -23,7 +23,7 @@ class Unlabelled:
         queries = min(QUERIES, -(-source.size // 10))
         # A single image is both.
         self.evaluation_sizes = (max(1, min(BANK, source.size - queries)), queries)
-        self.shape = source.shape
+        self.shape, self.upright = source.shape, source.upright
         self.load = source.load
         self.describe = source.describe
 

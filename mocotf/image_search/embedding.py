@@ -13,7 +13,7 @@ from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 
 
-def embed_folder(encoder, folder, output="embedding", batch_size=64):
+def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=False):
     """Returns the vectors of all images under a folder; those that do not decode are named in a warning
     and left out.
 
@@ -22,6 +22,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64):
         folder: searched recursively for JPEG, PNG, BMP, GIF and WebP files.
         output: "features" or "embedding", see `mocotf.load_encoder`.
         batch_size: images encoded at a time.
+        upright: turn images as their EXIF says, as for a run of --upright.
 
     Returns:
         (names, vectors): paths below the folder, a list of str, and float32 `[N, D]`.
@@ -29,7 +30,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64):
     Raises:
         UserError: there is no folder, or no image in it that decodes.
     """
-    files, bad = files_under(os.fspath(folder)), BadImages(root=os.fspath(folder))
+    files, bad = files_under(os.fspath(folder), upright=upright), BadImages(root=os.fspath(folder))
     batches = list(embed(encoder, files, output, batch_size, bad))
     names = [name for batch, *_ in batches for name in batch]
     if not names:

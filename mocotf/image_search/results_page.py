@@ -11,7 +11,7 @@ from PIL import Image
 
 from mocotf.data.places.parts import read_named
 from mocotf.data.places.remote import is_url
-from mocotf.data.views.decode import decode
+from mocotf.data.views.orientation import decode_image
 from mocotf.files import printable
 
 SIDE = 192  # of a thumbnail, pixels
@@ -56,15 +56,16 @@ class Found(NamedTuple):
     similarity: float
 
 
-def sheet(title, about, results):
+def sheet(title, about, results, upright=False):
     """Returns the page, text.
 
     Args:
         title: of the page.
         about: a line below it.
         results: a list of (path of a query, its `Found` in order).
+        upright: show images turned as their EXIF says.
     """
-    sections = "\n".join(_section(query, found) for query, found in results)
+    sections = "\n".join(_section(query, found, upright) for query, found in results)
     title, about = html.escape(title), html.escape(about)
     return f"""<!doctype html>
 <html lang="en">
@@ -82,31 +83,32 @@ def sheet(title, about, results):
 """
 
 
-def _section(query, found):
+def _section(query, found, upright):
     name = html.escape(printable(query))
-    asked = f'{_picture(query)}<figcaption><span class="name">{name}</span></figcaption>'
-    figures = "\n".join(_figure(rank, one) for rank, one in enumerate(found, 1))
+    asked = f'{_picture(query, upright)}<figcaption><span class="name">{name}</span></figcaption>'
+    figures = "\n".join(_figure(rank, one, upright) for rank, one in enumerate(found, 1))
     return (
         f'<section>\n<figure class="query">{asked}</figure>\n<div class="found">\n{figures}\n</div>\n'
         "</section>"
     )
 
 
-def _figure(rank, one):
+def _figure(rank, one, upright):
     name = html.escape(printable(one.name))
     width = round(100 * max(0, min(1, one.similarity)))
+    picture = _picture(one.path, upright)
     return (
-        f'<figure title="{name}">{_picture(one.path)}<figcaption><span class="rank">{rank}</span>'
+        f'<figure title="{name}">{picture}<figcaption><span class="rank">{rank}</span>'
         f'<span class="similarity">{one.similarity:.3f}</span>'
         f'<div class="bar"><i style="width:{width}%"></i></div>'
         f'<span class="name">&lrm;{name}</span></figcaption></figure>'
     )
 
 
-def _picture(path):
+def _picture(path, upright):
     """Returns the thumbnail of a file, which leads to it, or a word where there is none."""
     try:
-        image = Image.fromarray(decode(read_named(path)).numpy())
+        image = Image.fromarray(decode_image(read_named(path), upright).numpy())
     except Exception:  # each place has its own
         return '<div class="missing">not there</div>'
     image.thumbnail((2 * SIDE, 2 * SIDE))  # twice as fine, for fine screens

@@ -5,6 +5,7 @@ import os
 
 import keras
 
+from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
 from mocotf.moco.config import Config
 from mocotf.nn.model_copies import dtype_policy
@@ -28,7 +29,7 @@ class SavedRun:
         checkpoint: path of the checkpoint, ends in ckpt-STEP.
         flags: name → text of every flag of `mocotf.train`, as flags.cfg has them.
         base: of a run of `mocotf.finetune` or `mocotf.linear`, the `SavedRun` that it began with, whose
-            flags these are; None of a pre-training run.
+            flags these are, but for --upright; None of a pre-training run.
     """
 
     path: str
@@ -40,6 +41,11 @@ class SavedRun:
     def step(self):
         """Optimizer steps that the checkpoint's encoder has been trained for."""
         return int(self.checkpoint.rpartition("-")[2])
+
+    @property
+    def upright(self):
+        """Whether the images that the encoder has learned from were turned as their EXIF says."""
+        return DataSettings.of(self.flags).upright
 
     @property
     def config(self):
@@ -104,7 +110,8 @@ def open_run(path):
     flags = read_flags(os.path.join(run, FLAGS_FILE))
     if SUPERVISED in flags:
         base = open_run(flags["pretrained"])
-        return SavedRun(run or ".", path, base.flags, base)
+        own = {name: flags[name] for name in ("upright",) if name in flags}
+        return SavedRun(run or ".", path, base.flags | own, base)
     if lacking := [name for name in _NEEDED if name not in flags]:
         raise UserError(
             f"{run}: its {FLAGS_FILE} has no --{lacking[0]}, so it is no run of mocotf.train, finetune "

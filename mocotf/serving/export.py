@@ -61,16 +61,17 @@ def export(run, export_dir, *, version=None, precision="float32"):
     classifier = open_head(run) if run.base else None
     name = os.path.basename(os.path.abspath(export_dir))
     with new_version(export_dir, version) as folder:
-        saved_model.save(encoder, run.view, folder, classifier)
+        saved_model.save(encoder, run.view, folder, classifier, run.upright)
         atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
         requests = warmup.write(folder, name, BATCH)
-        found = warmup.check(folder, encoder, run.view, precision)
+        found = warmup.check(folder, encoder, run.view, precision, run.upright)
         metadata = {"model": name, "version": version} | _origin(run)
         metadata |= {
             "precision": precision,
             "embedding_dim": encoder.head.output_shape[-1],
             "feature_dim": encoder.backbone.output_shape[-1],
             "image_size": run.view.size,
+            "upright": run.upright,
             "signatures": [*SIGNATURES, *([CLASSIFY] if classifier else [])],
             **({"classes": list(classifier.names)} if classifier else {}),
             "warmup_requests": requests,

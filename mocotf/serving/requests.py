@@ -4,26 +4,30 @@ import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
 from mocotf.data.pretraining import prepare
-from mocotf.data.views.decode import decode
+from mocotf.data.views.orientation import decode_image
 
 
-def _image_of_example(serialized):
+def _image_of_example(serialized, upright):
     """Returns the image of a serialized tf.Example that has it, encoded, as image/encoded."""
     wanted = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-    return decode(tf.io.parse_single_example(serialized, wanted)["image/encoded"])
+    return decode_image(tf.io.parse_single_example(serialized, wanted)["image/encoded"], upright)
 
 
-# signature: (its input, function from one element of that to a uint8 image `[h, w, 3]`)
+# signature: (its input, function from one element of that, and whether it is to be turned as its EXIF
+# says, to a uint8 image `[h, w, 3]`)
 SIGNATURES = {
-    "serving_default": (tf.TensorSpec([None], tf.string, "image_bytes"), decode),
-    "serving_tensor": (tf.TensorSpec([None, None, None, 3], tf.uint8, "image"), tf.identity),
+    "serving_default": (tf.TensorSpec([None], tf.string, "image_bytes"), decode_image),
+    "serving_tensor": (
+        tf.TensorSpec([None, None, None, 3], tf.uint8, "image"),
+        lambda pixels, _: pixels,
+    ),
     "serving_example": (tf.TensorSpec([None], tf.string, "examples"), _image_of_example),
 }
 CLASSIFY = "classify"  # of a classifier, beside them
 
 
 @tf.autograph.experimental.do_not_convert
-def views_of(elements, image_of, view):
+def views_of(elements, image_of, view, upright=False):
     """Returns the evaluation views of a request, and which of its elements are images.
 
     A request is a small data set, for graphs have no exceptions: ignoring errors is how they catch one.
@@ -31,8 +35,9 @@ def views_of(elements, image_of, view):
 
     Args:
         elements: a batch of n, of any size, also none.
-        image_of: makes a uint8 image `[h, w, 3]` of one; may fail.
+        image_of: makes a uint8 image `[h, w, 3]` of one, as in `SIGNATURES`; may fail.
         view: an `Augmentation`; gives size, mean and std.
+        upright: turn images as their EXIF says.
 
     Returns:
         float32 `[max(n, 1), S, S, 3]`, zero where there is no image, and bool `[n]`. TensorFlow's
@@ -42,7 +47,7 @@ def views_of(elements, image_of, view):
     rows = tf.maximum(n, 1)
 
     def numbered(place, element):
-        return place, prepare(image_of(element), view)
+        return place, prepare(image_of(element, upright), view)
 
     made = tf.data.Dataset.from_tensor_slices((tf.range(n), elements)).map(numbered, **PARALLEL)
     nothing = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int32), tf.zeros([0, S, S, 3])))

@@ -11,7 +11,7 @@ from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
 
 
-def save(encoder, view, folder, classifier=None):
+def save(encoder, view, folder, classifier=None, upright=False):
     """Writes an encoder as a SavedModel, which needs nothing but TensorFlow to be used.
 
     - Signatures, of `SIGNATURES`, for TF Serving, by the backbone with batch norm folded: any number of
@@ -30,6 +30,7 @@ def save(encoder, view, folder, classifier=None):
         view: the `Augmentation` that has the size, mean and std of what the encoder takes.
         folder: an existing one.
         classifier: a `Head` for the backbone's features; None for none.
+        upright: signatures that take encoded images turn them as their EXIF says.
 
     Raises:
         tf.errors.OpError: the folder cannot be written.
@@ -43,11 +44,11 @@ def save(encoder, view, folder, classifier=None):
         _add_callables(root, encoder, view)
         folded = fold(encoder.backbone)
         root.folded_variables = _values(folded.variables)
-        signatures = {name: _signature(name, folded, encoder, view) for name in SIGNATURES}
+        signatures = {name: _signature(name, folded, encoder, view, upright) for name in SIGNATURES}
         if classifier:
             root.classifier = [tf.Variable(classifier.kernel), tf.Variable(classifier.bias)]
             names = tf.constant(classifier.names)
-            signatures[CLASSIFY] = _classify(folded, *root.classifier, names, view)
+            signatures[CLASSIFY] = _classify(folded, *root.classifier, names, view, upright)
         tf.saved_model.save(root, folder, signatures=signatures)
 
 
@@ -86,11 +87,11 @@ def _endpoint(run, training, pixels):
     return tf.function(lambda images: run(images, training), input_signature=[pixels], autograph=False)
 
 
-def _signature(name, folded, encoder, view):
+def _signature(name, folded, encoder, view, upright):
     expected, image_of = SIGNATURES[name]
 
     def serve(elements):
-        views, valid = views_of(elements, image_of, view)
+        views, valid = views_of(elements, image_of, view, upright)
         x = folded(views, training=False)
         outputs = {"embedding": encoder.embed(x), "features": tf.cast(x, tf.float32)}
         n = tf.size(valid)
@@ -100,11 +101,11 @@ def _signature(name, folded, encoder, view):
     return tf.function(serve, autograph=False).get_concrete_function(expected)
 
 
-def _classify(folded, kernel, bias, names, view):
+def _classify(folded, kernel, bias, names, view, upright):
     expected, image_of = SIGNATURES["serving_default"]
 
     def classify(elements):
-        views, valid = views_of(elements, image_of, view)
+        views, valid = views_of(elements, image_of, view, upright)
         features = tf.cast(folded(views, training=False), tf.float32)
         probabilities = tf.nn.softmax(features @ kernel + bias)[: tf.size(valid)]
         label = tf.gather(names, tf.argmax(probabilities, axis=1))

@@ -52,7 +52,7 @@ def write(folder, model, batch_size):
     return len(requests)
 
 
-def check(folder, encoder, view, precision):
+def check(folder, encoder, view, precision, upright=False):
     """Runs a version's warm-up requests through what was saved, and compares with the encoder.
 
     Args:
@@ -60,6 +60,7 @@ def check(folder, encoder, view, precision):
         encoder: the `Encoder` that it was made of.
         view: the `Augmentation` that it was made with.
         precision: of the encoder.
+        upright: as it was made with.
 
     Returns:
         The largest difference of "embedding" and "features", the latter relative to the largest.
@@ -74,7 +75,7 @@ def check(folder, encoder, view, precision):
         signature = request.model_spec.signature_name
         (elements,) = map(tf.make_ndarray, request.inputs.values())
         outputs = model.predict(signature, elements)
-        expected = _expected(signature, elements, encoder, view)
+        expected = _expected(signature, elements, encoder, view, upright)
         valid = outputs["valid"]
         if not np.array_equal(valid, expected.pop("valid")):
             raise RuntimeError(f"{signature}: takes other elements for images than Python does")
@@ -103,13 +104,13 @@ def _log(model, signature, elements):
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
 
 
-def _expected(signature, elements, encoder, view):
+def _expected(signature, elements, encoder, view, upright):
     """Returns what Python computes: valid of all elements, the rest of those that are images."""
     _, image_of = SIGNATURES[signature]
     views, valid = [], []
     for element in elements:
         try:
-            views.append(prepare(image_of(tf.constant(element)), view))
+            views.append(prepare(image_of(tf.constant(element), upright), view))
             valid.append(True)
         except tf.errors.InvalidArgumentError:
             valid.append(False)

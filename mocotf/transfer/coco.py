@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.views.decode import decode
-from mocotf.data.views.orientation import upright
+from mocotf.data.views.orientation import orientation
+from mocotf.data.views.orientation import turned
 from mocotf.errors import UserError
 from mocotf.transfer.datasets import chosen
 from mocotf.transfer.scenes import IndexedScenes
@@ -61,6 +62,8 @@ class CocoScenes(IndexedScenes):
         sizes: (height, width) of each image, the training images first.
     """
 
+    rotated = "turned where only so they have the size of their annotations"
+
     def __init__(self, *more, sizes):
         super().__init__(*more)
         self._sizes = tf.constant(sizes, tf.int32)
@@ -72,7 +75,7 @@ class CocoScenes(IndexedScenes):
         def fits(image):
             return tf.reduce_all(tf.shape(image)[:2] == size)
 
-        pixels = tf.cond(fits(pixels), lambda: pixels, lambda: upright(pixels, encoded))
+        pixels = tf.cond(fits(pixels), lambda: pixels, lambda: turned(pixels, orientation(encoded)))
         with tf.control_dependencies([tf.debugging.Assert(fits(pixels), [OTHER_SIZE])]):
             return tf.identity(pixels)
 

@@ -5,6 +5,8 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from mocotf.data.places.survey import USE
+from mocotf.data.places.survey import survey
 from mocotf.data.sources.base import draw_by_index
 from mocotf.errors import UserError
 
@@ -18,12 +20,30 @@ class TransferDataset(abc.ABC):
         name: for messages.
         size, test_size: number of images in each split.
         class_names: of the labels, in order.
+        paths: of the images' files, the training images first, a string tensor; None where they are not
+            in files of their own.
+        left_out: which images were, and why, a text.
+        rotated: what is done with those that EXIF says are rotated, a text.
     """
 
     name: str
     size: int
     test_size: int
     class_names: tuple[str, ...]
+    paths: tf.Tensor | None = None
+    left_out: str = ""
+    rotated: str = USE[False]
+
+    def found(self):
+        """Returns what there is, a line for people; it looks into some files."""
+        images = f"{self.size:,} training images, {self.test_size:,} test images"
+        n, turned = len(self.class_names), ""
+        classes = f"{n:,} class" + "es" * (n != 1)
+        if self.paths is not None:
+            seen = survey(lambda number: self.paths[number].numpy(), len(self.paths))
+            images, turned = f"{images} ({seen.kinds})", seen.rotation(self.rotated)
+        left_out = f"left out: {self.left_out}" if self.left_out else ""
+        return "; ".join(filter(None, [f"{images}, {classes}", left_out, turned]))
 
     @abc.abstractmethod
     def draw(self, order, first_step=0):

@@ -2,7 +2,6 @@
 
 import collections
 import concurrent.futures
-import logging
 import os
 
 import numpy as np
@@ -20,8 +19,6 @@ from mocotf.transfer.masked import BACKGROUND
 from mocotf.transfer.masked import IndexedMasked
 from mocotf.transfer.segmenter import IGNORED
 
-log = logging.getLogger(__name__)
-
 CLASSES_FILE = "classes.txt"
 VOC_CLASSES = (
     BACKGROUND, "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
@@ -37,11 +34,13 @@ class MaskFiles(IndexedMasked):
         name: for messages.
         class_names: of the values in masks.
         training, test: of each part a list of (path of an image, path of its mask).
+        left_out: see `TransferDataset`.
     """
 
-    def __init__(self, name, class_names, training, test):
+    def __init__(self, name, class_names, training, test, left_out=""):
+        self.left_out = left_out
         super().__init__(name, class_names, len(training), len(test))
-        self._images, self._masks = (
+        self.paths, self._masks = (
             tf.constant([os.fsencode(path) for path in paths])
             for paths in zip(*training, *test, strict=True)
         )
@@ -54,10 +53,10 @@ class MaskFiles(IndexedMasked):
             tf.uint8,
             stateful=False,
         )
-        return decode(tf.io.read_file(self._images[handle])), tf.ensure_shape(mask, [None, None])
+        return decode(tf.io.read_file(self.paths[handle])), tf.ensure_shape(mask, [None, None])
 
     def describe(self, handle):
-        return self._images[handle]
+        return self.paths[handle]
 
 
 def read_folder(data_dir, train_images=None, test_images=None, most_bad=0.1):
@@ -196,13 +195,11 @@ def _checked(name, class_names, parts, most, most_bad):
             f"{left_out} of {total} left out{': ' if found else ''}{found}; expected some of both, and "
             f"no more left out than --max_bad_images={most_bad:g} says"
         )
-    if left_out:
-        log.warning("%s: left out %d of %d images: %s", name, left_out, total, found)
     if not class_names:
         class_names = [BACKGROUND, *(f"class {c}" for c in range(1, highest + 1))]
     if len(class_names) < 2:
         raise UserError(f"{name}: masks have one class only; expected two or more, the background 0")
-    return MaskFiles(name, class_names, *map(chosen, good, most))
+    return MaskFiles(name, class_names, *map(chosen, good, most), found)
 
 
 def _look(image, mask, classes):

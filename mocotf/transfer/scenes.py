@@ -111,9 +111,9 @@ class IndexedScenes(IndexedDataset, Scenes):
                 )
         self._empty = sum(not len(truth.boxes) for truth in training[1])
         if isinstance(training[0], np.ndarray):
-            self._images, self._paths = tf.constant(np.concatenate([training[0], test[0]])), None
+            self._images, self.paths = tf.constant(np.concatenate([training[0], test[0]])), None
         else:
-            self._images, self._paths = None, tf.constant([*training[0], *test[0]])
+            self._images, self.paths = None, tf.constant([*training[0], *test[0]])
         counts = [len(truth.boxes) for truth in truths]
         self._firsts = tf.constant(np.cumsum([0, *counts]), tf.int64)
         self._boxes = tf.constant(np.concatenate([truth.boxes for truth in truths]))
@@ -121,9 +121,9 @@ class IndexedScenes(IndexedDataset, Scenes):
         self._hard = tf.constant(np.concatenate([truth.hard for truth in truths]))
 
     def load(self, handle):
-        if self._paths is None:
+        if self.paths is None:
             return self._images[handle]
-        return tf.io.read_file(self._paths[handle])
+        return tf.io.read_file(self.paths[handle])
 
     def truth(self, handle, shape):
         del shape  # boxes were held against it before
@@ -131,7 +131,7 @@ class IndexedScenes(IndexedDataset, Scenes):
         return self._boxes[first:end], self._labels[first:end], self._hard[first:end]
 
     def describe(self, handle):
-        return tf.strings.format("image {}", handle) if self._paths is None else self._paths[handle]
+        return tf.strings.format("image {}", handle) if self.paths is None else self.paths[handle]
 
     def report(self):
         super().report()

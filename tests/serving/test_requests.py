@@ -1,22 +1,31 @@
 """Requests to views, in a graph."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mocotf.data.pretraining import prepare
 from mocotf.data.views.augmentations import Augmentation
 from mocotf.data.views.decode import decode
+from mocotf.data.views.orientation import TAG
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
 from tests.data.support import example
+from tests.data.support import photograph
 
 VIEW = Augmentation(size=24, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
 
-def ask(signature, elements):
+def ask(signature, elements, upright=False):
     spec, image_of = SIGNATURES[signature]
-    graph = tf.function(lambda x: views_of(x, image_of, VIEW), input_signature=[spec], autograph=False)
+
+    @tf.function(input_signature=[spec], autograph=False)
+    def graph(x):
+        return views_of(x, image_of, VIEW, upright)
+
     views, valid = graph(tf.constant(elements, spec.dtype))
     return views.numpy(), valid.numpy()
 
@@ -57,6 +66,18 @@ def test_examples_are_taken_by_their_encoded_image(images):
     views, valid = ask("serving_example", examples)
     assert valid.tolist() == [True, False, False, False, True]
     np.testing.assert_array_equal(views[valid], python_views(images[:2]))
+
+
+@pytest.mark.parametrize("signature", ["serving_default", "serving_example"])
+def test_files_are_turned_as_exif_says_where_they_are_to_be(signature):
+    photo, stored, exif = Image.fromarray(photograph("coffee.png", 60, 90)), io.BytesIO(), Image.Exif()
+    exif[TAG] = 6
+    photo.save(stored, "PNG", exif=exif)
+    turned = prepare(np.asarray(photo.transpose(Image.Transpose.ROTATE_270)), VIEW)
+    file = stored.getvalue()
+    asked = [example(image__encoded=file) if signature == "serving_example" else file]
+    for upright, expected in ((True, turned), (False, python_views([file])[0])):
+        np.testing.assert_array_equal(ask(signature, asked, upright)[0], [expected])
 
 
 def test_pixels_are_resized_cropped_and_normalised():

@@ -12,6 +12,7 @@ SAMPLE = 2000
 SECONDS = 5.0
 ORIENTATION = 0x0112  # EXIF's tag; 1: as it is
 OTHER = "unknown"
+USE = {False: "used as they are stored", True: "turned"}  # of rotated pictures, by --upright
 
 
 class Survey(NamedTuple):
@@ -35,13 +36,11 @@ class Survey(NamedTuple):
         known = sorted(self.formats.items(), key=lambda item: -item[1])
         return self._about + ", ".join(f"{_percent(n, self.looked)} {name}" for name, n in known)
 
-    @property
-    def turned(self):
-        """That files are rotated by EXIF, which is not heeded, a text; "" where none is."""
+    def rotation(self, use):
+        """Returns that files are rotated by EXIF, and what `use` is made of them; "" where none is."""
         if not self.rotated:
             return ""
-        share = _percent(self.rotated, self.looked)
-        return f"{self._about}{share} rotated by EXIF, used as they are stored"
+        return f"{self._about}{_percent(self.rotated, self.looked)} rotated by EXIF, {use}"
 
     @property
     def _about(self):
@@ -77,7 +76,9 @@ def look_into(file):
     try:
         with Image.open(file) as image:
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
-            number = image.getexif().get(ORIENTATION)
+            exif = Image.Exif()
+            exif.load(image.info.get("exif", b""))  # not XMP: as `orientation` reads it
+            number = exif.get(ORIENTATION)
             return kind, number if number in range(1, 9) else 1
     except Exception:  # Pillow fails in many ways; what does not decode is told of where it is met
         return OTHER, 1

@@ -50,6 +50,7 @@ class Source(abc.ABC):
         servable: whether another process can read it by its graph alone, as a data service does.
         root: folder that the names of `describe` are relative to, where they are files'; else None.
         indexed: whether each training image has an index that never changes.
+        upright: whether encoded images are to be turned as their EXIF says.
     """
 
     name: str
@@ -61,6 +62,7 @@ class Source(abc.ABC):
     servable: bool = True
     root: str | None = None
     indexed: bool = False
+    upright: bool = False
 
     def found(self):
         """Returns what there is, a line for people; it may look into some files."""

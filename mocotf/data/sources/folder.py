@@ -7,6 +7,7 @@ import numpy as np
 from mocotf.data.places.lists import is_whole
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
+from mocotf.data.places.survey import USE
 from mocotf.data.sources.classified import Classified
 from mocotf.data.views.decode import FORMATS
 from mocotf.errors import UserError
@@ -56,7 +57,8 @@ class Folder(Classified):
         seen = self._pictures.survey(self.size)
         parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
-        return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), seen.turned]))
+        rotation = seen.rotation(USE[self.upright])
+        return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), rotation]))
 
     def digest(self):
         return self._pictures.digest(self.size)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.places.survey import SAMPLE
+from mocotf.data.places.survey import USE
 from mocotf.data.places.survey import survey
 from mocotf.data.sources import columns
 from mocotf.data.sources.classified import Classified
@@ -76,7 +77,8 @@ class HuggingFace(Classified):
         parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
         chosen = f"of column{'s' * (len(self.columns) > 1)} {', '.join(map(printable, self.columns))}"
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
-        return "; ".join(filter(None, [", ".join(parts), chosen, unused, seen.turned]))
+        rotation = seen.rotation(USE[self.upright])
+        return "; ".join(filter(None, [", ".join(parts), chosen, unused, rotation]))
 
     def digest(self):
         """Returns a text that stands for the number of images, and for the bytes of `SAMPLE` of them at

@@ -8,10 +8,11 @@ from mocotf.data.batches import PARALLEL
 from mocotf.data.places.directory import Named
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
+from mocotf.data.places.survey import USE
 from mocotf.data.pretraining import centre
 from mocotf.data.views.decode import FORMATS
-from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
+from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 
 
@@ -21,6 +22,7 @@ class ImageFiles:
     Args:
         tree: the `Tree` whose pictures they are.
         embedded: names of those not wanted, a set of bytes.
+        upright: turn images as their EXIF says, a bool.
 
     Attributes:
         root: folder or address that names are relative to; None in an archive.
@@ -29,7 +31,7 @@ class ImageFiles:
         wanted: of those wanted.
     """
 
-    def __init__(self, tree, embedded=frozenset()):
+    def __init__(self, tree, embedded=frozenset(), upright=False):
         digest, known = hashlib.sha256(), 0
 
         def is_wanted(found):
@@ -38,7 +40,7 @@ class ImageFiles:
             known += found.name in embedded
             return found.name not in embedded
 
-        self._pictures = Pictures([(tree, "")], is_wanted)
+        self._upright, self._pictures = upright, Pictures([(tree, "")], is_wanted)
         self.root, self.left_out = None if tree.archive else tree.name, self._pictures.left_out
         self.left_out.embedded = known
         self.digest, self.wanted = digest.hexdigest(), self._pictures.names_digest()
@@ -49,8 +51,9 @@ class ImageFiles:
     def found(self):
         """Returns what there is, a line for people; it looks into some files."""
         seen = self._pictures.survey(len(self))
+        rotation = seen.rotation(USE[self._upright])
         kinds = f" ({seen.kinds})" if len(self) else ""
-        parts = [f"{len(self):,} images{kinds}", str(self.left_out), seen.turned]
+        parts = [f"{len(self):,} images{kinds}", str(self.left_out), rotation]
         return "; ".join(filter(None, parts))
 
     # Its functions are graphs as they are.
@@ -73,24 +76,26 @@ class ImageFiles:
         blank = tf.zeros([size, size, 3])
 
         def view(number):
-            name = self._pictures.name(number)
-            return name, *or_else(lambda: centre(decode(self._pictures.read(number)), size), blank)
+            def make():
+                return centre(decode_image(self._pictures.read(number), self._upright), size)
+
+            return self._pictures.name(number), *or_else(make, blank)
 
         numbers = tf.data.Dataset.range(first, len(self))
         return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def files_named(paths):
-    """Returns the `ImageFiles` of paths, an iterable of text."""
-    return ImageFiles(Named(paths))
+def files_named(paths, upright=False):
+    """Returns the `ImageFiles` of paths, an iterable of text, `upright` as its."""
+    return ImageFiles(Named(paths), upright=upright)
 
 
-def files_under(place, embedded=frozenset()):
+def files_under(place, embedded=frozenset(), upright=False):
     """Returns the `ImageFiles` of a place, recursively, in order of name.
 
     Args:
         place: a folder, an archive, or an address.
-        embedded: as of `ImageFiles`.
+        embedded, upright: as of `ImageFiles`.
 
     Raises:
         UserError: there is no such place, it is several, or no image is in it, wanted or not.
@@ -98,7 +103,7 @@ def files_under(place, embedded=frozenset()):
     trees = Parts(place).trees
     if len(trees) > 1:
         raise UserError(f"--data_dir={place}: {len(trees)} places; expected one; make an index of each")
-    files = ImageFiles(trees[0], embedded)
+    files = ImageFiles(trees[0], embedded, upright)
     if not len(files) and not files.left_out.embedded:
         raise UserError(
             f"--data_dir={place}: no images found; expected {FORMATS}, in any sub-folder"

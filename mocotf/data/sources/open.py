@@ -13,6 +13,12 @@ def open_source(settings):
     Raises:
         UserError: it is not there, or has no images.
     """
+    source = _opened(settings)
+    source.upright = settings.upright
+    return source
+
+
+def _opened(settings):
     if settings.dataset == "patches":
         return Patches()
     if settings.dataset == "folder":

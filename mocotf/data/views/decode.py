@@ -1,7 +1,7 @@
 """From an encoded image to pixels, and what happens when that fails.
 
 Used: JPEG, PNG, GIF (its first frame), BMP and WebP, told by content, not by name. RGB is as Pillow
-converts it, EXIF's rotation ignored, but where Pillow loses or invents something:
+converts it, as it is stored (`orientation` turns it), but where Pillow loses or invents something:
 
 - Of 16 bits the 8 high ones are kept; Pillow clips gray at 255. A picture without a value above 4095
   (or 255) is taken for one of 12 bits (or 8), as scanners make them: else it would be nearly black.
@@ -51,7 +51,7 @@ def decode(encoded):
     def other():
         # Of a file of a few bytes there is none to look at.
         head = tf.strings.join([tf.strings.substr(encoded, 0, 25), bytes(25)])
-        plain = _starts(encoded, "PNG") & (tf.strings.substr(head, 24, 1) != DEPTH_16)
+        plain = starts(encoded, "PNG") & (tf.strings.substr(head, 24, 1) != DEPTH_16)
         return tf.cond(plain, lambda: _png(encoded), lambda: _decode_rare(encoded))
 
     image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
@@ -103,7 +103,7 @@ def _decode_rare(encoded):
     """Decodes what is neither JPEG nor PNG of 8 bits, and fails for what is no image."""
     kinds = (("PNG", _deep_png), ("GIF", _gif), ("BMP", _bmp), ("WEBP", _webp))
     return tf.case(
-        [(_starts(encoded, name), lambda read=read: read(encoded)) for name, read in kinds],
+        [(starts(encoded, name), lambda read=read: read(encoded)) for name, read in kinds],
         default=lambda: tf.io.decode_png(_if(False, encoded), channels=3),
     )
 
@@ -163,7 +163,8 @@ def _webp(encoded):
     )
 
 
-def _starts(encoded, name):
+def starts(encoded, name):
+    """Returns whether a file begins as those of a format, a key of `MAGIC`, do."""
     return tf.strings.substr(encoded, 0, len(MAGIC[name])) == MAGIC[name]
 
 

@@ -3,22 +3,27 @@
 import tensorflow as tf
 
 from mocotf.data.views import crop
-from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import jpeg_window
 from mocotf.data.views.decode import open_jpeg
+from mocotf.data.views.orientation import decode_image
+from mocotf.data.views.orientation import orientation
+from mocotf.data.views.orientation import stored_window
+from mocotf.data.views.orientation import turned
+from mocotf.data.views.orientation import turned_sides
 from mocotf.data.views.tensorflow_ops import augment
 
 OPS = ("numba", "tensorflow")
 SMALL = 64  # side of views; to call Python for one so small takes longer than to make it
 
 
-def decode_windows(encoded, draws, min_area):
+def decode_windows(encoded, draws, min_area, upright=False):
     """Decodes what all crops of an image need, once.
 
     Args:
         encoded: the image file's bytes, a string scalar.
         draws: uniforms `[views, DRAWS]`.
         min_area: see `Augmentation`.
+        upright: crop the image turned as its EXIF says, a bool; else as it is stored.
 
     Returns:
         (image, windows): uint8 `[h, w, 3]`, and the crops' top, left, height, width in it, int32
@@ -29,15 +34,22 @@ def decode_windows(encoded, draws, min_area):
         return tf.stack(crop.sample_window(draws, height, width, min_area), axis=1)
 
     def jpeg():
-        checked, shape = open_jpeg(encoded)
-        windows = sampled(shape[0], shape[1])
+        checked, sides = open_jpeg(encoded)
+        if upright:
+            number = orientation(encoded)
+            sides = turned_sides(sides[:2], number)
+        windows = sampled(sides[0], sides[1])
         begin = tf.reduce_min(windows[:, :2], axis=0)
         end = tf.reduce_max(windows[:, :2] + windows[:, 2:], axis=0)
         needed = tf.concat([begin, end - begin], axis=0)
-        return jpeg_window(checked, needed), windows - tf.concat([begin, [0, 0]], axis=0)
+        if upright:
+            part = turned(jpeg_window(checked, stored_window(needed, sides, number)), number)
+        else:
+            part = jpeg_window(checked, needed)
+        return part, windows - tf.concat([begin, [0, 0]], axis=0)
 
     def other():
-        image = decode(encoded)
+        image = decode_image(encoded, upright)
         return image, sampled(tf.shape(image)[0], tf.shape(image)[1])
 
     return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
