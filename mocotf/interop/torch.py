@@ -22,6 +22,7 @@ from mocotf.interop.torch_names import write_state
 from mocotf.moco.momentum import copy_weights
 from mocotf.nn.resnet import ARCHITECTURES
 
+SAFETENSORS = ".safetensors"
 NUMBERS = ("f8", "f4", "i8", "i4")  # of NumPy, that scripts put beside weights
 
 
@@ -32,23 +33,7 @@ def read_file(path):
     Raises:
         UserError: no such file, not a checkpoint, or of nothing that is known.
     """
-    torch = import_torch()
-    try:
-        # What scripts put beside the weights, and what holds nothing that could run.
-        known = [argparse.Namespace, *numpy_globals()]
-        with torch.serialization.safe_globals(known):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # what is no checkpoint fails in many ways
-        if "Weights only" in str(error):  # what PyTorch advises is not safe
-            unknown = re.search(r"GLOBAL (\S+)", str(error))
-            what = unknown[1] if unknown else "more than tensors, numbers and texts"
-            raise UserError(
-                f"{path}: holds {what}, and to read that would be to run code out of the file; "
-                "expected tensors, numbers and texts; where you trust it, save its state_dict anew"
-            ) from error
-        raise UserError(
-            f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}"
-        ) from error
+    content = _safetensors(path) if path.endswith(SAFETENSORS) else _unpickled(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
     state = {
@@ -249,6 +234,43 @@ def numpy_globals():
         np.dtype,
         *(type(np.dtype(kind)) for kind in NUMBERS),
     ]
+
+
+def _unpickled(path):
+    """Returns what `torch.save` wrote into a file."""
+    torch = import_torch()
+    try:
+        # What scripts put beside the weights, and what holds nothing that could run.
+        known = [argparse.Namespace, *numpy_globals()]
+        with torch.serialization.safe_globals(known):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # what is no checkpoint fails in many ways
+        if "Weights only" in str(error):  # what PyTorch advises is not safe
+            unknown = re.search(r"GLOBAL (\S+)", str(error))
+            what = unknown[1] if unknown else "more than tensors, numbers and texts"
+            raise UserError(
+                f"{path}: holds {what}, and to read that would be to run code out of the file; "
+                "expected tensors, numbers and texts; where you trust it, save its state_dict anew"
+            ) from error
+        raise UserError(
+            f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}"
+        ) from error
+    return content
+
+
+def _safetensors(path):
+    """Returns the tensors of a .safetensors file, name → tensor."""
+    import_torch()
+    try:
+        import safetensors.torch
+    except ImportError as error:
+        raise UserError(
+            f"{path}: safetensors is not installed; try: pip install safetensors==0.8.0"
+        ) from error
+    try:
+        return safetensors.torch.load_file(path)
+    except Exception as error:  # its own, and the operating system's
+        raise UserError(f"{path}: cannot be read as safetensors: {first_line(error)}") from error
 
 
 def import_torch():

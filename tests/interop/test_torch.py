@@ -164,6 +164,18 @@ def test_backbones_are_read_as_tools_write_them(tmp_path, layout):
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
 
 
+def test_safetensors_are_read(tmp_path):
+    safetensors = pytest.importorskip("safetensors.torch")
+    state, path = resnet_state(), str(tmp_path / "model.safetensors")
+    safetensors.save_file(state, path)
+    found = interop.read_file(path)["backbone"]
+    np.testing.assert_array_equal(found["conv1.weight"], state["conv1.weight"].numpy())
+    with open(path, "r+b") as file:
+        file.truncate(1000)
+    with pytest.raises(UserError, match="model.safetensors: cannot be read as safetensors: "):
+        interop.read_file(path)
+
+
 def test_a_backbone_begins_both_encoders(tmp_path):
     content = saved(LAYOUTS["solo-learn"](state := resnet_state()), tmp_path)
     model = model_for(content)
