@@ -129,9 +129,9 @@ _opened = functools.lru_cache(maxsize=8)(Archive)
 
 def _paths(text):
     """Returns the paths that --data_dir names."""
-    whole = os.path.expanduser(text)
-    if os.path.exists(whole):
-        return [whole]
+    known = os.path.expanduser(text)
+    if os.path.exists(known):
+        return [known]
     paths = []
     for part in map(os.path.expanduser, filter(None, text.split(","))):
         numbered = [part]
