@@ -85,7 +85,7 @@ def _find(url):
     system, root = _system(url)
     paths = system.find(root)
     if not paths:
-        raise FileNotFoundError("nothing is there")
+        raise FileNotFoundError("nothing is there, or nothing answers")
     return [path[len(root) :].lstrip("/") for path in paths]
 
 
