@@ -122,6 +122,23 @@ def test_pictures_are_turned_where_those_of_the_run_were(tmp_path):
     assert not data_flags.read_for(base).upright
 
 
+def test_images_are_those_of_the_run_unless_another_place_is_named(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "ckpt-1.index").touch()
+    own = FLAGS | {"dataset": "folder", "data_dir": "photos", "files": "some.csv"}
+    (tmp_path / "flags.cfg").write_text("".join(f"--{name}={text}\n" for name, text in own.items()))
+    run = open_run(str(tmp_path))
+    for given, expected in (
+        ([], ("photos", "some.csv")),
+        (["--data_dir=others"], ("others", None)),
+        (["--files=other.txt"], (None, "other.txt")),
+        (["--data_dir=others", "--files=other.txt"], ("others", "other.txt")),
+    ):
+        set_flags(*given)
+        data = data_flags.read_for(run)
+        assert (data.dataset, data.data_dir, data.files) == ("folder", *expected)
+
+
 def test_mistakes_take_one_line(run, asked, tmp_path):
     folder = tmp_path / "photos"
     for name in ("train/a", "train/b", "val/a", "val/c"):

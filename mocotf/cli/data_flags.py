@@ -9,7 +9,8 @@ from mocotf.settings import settings_of
 
 settings_flags.define(DataSettings)
 
-NAMES = ("dataset", "data_dir", "num_images")
+PLACE = ("data_dir", "files")  # of which one by itself names another
+NAMES = ("dataset", *PLACE, "num_images", "image_column", "label_column")
 
 
 def read_for(run):
@@ -20,7 +21,8 @@ def read_for(run):
     if "upright" not in given:
         settings = dataclasses.replace(settings, upright=run.upright)
     if "dataset" not in given:
-        texts = {name: run.flags.get(name) for name in NAMES if name not in given}
+        known = {*given, *(PLACE if given & {*PLACE} else ())}
+        texts = {name: run.flags.get(name) for name in NAMES if name not in known}
         saved = {n: None if text is None else declared[n].parse(text) for n, text in texts.items()}
         settings = dataclasses.replace(settings, **saved)
     settings.check(given)

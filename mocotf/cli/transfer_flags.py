@@ -31,6 +31,7 @@ IDLE = {
     "epochs": "give --steps",
     "host_ops": "drop it",
     "upright": "drop it, for boxes and masks say how images lie",
+    "files": "drop it",
     "num_images": "for a part of the images give --train_images",
 }
 SCHEDULES = ("cos", "exp_steps", "schedule")  # which take the place of a default of --drop_at

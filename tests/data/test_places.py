@@ -258,7 +258,11 @@ def test_a_list_with_missing_files_is_read_and_they_are_named(tmp_path):
         ("{}/none-*.tar", None, "--data_dir={}/none-.*: no such folder"),
         ("{}/a,{}/none", None, "--data_dir={}/none: no such folder"),
         ("{}/a.tar.gz", None, "--data_dir={}/a.tar.gz: packed as a whole.* unpack it once"),
-        ("memory://none", None, "memory://none: nothing is there, or nothing answers; expected the address of a folder"),
+        (
+            "memory://none",
+            None,
+            "memory://none: nothing is there, or nothing answers; expected the address of a folder",
+        ),
         ("ram://none", None, "ram://none: .*; expected the address of a folder; most kinds need: pip"),
         ("nosuch://x", None, "nosuch://x: .*nosuch.*; expected the address of a folder; most kinds"),
     ],
