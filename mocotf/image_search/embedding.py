@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 
