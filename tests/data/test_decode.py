@@ -152,6 +152,7 @@ RUNS = b"".join(b"".join(b"\1" + bytes([v]) for v in row) + b"\0\0" for row in R
 GRAYS = b"".join(bytes([v, v, v, 0]) for v in range(256))
 BY_PYTHON = {
     "bmp, 1 bit": encoded(PHOTO.convert("1"), "BMP"),
+    "bmp, 4 bits": bmp(4, 0, np.pad(ROWS, ((0, 0), (0, 5)))[:, ::2].tobytes(), GRAYS[::16]),
     "bmp, 16 bits": bmp(16, 0, np.pad(DEEP[..., 0] >> 1, ((0, 0), (0, 1))).tobytes()),
     "bmp, run-length": bmp(8, 1, RUNS, GRAYS),
     "bmp of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 30, 0, 0, 26, 12, 1, 1, 1, 24) + bytes(40),

@@ -39,7 +39,7 @@ def in_modes(kind, *modes, **options):
 other_formats.register()
 FRAMES = {"save_all": True, "append_images": [PHOTO.rotate(90)]}
 FILES = {
-    **in_modes("TIFF", "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"),
+    **in_modes("TIFF", "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"),
     **in_modes("TIFF", "L", "RGB", compression="tiff_lzw"),
     **in_modes("TIFF", "RGB", compression="jpeg"),
     **in_modes("TIFF", "RGB", compression="tiff_adobe_deflate"),
@@ -127,6 +127,15 @@ def tiff(numbers, pixels, order):
     head = (b"II" if order == "little" else b"MM") + (42).to_bytes(2, order)
     directory = (len(numbers) + 1).to_bytes(2, order) + entries + bytes(4)
     return head + (8 + len(pixels)).to_bytes(4, order) + pixels + directory + more
+
+
+def test_a_tiff_of_a_kind_that_pillow_does_not_read_is_refused():
+    sides = {256: [40], 257: [30], 278: [30]}
+    numbers = sides | {258: [64], 259: [1], 262: [1], 273: [8], 277: [1], 339: [3]}
+    content = tiff(numbers, RAMP.tobytes(), "little")
+    assert formats.format_of(content) == "TIFF"
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(content)
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,8 @@ def write_odd_files(folder):
         ("cmyk.jpg", "CMYK", "JPEG"), ("pair.jpg", "RGB", "MPO"), ("png.jpg", "RGB", "PNG"),
         ("webp.jpg", "RGB", "WEBP"), ("gray.png", "L", "PNG"), ("palette.gif", "P", "GIF"),
         ("palette.bmp", "P", "BMP"), ("1-bit.bmp", "1", "BMP"), ("tiff.jpg", "RGB", "TIFF"),
-        ("icon.jpg", "RGB", "ICO"), ("cut.jp2", "RGB", "JPEG2000"), ("cut.gif", "RGB", "GIF"), ("cut.bmp", "RGB", "BMP"),
+        ("icon.jpg", "RGB", "ICO"), ("cut.jp2", "RGB", "JPEG2000"), ("cut.gif", "RGB", "GIF"),
+        ("cut.bmp", "RGB", "BMP"),
     ]  # fmt: skip
     for name, mode, fmt in kinds:
         more = {"save_all": True, "append_images": [photo]} if fmt == "MPO" else {}
