@@ -19,7 +19,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
 
     Args:
         encoder: a model as `mocotf.load_encoder` returns.
-        folder: searched recursively for JPEG, PNG, BMP, GIF and WebP files.
+        folder: searched recursively for image files.
         output: "features" or "embedding", see `mocotf.load_encoder`.
         batch_size: images encoded at a time.
         upright: turn images as their EXIF says, as for a run of --upright.

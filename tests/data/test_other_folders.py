@@ -20,11 +20,11 @@ from mocotf.data.views.orientation import TAG
 from mocotf.data.views.orientation import decode_image
 from mocotf.serving.requests import SIGNATURES
 from mocotf.serving.requests import views_of
-from tests.data.test_other_formats import DEEP
-from tests.data.test_other_formats import FILES
-from tests.data.test_other_formats import HEIC
-from tests.data.test_other_formats import PHOTO
-from tests.data.test_other_formats import encoded
+from tests.data.other_files import DEEP
+from tests.data.other_files import FILES
+from tests.data.other_files import HEIC
+from tests.data.other_files import PHOTO
+from tests.data.other_files import encoded
 
 PLAIN = augmentations.v1(size=24, jitter=(0, 0, 0, 0), gray_prob=0, mean=(0, 0, 0), std=(1, 1, 1))
 KINDS = ["TIFF", "JPEG2000", "PPM", "AVIF", *["HEIF"] * HEIC]

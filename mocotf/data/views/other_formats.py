@@ -36,6 +36,7 @@ WHITE_IS_ZERO = 0  # of TIFF's tag 262
 
 def pixels_of(content):
     """Returns uint8 RGB `[h, w, 3]` of an image file's bytes; any exception means that it is none."""
+    register()
     if format_of(content) == "DICOM":
         from mocotf.data.views import dicom  # pydicom may not be installed
 
