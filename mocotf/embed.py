@@ -20,7 +20,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.places.parts import whole
 from mocotf.data.places.tree import place_of
 from mocotf.data.sources.image_files import files_under
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
 from mocotf.image_search.embedding import embed

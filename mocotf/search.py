@@ -17,7 +17,7 @@ from absl import flags
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_named
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.files import printable

@@ -30,9 +30,10 @@ from PIL import UnidentifiedImageError
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import look_into
-from mocotf.data.views.decode import MAX_PIXELS
 from mocotf.data.views.decode import decode
-from mocotf.data.views.decode import format_of
+from mocotf.data.views.formats import extra_for
+from mocotf.data.views.formats import format_of
+from mocotf.data.views.other_formats import pixels_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import printable
@@ -86,21 +87,20 @@ def size_of(content):
 
 
 def reason(content):
-    """Returns what is wrong with a file that does not decode, as far as Pillow knows it."""
+    """Returns what is wrong with a file that does not decode, as far as Pillow or pydicom knows it."""
     if not content:
         return "empty file"
+    kind = format_of(content)
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            if not format_of(content):
-                return f"format {image.format} is not read by TensorFlow"
-            if image.width * image.height > MAX_PIXELS:
-                return f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}"
-            image.convert("RGB")
-            return f"damaged, or a kind of {format_of(content)} that TensorFlow does not read"
+        if not kind:
+            with Image.open(io.BytesIO(content)) as image:
+                return f"format {image.format} is not read"
+        pixels_of(content)
+        return f"damaged, or a kind of {kind} that TensorFlow does not read"
     except UnidentifiedImageError:
-        return "no image"
+        return f"damaged {kind}" if kind else "no image"
     except Exception as error:  # decoders fail in many ways
-        return str(error) or type(error).__name__
+        return first_line(error)
 
 
 def summary(paths, found, left_out, damaged):
@@ -137,7 +137,8 @@ def show(results):
     print(f"{results['rotated']} rotated by EXIF, turned by --upright only")
     print(f"left out: {results['hidden']} hidden, {sum(results['not_pictures'].values())} not pictures")
     for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
-        print(f"  {count} {ending}")
+        extra = extra_for(ending)
+        print(f"  {count} {ending}" + (f": pip install 'mocotf[{extra}]' reads them" if extra else ""))
     for why, count in results["refused"].items():
         print(f"  {count} {why}")
     for problem in results["damaged"]:

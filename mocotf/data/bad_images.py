@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from mocotf.data.batches import NOTHING_DECODES
 from mocotf.data.places import remote
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.files import printable

@@ -66,7 +66,9 @@ def random_views(
     if source.shape:
         batches = _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told)
     else:
-        batches = _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops)
+        batches = _views_of_files(
+            source, drawn, augmentation, order, crops_only, views, told, ops, python=not data_service
+        )
     if data_service:
         # Dynamic sharding gives every step to one of the service's workers.
         batches = batches.apply(
@@ -123,15 +125,15 @@ def _are_small(source, drawn):
     return max([int(size) for size in sizes], default=0) <= 3 * MOST_PIXELS
 
 
-def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops):
+def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops, python):
     """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
-    encoded images."""
+    encoded images; `python` as `decode` has it."""
     small = ops == "numba" and augmentation.size <= SMALL and _are_small(source, drawn)
 
     def decoded(key, handle):
         draws = view_draws(order.seed, key)[:views]
         image, windows = decode_windows(
-            source.load(handle), draws, augmentation.min_area, source.upright
+            source.load(handle), draws, augmentation.min_area, source.upright, python
         )
         return image, windows, draws, *(tell(handle) for tell in told)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 
 

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 
@@ -19,7 +19,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
 
     Args:
         encoder: a model as `mocotf.load_encoder` returns.
-        folder: searched recursively for JPEG, PNG, BMP, GIF and WebP files.
+        folder: searched recursively for image files.
         output: "features" or "embedding", see `mocotf.load_encoder`.
         batch_size: images encoded at a time.
         upright: turn images as their EXIF says, as for a run of --upright.

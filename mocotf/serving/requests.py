@@ -7,16 +7,21 @@ from mocotf.data.pretraining import prepare
 from mocotf.data.views.orientation import decode_image
 
 
+def _image(encoded, upright):
+    """Returns the image of a file's bytes; of the formats that a server without Python reads."""
+    return decode_image(encoded, upright, python=False)
+
+
 def _image_of_example(serialized, upright):
     """Returns the image of a serialized tf.Example that has it, encoded, as image/encoded."""
     wanted = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
-    return decode_image(tf.io.parse_single_example(serialized, wanted)["image/encoded"], upright)
+    return _image(tf.io.parse_single_example(serialized, wanted)["image/encoded"], upright)
 
 
 # signature: (its input, function from one element of that, and whether it is to be turned as its EXIF
 # says, to a uint8 image `[h, w, 3]`)
 SIGNATURES = {
-    "serving_default": (tf.TensorSpec([None], tf.string, "image_bytes"), decode_image),
+    "serving_default": (tf.TensorSpec([None], tf.string, "image_bytes"), _image),
     "serving_tensor": (
         tf.TensorSpec([None, None, None, 3], tf.uint8, "image"),
         lambda pixels, _: pixels,

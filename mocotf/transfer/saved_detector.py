@@ -35,7 +35,7 @@ def save(detector, canvas, view, class_names, path):
     @tf.autograph.experimental.do_not_convert
     def laid(encoded):
         def make():
-            pixels = decode(encoded)
+            pixels = decode(encoded, python=False)
             image, scale = lay(pixels, tf.constant(canvas.test_short_side), size)
             return on_canvas(image, view, size), scale, tf.cast(tf.shape(pixels)[:2], tf.float32)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from mocotf.data import bad_images
 from mocotf.data.bad_images import BadImages
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 
 
@@ -110,7 +111,7 @@ def test_the_message_says_what_to_do(tmp_path):
         bad.report(numbered(5))
     expected = (
         "5 of 40 images (12.5 %) do not decode, more than --max_bad_images=0.1; their names are in "
-        f"{path}; expected JPEG, PNG, GIF, BMP or WebP; try tools/check_data.py, which says what is "
+        f"{path}; expected {FORMATS}; try tools/check_data.py, which says what is "
         "wrong with each, or a larger --max_bad_images"
     )
     assert str(error.value) == bad.stopped == expected

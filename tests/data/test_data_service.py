@@ -3,16 +3,19 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import random_views
 from mocotf.data.sources.base import Order
+from mocotf.data.sources.folder import Folder
 from mocotf.data.sources.patches import Patches
 from mocotf.data.sources.tfds import TFDS
 from mocotf.data.views import augmentations
 from tests import processes
 from tests.data.support import folder_with_bad_files
 from tests.data.support import prepare_tiny_images
+from tests.data.support import write_colours
 
 CROPS = augmentations.Augmentation(size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0)
 # A worker that has TensorFlow only: mocotf cannot be imported.
@@ -82,6 +85,17 @@ def test_one_worker_makes_the_same_views_in_the_same_order(
     np.testing.assert_allclose(ours, expected, atol=1e-5)
     if name == "folder":
         assert [path.rpartition("/")[2] for path in bad.names] == ["003.jpg"]
+
+
+def test_what_only_python_reads_is_a_bad_image_there(tmp_path, service):
+    write_colours(tmp_path, 8)
+    Image.new("RGB", (40, 30)).save(tmp_path / "scan.tif")
+    source, bad = Folder(str(tmp_path)), BadImages()
+    batches(source, 6, CROPS, bad_images=bad, data_service=service.target)
+    assert [path.rpartition("/")[2] for path in bad.names] == ["scan.tif"]
+    elsewhere = BadImages()
+    batches(source, 6, CROPS, bad_images=elsewhere)
+    assert not elsewhere.names
 
 
 def test_several_workers_make_each_batch_once(tmp_path, service, start_worker):

@@ -134,24 +134,36 @@ BAD = {
     "text": b"no picture at all, whatever its name says",
     "jpeg, header only": JPEG[:200],
     "noise behind a PNG's signature": WHOLE["PNG"][:40] + bytes(range(256)),
-    "tiff": encoded(PHOTO, "TIFF"),
     "sound in webp's container": b"RIFF\0\0\1\0WAVEfmt " + bytes(99),
-    "webp, animated": encoded(PHOTO, "WEBP", save_all=True, append_images=[PHOTO.rotate(90)]),
-    "webp, animated and transparent": encoded(
-        VEILED, "WEBP", save_all=True, append_images=[VEILED.rotate(90)]
-    ),
-    "bmp, 1 bit": encoded(PHOTO.convert("1"), "BMP"),
-    "bmp, 16 bits": bmp(16, 0, BGRX[: len(BGRX) // 2]),
+    "bmp, 16 bits, too short": bmp(16, 0, BGRX[: len(BGRX) // 2]),
     "bmp, red first": bmp(32, 3, BGRX, RGB_MASKS),
     "bmp, red first, longer header": bmp(32, 3, BGRX, RGB_MASKS, header=108),
     "bmp, run-length": bmp(8, 1, bytes(276 * 183), bytes(1024)),
     "bmp, palette too short": bmp(8, 0, b"\x01" * (276 * 183), bytes(4)),
-    "bmp of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 30, 0, 0, 26, 12, 1, 1, 1, 24) + bytes(40),
 } | {
     f"{name} cut to {cut}": data[: int(len(data) * share)]
     for name, data in (WHOLE | {"CMYK": CMYK}).items()
     for cut, share in (("a tenth", 0.1), ("half", 0.5), ("nine tenths", 0.9))
 }
+
+
+ROWS = np.asarray(PHOTO.convert("L"))
+RUNS = b"".join(b"".join(b"\1" + bytes([v]) for v in row) + b"\0\0" for row in ROWS[::-1]) + b"\0\1"
+GRAYS = b"".join(bytes([v, v, v, 0]) for v in range(256))
+BY_PYTHON = {
+    "bmp, 1 bit": encoded(PHOTO.convert("1"), "BMP"),
+    "bmp, 4 bits": bmp(4, 0, np.pad(ROWS, ((0, 0), (0, 5)))[:, ::2].tobytes(), GRAYS[::16]),
+    "bmp, 16 bits": bmp(16, 0, np.pad(DEEP[..., 0] >> 1, ((0, 0), (0, 1))).tobytes()),
+    "bmp, run-length": bmp(8, 1, RUNS, GRAYS),
+    "bmp of OS/2": b"BM" + struct.pack("<IHHIIHHHH", 30, 0, 0, 26, 12, 1, 1, 1, 24) + bytes(40),
+}
+
+
+@pytest.mark.parametrize("kind", BY_PYTHON)
+def test_what_tensorflow_takes_for_something_else_python_reads(kind):
+    np.testing.assert_array_equal(decode(BY_PYTHON[kind]), as_pillow(BY_PYTHON[kind]))
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode(BY_PYTHON[kind], python=False)
 
 
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency")

@@ -11,6 +11,7 @@ from mocotf.data.places.directory import list_images
 from mocotf.data.sources import classified
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
+from mocotf.data.views.other_formats import ORIENTATION
 from mocotf.errors import UserError
 
 
@@ -35,9 +36,10 @@ def part(source, name, root):
 
 
 def test_images_of_all_formats_are_found_in_subfolders(tmp_path):
-    touch(tmp_path, "b.jpg", "a.JPEG", "x/y/z/c.Png", "x/d.bmp", "x/e.gif", "x/f.webp")
-    touch(tmp_path, "notes.txt", "jpg", "x/f.jpg.bak", "x/g.tif")
-    assert found(tmp_path) == ["a.JPEG", "b.jpg", "x/d.bmp", "x/e.gif", "x/f.webp", "x/y/z/c.Png"]
+    touch(tmp_path, "b.jpg", "a.JPEG", "x/y/z/c.Png", "x/d.bmp", "x/e.gif", "x/f.webp", "x/g.TIFF")
+    touch(tmp_path, "notes.txt", "jpg", "x/f.jpg.bak", "x/g.nef")
+    pictures = ["a.JPEG", "b.jpg", "x/d.bmp", "x/e.gif", "x/f.webp", "x/g.TIFF", "x/y/z/c.Png"]
+    assert found(tmp_path) == pictures
 
 
 def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
@@ -176,7 +178,7 @@ def test_held_out_images_without_classes_are_neither_trained_on_nor_asked_about(
 
 def test_what_is_hidden_or_no_picture_is_left_out_and_counted(tmp_path):
     touch(tmp_path, "a/0.png", "b/0.png", "a/._0.png", ".thumbnails/0.png", "__MACOSX/a/0.png")
-    touch(tmp_path, "a/@eaDir/0.png", "notes.txt", "a/0.TIF", "a/README")
+    touch(tmp_path, "a/@eaDir/0.png", "notes.txt", "a/0.NEF", "a/README")
     heads = {
         "a/1.jfif": b"\xff\xd8\xff\xe0", "a/2": b"\x89PNG\r\n\x1a\n", "a/3.tmp": b"RIFF0000WEBP",
         "b/4.wav": b"RIFF0000WAVE", "b/5": b"BM" + bytes(12) + b"\x28\0\0\0",
@@ -192,14 +194,14 @@ def test_what_is_hidden_or_no_picture_is_left_out_and_counted(tmp_path):
     assert names == {"a/0.png", "b/0.png", "a/1.jfif", "a/2", "a/3.tmp", "b/5"}
     assert source.class_names == ("a", "b")
     assert str(source.left_out) == (
-        "left out: 4 hidden, 6 that are no pictures to be read (3 without an ending, 1 .txt, 1 .tif, …)"
+        "left out: 4 hidden, 6 that are no pictures to be read (3 without an ending, 1 .txt, 1 .nef, …)"
     )
 
 
 def picture(path, format, rotated=False):
     """Writes a picture, one that EXIF says is to be turned."""
     image, exif = Image.new("RGB", (4, 4)), Image.Exif()
-    exif[survey.ORIENTATION] = 6 if rotated else 1
+    exif[ORIENTATION] = 6 if rotated else 1
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, format, exif=exif)
 

@@ -202,9 +202,9 @@ def test_embedding_sees_turned_pictures(folders):
 
 
 def test_a_graph_without_it_has_nothing_of_it_and_with_it_no_python():
-    def operators(upright):
+    def operators(upright, python=False):
         def windows(content):
-            return decode_windows(content, many_draws()[0], 0.2, upright)
+            return decode_windows(content, many_draws()[0], 0.2, upright, python)
 
         graph = tf.function(windows, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
         graph = graph.get_concrete_function().graph.as_graph_def()
@@ -214,6 +214,7 @@ def test_a_graph_without_it_has_nothing_of_it_and_with_it_no_python():
     assert "StringSplitV2" not in operators(False)
     assert "StringSplitV2" in operators(True)
     assert not [name for name in operators(True) if "PyFunc" in name]
+    assert {name for name in operators(True, python=True) if "Py" in name} == {"PyFuncStateless"}
 
 
 def test_pictures_that_have_no_exif_cannot_be_turned():

@@ -13,6 +13,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.folder import Folder
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
+from mocotf.data.views.formats import is_installed
 from tests import processes
 
 
@@ -27,7 +28,7 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     shutil.copy(tmp_path / "a.jpg", tmp_path / "sub" / "copy.jpg")
     (tmp_path / "cut.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:300])
     (tmp_path / "empty.png").touch()
-    (tmp_path / "notes.heic").write_text("no picture that is read")
+    (tmp_path / "raw.nef").write_text("no picture that is read")
     (tmp_path / ".hidden.jpg").touch()
     exif = Image.Exif()
     exif[0x0112] = 3
@@ -36,9 +37,9 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     found = done.json
     assert found["images"] == 4 and found["formats"] == {"JPEG": 3, "PNG": 1}
     assert found["short_side"] == {"min": 30, "median": 40, "max": 100}
-    assert (found["rotated"], found["hidden"], found["not_pictures"]) == (1, 1, {".heic": 1})
+    assert (found["rotated"], found["hidden"], found["not_pictures"]) == (1, 1, {".nef": 1})
     assert "1 rotated by EXIF" in done.out
-    assert "left out: 1 hidden, 1 not pictures\n  1 .heic" in done.out
+    assert "left out: 1 hidden, 1 not pictures\n  1 .nef\n" in done.out
     assert [os.path.basename(p) for p, _ in found["unreadable"]] == ["cut.jpg", "empty.png"]
     assert found["duplicates"] == [[str(tmp_path / "sub" / "copy.jpg"), str(tmp_path / "a.jpg")]]
     assert "2 unreadable" in done.out and "1 duplicates" in done.out
@@ -53,7 +54,8 @@ def write_odd_files(folder):
         ("cmyk.jpg", "CMYK", "JPEG"), ("pair.jpg", "RGB", "MPO"), ("png.jpg", "RGB", "PNG"),
         ("webp.jpg", "RGB", "WEBP"), ("gray.png", "L", "PNG"), ("palette.gif", "P", "GIF"),
         ("palette.bmp", "P", "BMP"), ("1-bit.bmp", "1", "BMP"), ("tiff.jpg", "RGB", "TIFF"),
-        ("cut.gif", "RGB", "GIF"), ("cut.bmp", "RGB", "BMP"),
+        ("icon.jpg", "RGB", "ICO"), ("cut.jp2", "RGB", "JPEG2000"), ("cut.gif", "RGB", "GIF"),
+        ("cut.bmp", "RGB", "BMP"),
     ]  # fmt: skip
     for name, mode, fmt in kinds:
         more = {"save_all": True, "append_images": [photo]} if fmt == "MPO" else {}
@@ -70,8 +72,8 @@ def write_odd_files(folder):
     (folder / "folder.jpg").mkdir()  # not a file: no image to either
     (folder / os.fsdecode(b"\xff\xfe.jpg")).write_bytes(b"named in no language")
     return {
-        "1-bit.bmp": "damaged, or a kind of BMP that TensorFlow does not read",
-        "tiff.jpg": "format TIFF is not read by TensorFlow",
+        "icon.jpg": "format ICO is not read",
+        "cut.jp2": "broken data stream",
         "cut.gif": "image file is truncated",
         "cut.bmp": "image file is truncated",
         "huge.png": "20000 x 20000 pixels, more than 178956970",
@@ -92,8 +94,8 @@ def test_check_data_lists_what_training_skips(tmp_path):
     for name, why in reasons.items():
         assert why.startswith(expected[name]), name
         assert f"{name}: {why}" in done.out
-    assert found["formats"] == {"BMP": 1, "GIF": 1, "JPEG": 2, "PNG": 2, "WEBP": 1}
-    assert found["images"] == 7 and found["short_side"] == {"min": 30, "median": 30, "max": 30}
+    assert found["formats"] == {"BMP": 2, "GIF": 1, "JPEG": 2, "PNG": 2, "TIFF": 1, "WEBP": 1}
+    assert found["images"] == 9 and found["short_side"] == {"min": 30, "median": 30, "max": 30}
     assert "warn" not in done.err.lower()
 
     source, bad = Folder(str(folder)), BadImages()
@@ -102,6 +104,14 @@ def test_check_data_lists_what_training_skips(tmp_path):
     for i, good in zip(images, decoded, strict=True):
         bad.report(source.describe(i).numpy() if not good else np.array([], object))
     assert sorted(bad.names) == sorted(path for path, _ in found["unreadable"])
+
+
+@pytest.mark.skipif(is_installed("HEIF"), reason="the extra is there")
+def test_check_data_says_which_extra_reads_what_is_left_out(tmp_path):
+    noise((40, 30), 0).save(tmp_path / "a.jpg")
+    (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    done = processes.succeed("tools/check_data.py", f"--data_dir={tmp_path}")
+    assert "  1 .heic: pip install 'mocotf[heic]' reads them\n" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")

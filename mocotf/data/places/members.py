@@ -7,7 +7,7 @@ from mocotf.data.places.tree import Tree
 from mocotf.data.places.tree import is_hidden
 from mocotf.data.places.tree import is_picture
 from mocotf.data.places.tree import place_of
-from mocotf.data.views.decode import HEAD
+from mocotf.data.views.formats import HEAD
 
 
 class Members(Tree):

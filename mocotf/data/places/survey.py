@@ -1,6 +1,7 @@
 """What image files are of: by a look into some of them."""
 
 import collections
+import contextlib
 import time
 import warnings
 from typing import NamedTuple
@@ -8,9 +9,13 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from mocotf.data.views.formats import HEAD
+from mocotf.data.views.formats import format_of
+from mocotf.data.views.other_formats import exif_orientation
+from mocotf.data.views.other_formats import register
+
 SAMPLE = 2000
 SECONDS = 5.0
-ORIENTATION = 0x0112  # EXIF's tag; 1: as it is
 OTHER = "unknown"
 USE = {False: "used as they are stored", True: "turned"}  # of rotated pictures, by --upright
 
@@ -55,6 +60,7 @@ def survey(path_of, size):
         path_of: number of a file → its path, bytes; or the file, open.
         size: files there are.
     """
+    register()
     numbers = np.arange(size)
     if size > SAMPLE:
         numbers = np.random.default_rng(0).choice(size, SAMPLE, replace=False)
@@ -74,14 +80,21 @@ def look_into(file):
     """Returns (format of an image file, a path or an open file; the orientation that EXIF says it has,
     from 1, as it is, to 8)."""
     try:
+        if _is_dicom(file):
+            return "DICOM", 1
         with Image.open(file) as image:
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))  # not XMP: as `orientation` reads it
-            number = exif.get(ORIENTATION)
-            return kind, number if number in range(1, 9) else 1
+            return kind, exif_orientation(image)
     except Exception:  # Pillow fails in many ways; what does not decode is told of where it is met
         return OTHER, 1
+
+
+def _is_dicom(file):
+    """Returns whether a file is of the format that Pillow does not know."""
+    with open(file, "rb") if isinstance(file, bytes) else contextlib.nullcontext(file) as stream:
+        head = stream.read(HEAD)
+        stream.seek(0)
+    return format_of(head) == "DICOM"
 
 
 def _percent(n, of):

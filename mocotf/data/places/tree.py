@@ -5,14 +5,18 @@ import collections
 import os
 from typing import NamedTuple
 
-from mocotf.data.views.decode import format_of
+from mocotf.data.views.formats import endings
+from mocotf.data.views.formats import format_of
 
-EXTENSIONS = (b".jpg", b".jpeg", b".png", b".bmp", b".gif", b".webp")
 # What lies beside pictures, by the million perhaps: not worth a look into it.
 NEVER = (
     *(b".txt", b".json", b".jsonl", b".xml", b".csv", b".tsv", b".md", b".html", b".yaml", b".yml"),
     *(b".log", b".py", b".npy", b".npz", b".mat", b".pkl", b".pt", b".pth", b".h5", b".parquet"),
     *(b".zip", b".tar", b".gz", b".db", b".mp4", b".avi", b".mov", b".pdf", b".ini", b".cls"),
+    # What a look takes for TIFF: cameras' raw files, for their thumbnails, and whole slides; and a
+    # table of contents that is DICOM.
+    *(b".dng", b".nef", b".nrw", b".cr2", b".arw", b".sr2", b".pef", b".srw", b".3fr", b".iiq"),
+    *(b".svs", b".ndpi", b".scn", b"dicomdir"),
 )
 # Of systems, which hold small copies of pictures; beside what begins with a dot.
 SYSTEM = (b"__macosx", b"@eadir", b"$recycle.bin", b"system volume information")
@@ -143,7 +147,7 @@ def is_picture(name, head, left_out):
         head: called without arguments for its first bytes, where the name does not decide.
     """
     lower = name.lower()
-    if lower.endswith(EXTENSIONS) or (not lower.endswith(NEVER) and format_of(head())):
+    if lower.endswith(endings()) or (not lower.endswith(NEVER) and format_of(head())):
         return True
     left_out.others[os.fsdecode(os.path.splitext(lower)[1]) or NONE] += 1
     return False

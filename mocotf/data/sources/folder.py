@@ -9,13 +9,13 @@ from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import USE
 from mocotf.data.sources.classified import Classified
-from mocotf.data.views.decode import FORMATS
+from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
 
 
 class Folder(Classified):
-    """All JPEG, PNG, BMP, GIF and WebP files of places; labels are not needed.
+    """All image files of places, of the formats of docs/data.md; labels are not needed.
 
     Labels, for kNN only, are the list's or the archive's, else the first level of sub-folders. Queries
     are what is held out, as `Parts` finds it; where nothing is, every tenth image, or all images of

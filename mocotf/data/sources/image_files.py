@@ -10,8 +10,8 @@ from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import USE
 from mocotf.data.pretraining import centre
-from mocotf.data.views.decode import FORMATS
 from mocotf.data.views.decode import or_else
+from mocotf.data.views.formats import FORMATS
 from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 

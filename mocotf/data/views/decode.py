@@ -1,7 +1,8 @@
 """From an encoded image to pixels, and what happens when that fails.
 
-Used: JPEG, PNG, GIF (its first frame), BMP and WebP, told by content, not by name. RGB is as Pillow
-converts it, as it is stored (`orientation` turns it), but where Pillow loses or invents something:
+By TensorFlow: JPEG, PNG, GIF (its first frame), BMP and WebP, told by content, not by name; others by
+`other_formats`. RGB is as Pillow converts it, as it is stored (`orientation` turns it), but where
+Pillow loses or invents something:
 
 - Of 16 bits the 8 high ones are kept; Pillow clips gray at 255. A picture without a value above 4095
   (or 255) is taken for one of 12 bits (or 8), as scanners make them: else it would be nearly black.
@@ -9,40 +10,30 @@ converts it, as it is stored (`orientation` turns it), but where Pillow loses or
 - Transparent pixels of a GIF are black; Pillow shows the palette's colour there.
 - The frame of a GIF is used without the canvas around it.
 
-Refused: images of more than MAX_PIXELS, by the header, before anything is decoded; BMP with 1, 4 or 16
-bits a pixel, compressed or of OS/2; animated WebP. TensorFlow takes some of these for something else.
+Refused: images of more than MAX_PIXELS, by the header, before anything is decoded. BMP with 1, 4 or 16
+bits a pixel, compressed or of OS/2, and animated WebP are left to Pillow: TensorFlow takes some of
+these for something else.
 """
 
 import tensorflow as tf
 
+from mocotf.data.views.formats import MAGIC
+from mocotf.data.views.formats import MAX_PIXELS
+from mocotf.data.views.other_formats import pixels_in_graph
+
 DCT = "INTEGER_ACCURATE"  # as Pillow's; the default, the fast one, is several grey levels off
-MAX_PIXELS = 178_956_970  # Pillow's own limit, above which it takes a file for a decompression bomb
-FORMATS = "JPEG, PNG, GIF, BMP or WebP"  # whatever a file's name says
-MAGIC = {
-    "JPEG": b"\xff\xd8\xff",
-    "PNG": b"\x89PNG\r\n\x1a\n",
-    "GIF": b"GIF8",
-    "BMP": b"BM",
-    "WEBP": b"RIFF",
-}
-HEAD = 18  # bytes of a file that tell its format
-BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the second header
 DEPTH_16 = b"\x10"  # a PNG's 24th byte: bits of a channel
 BGR_MASKS = bytes.fromhex("0000ff00 00ff0000 ff000000")  # where a BMP's pixel has red, green, blue
 WEBP_SIDE = 1 << 14
 
 
-def format_of(content):
-    """Returns a key of `MAGIC` by the first HEAD bytes of a file; None of what is not read."""
-    for name, magic in MAGIC.items():
-        if content.startswith(magic):  # of two of them others begin so, too
-            bmp = int.from_bytes(content[14:18], "little") in BMP_HEADERS
-            return name if {"BMP": bmp, "WEBP": content[8:12] == b"WEBP"}.get(name, True) else None
-    return None
+def decode(encoded, python=True):
+    """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file.
 
-
-def decode(encoded):
-    """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file, a string scalar."""
+    Args:
+        encoded: the bytes, a string scalar.
+        python: whether Python, and what it reads, can be reached where the graph runs.
+    """
 
     def jpeg():
         checked, _ = open_jpeg(encoded)
@@ -52,7 +43,9 @@ def decode(encoded):
         # Of a file of a few bytes there is none to look at.
         head = tf.strings.join([tf.strings.substr(encoded, 0, 25), bytes(25)])
         plain = starts(encoded, "PNG") & (tf.strings.substr(head, 24, 1) != DEPTH_16)
-        return tf.cond(plain, lambda: _png(encoded), lambda: _decode_rare(encoded))
+        return tf.cond(
+            plain, lambda: _png(encoded), lambda: _decode_rare(tf.ensure_shape(encoded, []), python)
+        )
 
     image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
     return tf.ensure_shape(image, [None, None, 3])
@@ -94,18 +87,26 @@ def _deep_png(encoded):
 
 
 # A function apart: inlined, all its operations would cost time where an image is JPEG or PNG, too.
-@tf.function(
-    input_signature=[tf.TensorSpec([], tf.string)],
-    experimental_attributes={"_noinline": True},
-    autograph=False,
-)
-def _decode_rare(encoded):
+@tf.function(experimental_attributes={"_noinline": True}, autograph=False)
+def _decode_rare(encoded, python):
     """Decodes what is neither JPEG nor PNG of 8 bits, and fails for what is no image."""
-    kinds = (("PNG", _deep_png), ("GIF", _gif), ("BMP", _bmp), ("WEBP", _webp))
-    return tf.case(
-        [(starts(encoded, name), lambda read=read: read(encoded)) for name, read in kinds],
-        default=lambda: tf.io.decode_png(_if(False, encoded), channels=3),
-    )
+
+    def refused():
+        return tf.io.decode_png(_if(False, encoded), channels=3)
+
+    def other():
+        if not python:
+            return refused()
+        pixels = tf.numpy_function(pixels_in_graph, [encoded], tf.uint8, stateful=False)
+        return tf.cond(tf.size(pixels) > 0, lambda: pixels, refused)
+
+    readers = {
+        "PNG": lambda: _deep_png(encoded),
+        "GIF": lambda: _gif(encoded),
+        "BMP": lambda: _bmp(encoded, other),
+        "WEBP": lambda: _webp(encoded, other),
+    }
+    return tf.case([(starts(encoded, name), read) for name, read in readers.items()], default=other)
 
 
 def _gif(encoded):
@@ -114,26 +115,30 @@ def _gif(encoded):
     return tf.io.decode_image(checked, channels=3, expand_animations=False)
 
 
-def _bmp(encoded):
+def _bmp(encoded, other):
     """Reads what TensorFlow reads right, and palettes, whose numbers it gives for levels of gray."""
     start, size, width, height, depth, compression = _numbers(encoded, 10, 6, tf.int32)
     depth //= 65536  # below it the number of planes
     plain = (compression == 0) & ((depth == 8) | (depth == 24) | (depth == 32))
     masked = (compression == 3) & (depth == 32) & (tf.strings.substr(encoded, 54, 12) == BGR_MASKS)
-    readable = (size >= 40) & (plain | masked) & _fits(height, width)
-    # Photoshop appends two bytes, which TensorFlow does not forgive.
-    end = start + (width * depth + 31) // 32 * 4 * tf.abs(height)
-    pixels = tf.io.decode_bmp(tf.strings.substr(_if(readable, encoded), tf.zeros([], tf.int64), end))
 
-    def coloured():
-        palette = tf.strings.substr(encoded, 14 + size, start - 14 - size)
-        palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
-        return tf.gather(palette, tf.cast(pixels[..., 0], tf.int32))
+    def read():
+        # Photoshop appends two bytes, which TensorFlow does not forgive.
+        end = start + (width * depth + 31) // 32 * 4 * tf.abs(height)
+        checked = _if(_fits(height, width), encoded)
+        pixels = tf.io.decode_bmp(tf.strings.substr(checked, tf.zeros([], tf.int64), end))
 
-    return tf.cond(depth == 8, coloured, lambda: pixels[..., :3])
+        def coloured():
+            palette = tf.strings.substr(encoded, 14 + size, start - 14 - size)
+            palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
+            return tf.gather(palette, tf.cast(pixels[..., 0], tf.int32))
+
+        return tf.cond(depth == 8, coloured, lambda: pixels[..., :3])
+
+    return tf.cond((size >= 40) & (plain | masked), read, other)
 
 
-def _webp(encoded):
+def _webp(encoded, other):
     """Reads still images; alpha has to be asked for, or TensorFlow refuses those that have it."""
     kind = tf.strings.substr(encoded, 12, 4)
     byte = _numbers(encoded, 20, 10, tf.uint8)
@@ -155,11 +160,13 @@ def _webp(encoded):
     width, height, animated, alpha = tf.case(
         [(kind == b"VP8X", extended), (kind == b"VP8L", lossless)], default=lossy
     )
-    checked = _if(~animated & _fits(height, width), encoded)
-    return tf.cond(
-        alpha,
-        lambda: tf.io.decode_webp(checked, channels=4)[0, ..., :3],
-        lambda: tf.io.decode_webp(checked, channels=3)[0],
+    checked = _if(_fits(height, width), encoded)
+    return tf.case(
+        [
+            (animated, other),
+            (alpha, lambda: tf.io.decode_webp(checked, channels=4)[0, ..., :3]),
+        ],
+        default=lambda: tf.io.decode_webp(checked, channels=3)[0],
     )
 
 

@@ -16,7 +16,7 @@ OPS = ("numba", "tensorflow")
 SMALL = 64  # side of views; to call Python for one so small takes longer than to make it
 
 
-def decode_windows(encoded, draws, min_area, upright=False):
+def decode_windows(encoded, draws, min_area, upright=False, python=True):
     """Decodes what all crops of an image need, once.
 
     Args:
@@ -24,6 +24,7 @@ def decode_windows(encoded, draws, min_area, upright=False):
         draws: uniforms `[views, DRAWS]`.
         min_area: see `Augmentation`.
         upright: crop the image turned as its EXIF says, a bool; else as it is stored.
+        python: as `decode` has it.
 
     Returns:
         (image, windows): uint8 `[h, w, 3]`, and the crops' top, left, height, width in it, int32
@@ -36,7 +37,7 @@ def decode_windows(encoded, draws, min_area, upright=False):
     def jpeg():
         checked, sides = open_jpeg(encoded)
         if upright:
-            number = orientation(encoded)
+            number = orientation(encoded, python=False)  # a JPEG's
             sides = turned_sides(sides[:2], number)
         windows = sampled(sides[0], sides[1])
         begin = tf.reduce_min(windows[:, :2], axis=0)
@@ -49,7 +50,7 @@ def decode_windows(encoded, draws, min_area, upright=False):
         return part, windows - tf.concat([begin, [0, 0]], axis=0)
 
     def other():
-        image = decode_image(encoded, upright)
+        image = decode_image(encoded, upright, python)
         return image, sampled(tf.shape(image)[0], tf.shape(image)[1])
 
     return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)

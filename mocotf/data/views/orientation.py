@@ -10,6 +10,8 @@ import tensorflow as tf
 
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import starts
+from mocotf.data.views.formats import MAGIC
+from mocotf.data.views.other_formats import orientation_in_graph
 
 PREFIX = b"Exif\0\0"  # before the TIFF file that EXIF is: always in a JPEG, sometimes in a WebP
 SEARCHED = 1 << 16  # bytes of a JPEG: EXIF comes first, and is no longer than that
@@ -17,23 +19,38 @@ TAG = 0x0112
 ENTRY = 12  # bytes of a tag: number, type, count, value
 
 
-def decode_image(encoded, upright):
+def decode_image(encoded, upright, python=True):
     """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file, as `decode` does.
 
     Args:
         encoded: the bytes, a string scalar.
         upright: turned as its EXIF says, a bool; else as it is stored.
+        python: as `decode` has it.
     """
-    pixels = decode(encoded)
-    return turned(pixels, orientation(encoded)) if upright else pixels
+    pixels = decode(encoded, python)
+    return turned(pixels, orientation(encoded, python)) if upright else pixels
 
 
-def orientation(encoded):
+def orientation(encoded, python=True):
     """Returns what EXIF says of an image file, int32 scalar: from 1, it is upright, to 8.
 
     Args:
         encoded: the file's bytes, a string scalar.
+        python: as `decode` has it.
     """
+    if not python:
+        return _by_mark(encoded)
+
+    def other():
+        return tf.ensure_shape(
+            tf.numpy_function(orientation_in_graph, [encoded], tf.int32, stateful=False), []
+        )
+
+    known = tf.reduce_any([starts(encoded, name) for name in MAGIC])
+    return tf.cond(known, lambda: _by_mark(encoded), other)
+
+
+def _by_mark(encoded):
     jpeg, webp = starts(encoded, "JPEG"), starts(encoded, "WEBP")
     mark = tf.where(jpeg, PREFIX, tf.where(webp, b"EXIF", b"eXIf"))
     searched = tf.strings.substr(encoded, 0, tf.where(jpeg, SEARCHED, tf.strings.length(encoded)))

@@ -1,0 +1,45 @@
+"""DICOM by pydicom, of the extra `dicom`: one frame, gray as its window shows it, or colour.
+
+Compressed pixels are read as far as what is installed does: RLE, and by Pillow JPEG and JPEG 2000; the
+rest by pylibjpeg or GDCM, if they are there.
+"""
+
+import io
+
+import numpy as np
+import pydicom
+from pydicom.pixels import apply_color_lut
+from pydicom.pixels import apply_modality_lut
+from pydicom.pixels import pixel_array
+
+from mocotf.data.views.formats import MAX_PIXELS
+from mocotf.data.views.levels import stretched
+from mocotf.data.views.levels import to_levels
+
+
+def pixels_of(content):
+    """Returns uint8 RGB `[h, w, 3]` of the bytes of a DICOM file; fails where it has not one frame."""
+    file = pydicom.dcmread(io.BytesIO(content))
+    frames = int(file.get("NumberOfFrames") or 1) if "PixelData" in file else 0
+    if frames != 1:
+        raise ValueError(f"DICOM of {frames} frames; expected one")
+    if file.Rows * file.Columns > MAX_PIXELS:
+        raise ValueError(f"{file.Columns} x {file.Rows} pixels, more than {MAX_PIXELS}")
+    values = pixel_array(file)  # YCbCr as RGB
+    if file.PhotometricInterpretation == "PALETTE COLOR":
+        values = apply_color_lut(values, file)
+    if values.ndim == 3:
+        return to_levels(values)
+    levels = stretched(*_windowed(apply_modality_lut(values, file), file))
+    inverted = file.PhotometricInterpretation == "MONOCHROME1"
+    return np.repeat((255 - levels if inverted else levels)[..., None], 3, axis=-1)
+
+
+def _windowed(values, file):
+    """Returns (values, what is black, what is white) by the first window, or else all there is."""
+    centre, width = (np.ravel(file.get(f"Window{name}", []))[:1] for name in ("Center", "Width"))
+    if not (centre.size and width.size):
+        return values, float(values.min()), float(values.max())
+    half = (float(width[0]) - 1) / 2  # from the middle of the first level to that of the last
+    middle = float(centre[0]) - 0.5
+    return values, middle - half, middle + half

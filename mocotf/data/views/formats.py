@@ -1,0 +1,72 @@
+"""Which formats of image files are read, by what a file is told to be of one, and by whom.
+
+TensorFlow's operators read those of `MAGIC`, everywhere; Pillow and pydicom the `OTHERS`, where Python
+can be reached. The names are Pillow's.
+"""
+
+import functools
+import importlib.util
+import re
+
+MAX_PIXELS = 178_956_970  # Pillow's own limit, above which it takes a file for a decompression bomb
+FORMATS = "JPEG, PNG, TIFF or another format of docs/data.md"  # whatever a file's name says
+MAGIC = {
+    "JPEG": b"\xff\xd8\xff",
+    "PNG": b"\x89PNG\r\n\x1a\n",
+    "GIF": b"GIF8",
+    "BMP": b"BM",
+    "WEBP": b"RIFF",
+}
+HEAD = 132  # bytes of a file that tell its format
+BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)  # sizes of the second header
+OTHERS = {
+    "TIFF": rb"II[*+]\0|MM\0[*+]",
+    "JPEG2000": rb"\xff\x4f\xff\x51|\0\0\0\x0cjP  \r\n\x87\n",
+    "PPM": rb"P[1-6]\s+[\d#]",
+    # A container's brands: of one that only says what is common to both, its own is among the others.
+    "AVIF": rb".{4}ftyp(.{4}){,24}?avi[fs]",
+    "HEIF": rb".{4}ftyp(.{4}){,24}?he[iv][cxms]",
+    "DICOM": rb".{128}DICM",
+}
+ENDINGS = {
+    "JPEG": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+    "JPEG2000": (".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "AVIF": (".avif",),
+    "HEIF": (".heic", ".heif", ".hif"),
+    "DICOM": (".dcm", ".dicom"),
+}
+EXTRAS = {"HEIF": ("heic", "pillow_heif"), "DICOM": ("dicom", "pydicom")}  # extra of mocotf, its module
+
+
+@functools.cache
+def is_installed(name):
+    """Returns whether what reads a format, a key of `ENDINGS`, is there."""
+    return name not in EXTRAS or importlib.util.find_spec(EXTRAS[name][1]) is not None
+
+
+@functools.cache
+def endings():
+    """Returns the endings of names, bytes in lower case, of the formats that are read here."""
+    read = (of for name, of in ENDINGS.items() if is_installed(name))
+    return tuple(ending.encode() for of in read for ending in of)
+
+
+def extra_for(ending):
+    """Returns the extra of mocotf that reads files of an ending, and is not installed; None without."""
+    return next((EXTRAS[n][0] for n in EXTRAS if ending in ENDINGS[n] and not is_installed(n)), None)
+
+
+def format_of(content):
+    """Returns a key of `ENDINGS` by the first HEAD bytes of a file; None of what is not read here."""
+    for name, magic in MAGIC.items():
+        if content.startswith(magic):  # of two of them others begin so, too
+            bmp = int.from_bytes(content[14:18], "little") in BMP_HEADERS
+            return name if {"BMP": bmp, "WEBP": content[8:12] == b"WEBP"}.get(name, True) else None
+    found = (name for name, begin in OTHERS.items() if re.match(begin, content, re.DOTALL))
+    return next(filter(is_installed, found), None)
