@@ -70,7 +70,7 @@ def test_a_partner_depends_on_seed_and_key_alone():
     np.testing.assert_array_equal(partners(groups, images[50:], first_key=50), found[50:])
     assert (partners(groups, images, seed=1) != found).mean() > 0.3
     assert (partners(groups, images, first_key=90) != found).mean() > 0.3
-    assert groups.found() == "3 groups, 1 images alone in theirs"
+    assert groups.found() == "3 groups, 1 image alone in its"
     assert groups.digest == Groups(np.add(NUMBERS, 5)).digest != Groups(NUMBERS[::-1]).digest
 
 

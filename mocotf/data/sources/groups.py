@@ -51,8 +51,8 @@ class Groups:
 
     def found(self):
         """Returns what there is, a line for people."""
-        alone = f", {self.alone:,} images alone in theirs" if self.alone else ""
-        return f"{self.count:,} groups{alone}"
+        alone = "1 image alone in its" if self.alone == 1 else f"{self.alone:,} images alone in theirs"
+        return f"{self.count:,} groups" + f", {alone}" * bool(self.alone)
 
     def partner(self, seed, key, image):
         """Returns the partner of an image: any other of its group within `max_gap`, equally likely.
