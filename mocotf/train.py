@@ -25,6 +25,7 @@ from mocotf.cli import train_flags
 from mocotf.cli.found import open_and_tell
 from mocotf.data.bad_images import BadImages
 from mocotf.data.settings import DataSettings
+from mocotf.data.settings import PairSettings
 from mocotf.data.sources.base import Order
 from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
@@ -69,7 +70,8 @@ def main():
     replicas = strategy.num_replicas_in_sync
     if settings:
         settings.check_devices(replicas, workers)
-    source = open_and_tell(settings_flags.read(DataSettings), tell=chief)
+    pairs = settings_flags.read(PairSettings)
+    source = open_and_tell(settings_flags.read(DataSettings), pairs, tell=chief)
     if auto:
         settings, recipe = recipe_flags.choose(source, strategy, worker, workers)
         if recipe:

@@ -85,6 +85,24 @@ MISTAKES = [
     ("--mechanism=end_to_end --grad_accum_steps=2", "is for moco only; drop it"),
     ("--mechanism=npid --shard_bank", "--shard_bank with one replica: there is nobody to share"),
     (f"{FULL} --shard_bank", "needs all entries at once; try --npid_softmax=nce"),
+    ("--positives=group", "--dataset=patches: its images have no groups; expected --dataset=folder"),
+    ("--group_by=folder", "--group_by=folder does nothing without --positives=group: add it, or drop"),
+    ("--max_gap=2", "--max_gap=2 does nothing without --positives=group: add it, or drop --max_gap"),
+    (
+        "--positives=group --group_by=(",
+        r"--group_by=\(: missing \).*; expected folder, or a regular exp",
+    ),
+    (
+        "--positives=group --mechanism=npid",
+        "npid: an image's key is what it was encoded to before; exp",
+    ),
+    ("--query_crop_min=.1 --mechanism=memory_bank", "memory_bank: no view is a key only; expected"),
+    ("--key_crop_min=.9 --mechanism=simclr", "0.9 with --mechanism=simclr: no view is a key only; exp"),
+    ("--key_crop_min=.9 --mechanism=simsiam", "simsiam: no view is a key only; expected --crop_min"),
+    (
+        "--key_crop_min=.9 --symmetric",
+        "0.9 with --symmetric: no view is a key only; expected --crop_min",
+    ),
 ]
 
 

@@ -32,7 +32,7 @@ flags.DEFINE_string("out", "views.png", "PNG file to write.")
 def main():
     settings = train_flags.read()
     augmentation = settings.views.augmentation
-    source = open_source(settings.data)
+    source = open_source(settings.data, settings.pairs)
     pairs = min(PAIRS, source.size)
     bad_images = BadImages()
     views = random_views(

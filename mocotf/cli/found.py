@@ -3,16 +3,18 @@
 from mocotf.data.sources.open import open_source
 
 
-def open_and_tell(data, *, tell=True):
+def open_and_tell(data, pairs=None, *, tell=True):
     """Returns the `Source` that `DataSettings` describe, and prints what is in it.
 
     Args:
+        data: `DataSettings`.
+        pairs: `PairSettings` of pre-training.
         tell: else nothing is printed: of several workers one says it.
 
     Raises:
         UserError: see `open_source`.
     """
-    source = open_source(data)
+    source = open_source(data, pairs)
     if tell:
         say(data, source)
     return source

@@ -1,16 +1,19 @@
 """The input pipelines: view pairs for pre-training; centre views, and random ones, for evaluation."""
 
+import itertools
+
 import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
 from mocotf.data.batches import batches_of_files
 from mocotf.data.batches import good_ones
 from mocotf.data.batches import replace_bad
+from mocotf.data.positives import OnePicture
+from mocotf.data.positives import TwoPictures
 from mocotf.data.views import crop
 from mocotf.data.views.augmentations import DRAWS
 from mocotf.data.views.decode import decode
 from mocotf.data.views.host import SMALL
-from mocotf.data.views.host import decode_windows
 from mocotf.data.views.host import pack
 from mocotf.data.views.host import small_view_maker
 from mocotf.data.views.host import view_maker
@@ -38,7 +41,8 @@ def random_views(
     views=2,
     indices=False,
 ):
-    """Returns the endless dataset of random views that training reads.
+    """Returns the endless dataset of random views that training reads: of one image, or, where the
+    source has `groups`, x_k of another of the image's group.
 
     Every draw is a pure function of the seed and the image's key; each image and each view has its
     own. An image that does not decode is reported and replaced by the next of its batch.
@@ -109,8 +113,8 @@ def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told
     def made(images, draws, *rest):
         height, width = source.shape
         crops = []
-        for v in range(views):
-            window = crop.sample_window(draws[:, v], height, width, augmentation.min_area)
+        for v, min_area in enumerate(augmentation.min_areas(views)):
+            window = crop.sample_window(draws[:, v], height, width, min_area)
             crops.append(crop.crop_and_resize(images, window, augmentation.size))
         if crops_only:
             return *(tf.cast(tf.round(x), tf.uint8) for x in crops), draws, *rest
@@ -129,36 +133,48 @@ def _views_of_files(source, drawn, augmentation, order, crops_only, views, told,
     """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
     encoded images; `python` as `decode` has it."""
     small = ops == "numba" and augmentation.size <= SMALL and _are_small(source, drawn)
+    if views == 2 and source.groups:
+        positives = TwoPictures(source, augmentation, order.seed, python)
+    else:
+        positives = OnePicture(source, augmentation, order.seed, views, python)
 
-    def decoded(key, handle):
-        draws = view_draws(order.seed, key)[:views]
-        image, windows = decode_windows(
-            source.load(handle), draws, augmentation.min_area, source.upright, python
-        )
-        return image, windows, draws, *(tell(handle) for tell in told)
+    def told_of(handle):
+        return tuple(tell(positives.of_source(handle)) for tell in told)
 
     if small:
-        views_of_images = small_view_maker(augmentation, crops_only, views)
+        views_of_images = small_view_maker(augmentation, crops_only, positives.views)
 
         def made(key, handle):
-            image, *rest = decoded(key, handle)
-            return pack(image), tf.shape(image), *rest
+            decoded = positives.decoded(key, handle)
+            packed = ((pack(image), tf.shape(image), *rest) for image, *rest in decoded)
+            return *itertools.chain(*packed), *told_of(handle)
 
-        def finish(packed, shapes, windows, draws, *rest):
-            return *views_of_images(packed, shapes, windows, draws), draws, *rest
+        def finish(*packed):
+            decoded = [packed[4 * i : 4 * i + 4] for i in range(positives.pictures)]
+            all_views = [view for one in decoded for view in views_of_images(*one)]
+            return *all_views, _joined(decoded), *packed[4 * positives.pictures :]
 
     else:
-        views_of_image, finish = view_maker(augmentation, ops, crops_only, views), None
+        views_of_image = view_maker(augmentation, ops, crops_only, positives.views)
+        finish = None
 
         def made(key, handle):
-            image, windows, draws, *rest = decoded(key, handle)
-            return *views_of_image(image, windows, draws), draws, *rest
+            decoded = positives.decoded(key, handle)
+            all_views = [view for one in decoded for view in views_of_image(*one)]
+            return *all_views, _joined(decoded), *told_of(handle)
 
     blank = tf.zeros(
         [0, augmentation.size, augmentation.size, 3], tf.uint8 if crops_only else tf.float32
     )
     blanks = *([blank] * views), tf.zeros([0, views, DRAWS]), *([tf.zeros([0], tf.int64)] * len(told))
-    return batches_of_files(drawn, order.share, made, blanks, source.describe, finish)
+    drawn = positives.arranged(drawn)
+    return batches_of_files(drawn, order.share, made, blanks, positives.describe, finish)
+
+
+def _joined(decoded):
+    """Returns the draws of several pictures, their last, as those of one, `[…, views, DRAWS]`."""
+    draws = [one[-1] for one in decoded]
+    return draws[0] if len(draws) == 1 else tf.concat(draws, axis=-2)
 
 
 @tf.autograph.experimental.do_not_convert

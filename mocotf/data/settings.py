@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from mocotf.data.sources.groups import group_namer
 from mocotf.data.views import augmentations
 from mocotf.data.views.host import OPS
 from mocotf.errors import UserError
@@ -102,6 +103,15 @@ class ViewSettings(Settings):
         False, "MoCo v2's augmentation instead of v1's: jitter p .8, then gray, then blur."
     )
     crop_min: float = setting(0.2, "Smallest share of the image's area in a crop.", low=1e-4, high=1)
+    query_crop_min: float | None = setting(
+        None, "The same of queries, where keys are another kind of view.", low=1e-4, high=1
+    )
+    key_crop_min: float | None = setting(
+        None,
+        "The same of keys; 1: the whole image, or its middle where it is longer than 4 : 3.",
+        low=1e-4,
+        high=1,
+    )
     jitter: tuple[float, ...] | None = setting(
         None,
         "Strengths of brightness, contrast, saturation, hue. Default: .4,.4,.4,.4; v2 .4,.4,.4,.1.",
@@ -145,8 +155,45 @@ class ViewSettings(Settings):
         changes = {"jitter": self.jitter, "blur_prob": self.blur_prob}
         return make(
             size=self.image_size,
-            min_area=self.crop_min,
+            min_area=self.query_crop_min or self.crop_min,
+            key_min_area=self.key_crop_min or (self.crop_min if self.query_crop_min else None),
             mean=self.mean,
             std=self.std,
             **{name: value for name, value in changes.items() if value is not None},
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSettings(Settings):
+    """What a positive pair is in pre-training."""
+
+    GROUP = "Views"
+
+    positives: str = setting(
+        "image",
+        "What a query and its key are views of: image, the same one; group, two images of one group, "
+        "such as frames of a video.",
+        choices=("image", "group"),
+    )
+    group_by: str | None = setting(
+        None,
+        "What names an image's group: folder, the one it lies in; or a regular expression, as "
+        r"'(.*)_\d+\.jpg', searched for in its path below --data_dir: what its first brackets match, "
+        "or all of it. Default: the column group of --files.",
+    )
+    max_gap: int | None = setting(
+        None,
+        "Most places between the two images of a pair, by name, or as --files has them. Default: "
+        "any two of the group.",
+        low=1,
+    )
+
+    def check(self, given=None):
+        for name in ("group_by", "max_gap"):
+            if self.positives != "group" and self.changed(name, given):
+                raise UserError(
+                    f"--{name}={getattr(self, name)} does nothing without --positives=group: add it, "
+                    f"or drop --{name}"
+                )
+        if self.group_by:
+            group_namer(self.group_by)

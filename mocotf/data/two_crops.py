@@ -5,6 +5,7 @@ import os
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import random_views
 from mocotf.data.settings import DataSettings
+from mocotf.data.settings import PairSettings
 from mocotf.data.settings import ViewSettings
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.open import open_source
@@ -36,16 +37,16 @@ def two_crops(
     Raises:
         UserError: a setting is unknown or out of bounds, or there are too few images.
     """
-    kinds = (DataSettings, ViewSettings)
+    kinds = (DataSettings, ViewSettings, PairSettings)
     known = [name for kind in kinds for name in settings_of(kind)]
     if unknown := [name for name in settings if name not in known]:
         raise UserError(f"two_crops: {unknown[0]} is no setting; expected some of {', '.join(known)}")
     values = {"dataset": "folder", "data_dir": os.fspath(data_dir)} | settings
     values |= {"image_size": image_size, "aug_plus": aug_plus}
-    data, views = (kind.of(values) for kind in kinds)
-    for one in (data, views):
+    data, views, pairs = (kind.of(values) for kind in kinds)
+    for one in (data, views, pairs):
         one.check()
-    source = open_source(data)
+    source = open_source(data, pairs)
     steps = source.steps_per_epoch(batch_size, 1)
     if not steps:
         raise UserError(

@@ -142,6 +142,12 @@ class Mechanism(Trainer):
             )
 
     @classmethod
+    def is_directed(cls, settings):
+        """Returns whether of two views the first is a query only, and the second a key only."""
+        del settings
+        return False
+
+    @classmethod
     def batch_factors(cls, settings, setup):
         """Returns name → value of the settings that a replica's share of a batch is divided by."""
         del settings

@@ -73,6 +73,10 @@ class TwoEncoders(Contrastive):
             )
 
     @classmethod
+    def is_directed(cls, settings):
+        return not settings.symmetric
+
+    @classmethod
     def advice(cls, settings, setup):
         if setup.replicas * setup.encoder.bn_splits > 1 or setup.encoder.backbone:
             return []

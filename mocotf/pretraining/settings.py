@@ -4,6 +4,7 @@ import logging
 from typing import NamedTuple
 
 from mocotf.data.settings import DataSettings
+from mocotf.data.settings import PairSettings
 from mocotf.data.settings import ViewSettings
 from mocotf.errors import UserError
 from mocotf.evaluation.settings import MonitorSettings
@@ -20,20 +21,21 @@ from mocotf.training.settings import TrainingSettings
 log = logging.getLogger(__name__)
 TRAINING = (OptimisationSettings, PretrainingRunSettings, PretrainingDeviceSettings)
 MODEL = (EncoderSettings, MechanismSettings, *(one.SETTINGS for one in MECHANISMS.values()))
-ALL = (DataSettings, ViewSettings, *MODEL, *TRAINING, MonitorSettings)
+ALL = (DataSettings, ViewSettings, PairSettings, *MODEL, *TRAINING, MonitorSettings)
 
 
 class Pretraining(NamedTuple):
     """The settings of a pre-training run.
 
     Attributes:
-        data, views, training, monitor: of its rooms.
+        data, views, pairs, training, monitor: of its rooms.
         config: of its model.
         saved: all of them, those of the other mechanisms too.
     """
 
     data: DataSettings
     views: ViewSettings
+    pairs: PairSettings
     training: TrainingSettings
     monitor: MonitorSettings
     config: Config
@@ -50,12 +52,11 @@ class Pretraining(NamedTuple):
         Raises:
             UserError: they contradict each other, or one that was given is of another mechanism.
         """
-        data, views, monitor, *training = (
-            one.of(values) for one in (DataSettings, ViewSettings, MonitorSettings, *TRAINING)
-        )
+        kinds = (DataSettings, ViewSettings, PairSettings, MonitorSettings, *TRAINING)
+        data, views, pairs, monitor, *training = (one.of(values) for one in kinds)
         EncoderSettings.of(values).check(given)
         config = Config.of(values, given)
-        for settings in (*training, views, monitor, config.encoder):
+        for settings in (*training, views, pairs, monitor, config.encoder):
             settings.check(given)
         if views.data_service and data.host_ops == "numba":
             raise UserError(
@@ -63,8 +64,9 @@ class Pretraining(NamedTuple):
                 "TensorFlow's operators only; try --host_ops=tensorflow"
             )
         data.check(given)
-        saved = (data, views, *(one.of(values) for one in MODEL), *training, monitor)
-        return cls(data, views, TrainingSettings(*training), monitor, config, saved)
+        _check_views(views, pairs, config)
+        saved = (data, views, pairs, *(one.of(values) for one in MODEL), *training, monitor)
+        return cls(data, views, pairs, TrainingSettings(*training), monitor, config, saved)
 
     def texts(self):
         """Returns name → text of all that decides what is computed."""
@@ -117,3 +119,19 @@ class Pretraining(NamedTuple):
     def _setup(self, source, replicas, workers):
         setup = {"batch_size": self.training.optimisation.batch_size, "replicas": replicas}
         return setup | {"workers": workers, "images": source.size, "indexed": source.indexed}
+
+
+def _check_views(views, pairs, config):
+    """Holds what a pair of views is against the mechanism."""
+    mechanism = config.mechanism
+    if pairs.positives == "group" and mechanism.VIEWS < 2:
+        raise UserError(
+            f"--positives=group with --mechanism={mechanism.NAME}: an image's key is what it was "
+            "encoded to before; expected a mechanism that takes two views, such as moco"
+        )
+    if mechanism.is_directed(config.own):
+        return
+    how = "--symmetric" if getattr(config.own, "symmetric", False) else f"--mechanism={mechanism.NAME}"
+    for name in ("query_crop_min", "key_crop_min"):
+        if value := getattr(views, name):
+            raise UserError(f"--{name}={value} with {how}: no view is a key only; expected --crop_min")

@@ -24,7 +24,7 @@ from mocotf.reporting.table import text
 from mocotf.training.pictures import encode
 
 RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
-VIEWS = "Pairs of views of one image, as training began: each query above its key."
+VIEWS = "Positive pairs, as training began: each query above its key."
 ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
 NEIGHBOURS = (
     "At the left a held-out image, beside it the training images nearest to it: green frames are of "

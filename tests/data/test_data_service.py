@@ -9,6 +9,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import random_views
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.groups import Groups
 from mocotf.data.sources.patches import Patches
 from mocotf.data.sources.tfds import TFDS
 from mocotf.data.views import augmentations
@@ -54,8 +55,10 @@ def service(start_worker):
 def source_of(name, folder):
     if name == "patches":
         return Patches()
-    if name == "folder":
-        return folder_with_bad_files(folder, 12, [3])
+    if name in ("folder", "groups"):
+        source = folder_with_bad_files(folder, 12, [3])
+        source.groups = Groups(np.arange(12) // 4) if name == "groups" else None
+        return source
     prepare_tiny_images(str(folder))
     return TFDS("tiny_images", str(folder))
 
@@ -72,6 +75,7 @@ def batches(source, count, augmentation, **options):
     [
         pytest.param("patches", 0, augmentations.v2(size=16), marks=pytest.mark.slow),
         ("folder", 2, augmentations.v1(size=16)),
+        ("groups", 2, CROPS),
         pytest.param("tfds", 2, CROPS, marks=pytest.mark.slow),
     ],
 )
@@ -83,7 +87,7 @@ def test_one_worker_makes_the_same_views_in_the_same_order(
     expected = batches(source, 5, **options)
     ours = batches(source, 5, bad_images=bad, data_service=service.target, **options)
     np.testing.assert_allclose(ours, expected, atol=1e-5)
-    if name == "folder":
+    if name in ("folder", "groups"):
         assert [path.rpartition("/")[2] for path in bad.names] == ["003.jpg"]
 
 

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mocotf.data.settings import DataSettings
+from mocotf.data.settings import PairSettings
 from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.open import open_source
 from mocotf.data.sources.patches import Patches
 from mocotf.errors import UserError
 from tests import processes
 from tools.pictures import archive
 from tools.pictures import debian
+from tools.pictures import walks
 from tools.pictures.place_flags import ROOT
 from tools.pictures.registry import COLLECTIONS
 from tools.pictures.registry import Places
@@ -127,6 +131,23 @@ def test_embedded_patches_are_files_of_the_same_classes(tmp_path):
         for number, handle in enumerate(handles):
             with Image.open(folder / part / source.class_names[3] / f"{number:04}.png") as image:
                 np.testing.assert_array_equal(np.asarray(image), source.load(handle))
+
+
+def test_walks_are_sequences_of_frames_that_differ_a_little(tmp_path, monkeypatch):
+    monkeypatch.setattr(walks, "PHOTOGRAPHS", ["coffee.png", "page.png"])
+    monkeypatch.setattr(walks, "TRAINED_ON", 3)
+    monkeypatch.setattr(walks, "HELD_OUT", 2)
+    folder = tmp_path / "walks"
+    found = make("walks", str(folder), None)
+    assert (found["pictures"], found["queries"], found["classes"]) == (2 * 3 * 12, 2 * 2 * 12, 2)
+    frames = np.array([np.asarray(image) for image in map(Image.open, sorted(folder.rglob("*.png")))])
+    assert frames.shape == (120, 32, 32, 3) and len({frame.tobytes() for frame in frames}) == 120
+    frames = frames.reshape(10, 12, -1).astype(float)
+    steps = np.abs(np.diff(frames, axis=1)).mean(axis=(1, 2))
+    assert (steps < np.abs(frames[:, 0] - frames[:, -1]).mean(axis=1)).all()
+    pairs = PairSettings(positives="group", group_by="folder")
+    source = open_source(DataSettings("folder", str(folder)), pairs)
+    assert source.groups.found() == "6 groups"
 
 
 @pytest.mark.skipif(not os.path.exists(ZIP), reason="no ../shared/data/cifar10.zip")

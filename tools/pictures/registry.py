@@ -13,6 +13,7 @@ from mocotf.files import atomic_path
 from tools.pictures import archive
 from tools.pictures import debian
 from tools.pictures import embedded
+from tools.pictures import walks
 
 
 class Places(NamedTuple):
@@ -56,6 +57,11 @@ COLLECTIONS = {
     "patches": Collection(
         "patches of 14 photographs of scikit-image's, 32 x 32 pixels",
         lambda places: embedded.patches(),
+        ".png",
+    ),
+    "walks": Collection(
+        "sequences of 12 frames, 32 x 32 pixels, over 14 photographs of scikit-image's",
+        lambda places: walks.walks(),
         ".png",
     ),
     "clipart": Collection(

@@ -2,6 +2,7 @@
 
 import array
 import hashlib
+import itertools
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +28,10 @@ class Listing:
 
     def __len__(self):
         return self._begins.shape[0] - 1
+
+    def __iter__(self):
+        text, begins = self._text.numpy(), self._begins.numpy()
+        return (text[begin:end] for begin, end in itertools.pairwise(begins))
 
     def digest(self):
         """Returns a text that stands for all strings in their order."""

@@ -63,6 +63,10 @@ class Pictures:
         """Returns the name of a picture below its root, a string tensor."""
         return self._names[number]
 
+    def names(self):
+        """Returns an iterator over the names of all pictures, bytes."""
+        return iter(self._names)
+
     def path(self, number):
         """Returns the path of a picture, a string tensor."""
         root = self._roots[0]

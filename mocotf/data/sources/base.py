@@ -5,6 +5,8 @@ import dataclasses
 
 import tensorflow as tf
 
+from mocotf.errors import UserError
+
 
 @dataclasses.dataclass(frozen=True)
 class Order:
@@ -51,6 +53,7 @@ class Source(abc.ABC):
         root: folder that the names of `describe` are relative to, where they are files'; else None.
         indexed: whether each training image has an index that never changes.
         upright: whether encoded images are to be turned as their EXIF says.
+        groups: `Groups` that positive pairs are drawn from; None: both views are of one image.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Source(abc.ABC):
     root: str | None = None
     indexed: bool = False
     upright: bool = False
+    groups = None
 
     def found(self):
         """Returns what there is, a line for people; it may look into some files."""
@@ -108,6 +112,21 @@ class Source(abc.ABC):
     def index(self, handle):
         """Returns the index of a training image, int64 in [0, size), where they are `indexed`."""
         raise NotImplementedError(f"{self.name} has no indices")
+
+    def group_numbers(self, by=None):
+        """Returns the number of each training image's group, int32 `[size]`.
+
+        Args:
+            by: what names a group, see `groups.group_namer`; None: the source says it.
+
+        Raises:
+            UserError: the images have no groups.
+        """
+        del by
+        raise UserError(
+            f"--positives=group with --dataset={self.name}: its images have no groups; expected "
+            "--dataset=folder"
+        )
 
     @abc.abstractmethod
     def describe(self, handle):

@@ -1,6 +1,7 @@
 """Images that are files: in folders, whose sub-folders may be classes, in archives, named in lists."""
 
 import array
+import itertools
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import USE
 from mocotf.data.sources.classified import Classified
+from mocotf.data.sources.groups import group_namer
 from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
@@ -58,10 +60,31 @@ class Folder(Classified):
         parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
         rotation = seen.rotation(USE[self.upright])
-        return "; ".join(filter(None, [", ".join(parts), unused, str(self.left_out), rotation]))
+        groups = self.groups.found() if self.groups else ""
+        found = [", ".join(parts), groups, unused, str(self.left_out), rotation]
+        return "; ".join(filter(None, found))
 
     def digest(self):
-        return self._pictures.digest(self.size)
+        found = self._pictures.digest(self.size)
+        return f"{found} in groups {self.groups.digest}" if self.groups else found
+
+    def group_numbers(self, by=None):
+        if not by and not self._groups.shape[0]:
+            raise UserError(
+                "--positives=group: nothing says which images go together; expected --group_by=folder, "
+                "--group_by='REGEX' of their paths, or --files with a column group"
+            )
+        if not by:
+            return self._groups[: self.size].numpy()
+        numbers, of_image, named = {}, array.array("i"), group_namer(by)
+        for name in itertools.islice(self._pictures.names(), self.size):
+            of_image.append(_number(numbers, named(name)))
+        if not numbers:
+            raise UserError(
+                f"--group_by={by}: matches none of {self.size:,} paths, such as {printable(name)}; "
+                "expected a pattern of paths below --data_dir"
+            )
+        return _groups(numbers, of_image)
 
     def load(self, handle):
         return self._pictures.read(handle)
@@ -103,12 +126,22 @@ class _Classes:
         """Returns each image's group, a number, for one without its own; none without groups."""
         if not self._groups:
             return np.zeros([0], np.int32)
-        groups = np.frombuffer(self._group_of_image, np.intc)
-        return np.where(groups < 0, len(self._groups) + np.arange(len(groups)), groups).astype(np.int32)
+        return _groups(self._groups, self._group_of_image)
 
     def _in_order(self):
         as_numbers = all(name.isdigit() for name in self._classes)
         return sorted(self._classes, key=lambda name: (len(name) if as_numbers else 0, name))
+
+
+def _groups(numbers, of_image):
+    """Returns each image's group, int32, for one without, -1, its own.
+
+    Args:
+        numbers: name of a group → its number.
+        of_image: numbers, `array.array("i")`.
+    """
+    groups = np.frombuffer(of_image, np.intc)
+    return np.where(groups < 0, len(numbers) + np.arange(len(groups)), groups).astype(np.int32)
 
 
 def _number(numbers, name):

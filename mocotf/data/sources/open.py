@@ -1,20 +1,27 @@
 """The source of images that a name stands for."""
 
 from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.groups import Groups
 from mocotf.data.sources.hugging_face import HuggingFace
 from mocotf.data.sources.patches import Patches
 from mocotf.data.sources.tfds import TFDS
 from mocotf.data.sources.tfrecord import TFRecords
 
 
-def open_source(settings):
+def open_source(settings, pairs=None):
     """Returns the `Source` that `DataSettings` describe.
 
+    Args:
+        settings: `DataSettings`.
+        pairs: `PairSettings`, by which it is to have groups; None: it needs none.
+
     Raises:
-        UserError: it is not there, or has no images.
+        UserError: it is not there, has no images, or not the groups.
     """
     source = _opened(settings)
     source.upright = settings.upright
+    if pairs and pairs.positives == "group":
+        source.groups = Groups(source.group_numbers(pairs.group_by), pairs.max_gap)
     return source
 
 

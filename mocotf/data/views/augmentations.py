@@ -13,6 +13,7 @@ class Augmentation:
     Attributes:
         size: side of the view in pixels.
         min_area: smallest share of the image's area in a crop; the largest is 1.
+        key_min_area: the same of the second view, x_k; None: as of the first.
         jitter: strengths of brightness, contrast, saturation and hue.
         jitter_prob: share of views that are jittered.
         gray_prob: share of views in gray.
@@ -30,6 +31,11 @@ class Augmentation:
     blur_prob: float = 0.5
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
+    key_min_area: float | None = None
+
+    def min_areas(self, views):
+        """Returns the smallest share of each view: of x_q, and if there are 2 of x_k."""
+        return (self.min_area, self.key_min_area or self.min_area)[:views]
 
 
 def v1(**changes):

@@ -23,7 +23,7 @@ def sample_window(draws, height, width, min_area):
     Args:
         draws: uniforms in [0, 1), `[…, DRAWS]`.
         height, width: of the images, int32 `[…]`.
-        min_area: smallest share of the area, in (0, 1].
+        min_area: smallest share of the area, in (0, 1]; a number, or `[…, 1]`.
 
     Returns:
         (top, left, height, width): int32 `[…]` each, in pixels, inside the image.

@@ -22,7 +22,7 @@ def decode_windows(encoded, draws, min_area, upright=False, python=True):
     Args:
         encoded: the image file's bytes, a string scalar.
         draws: uniforms `[views, DRAWS]`.
-        min_area: see `Augmentation`.
+        min_area: see `Augmentation`; a number, or one for each view, float32 `[views, 1]`.
         upright: crop the image turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
 
