@@ -53,6 +53,7 @@ flags.DEFINE_string(
     "again.",
 )
 flags.DEFINE_string("markdown", None, "Document that tables and figures are written into.")
+flags.DEFINE_bool("run", True, "Run what is not done; --norun makes the tables of what is.")
 flags.DEFINE_bool("list", False, "Print what would be run, and how long it would take; run nothing.")
 
 
@@ -90,10 +91,11 @@ def main():
 
     # ---- Run
     diary = Diary(out, FLAGS.grid, runs, waiting, FLAGS.jobs)
-    try:
-        running.run_all(waiting, out, FLAGS.jobs, diary.note)
-    finally:
-        diary.close()
+    if FLAGS.run:
+        try:
+            running.run_all(waiting, out, FLAGS.jobs, diary.note)
+        finally:
+            diary.close()
 
     # ---- Tell
     sitting = {

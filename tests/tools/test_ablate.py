@@ -323,6 +323,9 @@ def test_a_grid_is_run_collected_and_resumed(tmp_path, ablate):
     assert again.code == 0 and again.out.startswith("1 runs, 1 of them done"), again
     assert logs == {log.name: log.read_text() for log in (out / "logs").glob("*=*.log")}
     assert again.json["groups"] == done.json["groups"]
+    told = ablate(out, *arguments, "--norun", more=BAD).wait()  # nor is what is not
+    assert told.code == 0 and (told.json["done"], told.json["failed"]) == (1, 0), told
+    assert told.json["groups"] == done.json["groups"]
 
 
 @pytest.fixture

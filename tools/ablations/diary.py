@@ -41,7 +41,7 @@ class Diary:
     @property
     def whole(self):
         """Seconds of the grid, over all interruptions."""
-        return self._whole[self._grid]
+        return self._whole.get(self._grid, 0)
 
     def note(self, run, code, seconds):
         """Takes note of a run's end; see `running.run_all`."""
