@@ -44,8 +44,8 @@ def read_earlier(path, base, out):
     if not isinstance(found, dict) or not {"sittings", "base", "runs"} <= found.keys():
         raise UserError(f"--earlier={path}: expected results.json of tools/ablate.py")
     for name, text in base.items():
-        if found["base"].get(name) != text:
-            there = found["base"].get(name, "unset")
+        there = found["base"].get(name, text)  # a setting that has come since is as it was before it
+        if there != text:
             raise UserError(
                 f"--earlier={path}: of another base recipe: --{name}={there} there, {text} here"
             )
