@@ -60,13 +60,17 @@ evaluate: .venv/installed
 	done
 	$(BIN)/python -m mocotf.report --table runs/demo
 
-# Detection and segmentation with few labels, from the demo run beside a random start, 3 seeds.
+# Detection and segmentation with few labels, from the demo run beside a random start and one that was
+# trained with all labels of the same patches, 3 seeds.
 transfer-demo: .venv/installed-transfer
 	test -f runs/demo/results.json || $(MAKE) demo
-	rm -rf runs/transfer-demo
+	rm -rf runs/transfer-demo runs/demo_supervised
+	$(BIN)/python -m mocotf.finetune --flagfile=flags/demo_supervised.cfg --pretrained=runs/demo \
+	  --model_dir=runs/demo_supervised
 	for task in detect:detection segment:segmentation; do \
 	  $(BIN)/python -m mocotf.$${task%%:*} --flagfile=flags/demo_$${task#*:}.cfg --pretrained=runs/demo \
-	    --compare=random --seeds=0,1,2 --model_dir=runs/transfer-demo/$${task#*:} || exit 1; \
+	    --compare=random,runs/demo_supervised --seeds=0,1,2 \
+	    --model_dir=runs/transfer-demo/$${task#*:} || exit 1; \
 	done
 
 # Hands the demo run on, in every way there is.
