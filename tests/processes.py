@@ -93,10 +93,11 @@ class Process:
             time.sleep(0.005)
 
     def kill(self):
-        """Ends it, and all of its group, at once."""
+        """Ends it, and all of its group, at once; not what has its number since, where it has ended."""
         for kill in (os.killpg, os.kill):  # it may not have its group yet
             with contextlib.suppress(ProcessLookupError):
-                kill(self._process.pid, signal.SIGKILL)
+                if self.poll() is None:
+                    kill(self._process.pid, signal.SIGKILL)
         while self.poll() is None:
             time.sleep(0.005)
 

@@ -75,3 +75,13 @@ def test_no_process_outlives_its_test_and_one_that_hangs_is_named(tmp_path):
     assert len(started) == 3
     for parent, child in started:
         assert not alive(parent) and not alive(child)
+
+
+def test_what_has_the_number_of_one_that_has_ended_is_left_alone(monkeypatch):
+    process = processes.python("-c", "pass")
+    assert process.wait().code == 0
+    killed = []
+    monkeypatch.setattr(processes.os, "kill", lambda *arguments: killed.append(arguments))
+    monkeypatch.setattr(processes.os, "killpg", lambda *arguments: killed.append(arguments))
+    process.kill()
+    assert killed == []
