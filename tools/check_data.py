@@ -59,7 +59,7 @@ def main():
     warnings.filterwarnings("ignore", module="PIL")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock
         found = list(pool.map(lambda number: inspect(pictures, number), range(len(pictures))))
-    paths = [printable(pictures.path(number).numpy()) for number in range(len(pictures))]
+    paths = [printable(pictures.path_of(number)) for number in range(len(pictures))]
     results = summary(paths, found, pictures.left_out, parts.damaged)
     show(results)
     command.print_json(results)

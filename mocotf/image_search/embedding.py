@@ -30,7 +30,8 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
     Raises:
         UserError: there is no folder, or no image in it that decodes.
     """
-    files, bad = files_under(os.fspath(folder), upright=upright), BadImages(root=os.fspath(folder))
+    files = files_under(os.fspath(folder), upright=upright)
+    bad = BadImages(root=files.root)
     batches = list(embed(encoder, files, output, batch_size, bad))
     names = [name for batch, *_ in batches for name in batch]
     if not names:

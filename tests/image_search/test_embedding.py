@@ -4,6 +4,7 @@ import json
 import os
 import pickle
 import sys
+import zipfile
 
 import numpy as np
 import pyarrow.parquet
@@ -53,6 +54,14 @@ def test_a_folder_becomes_names_and_the_vectors_of_its_images(encoder, folder, c
         assert names == expected
         assert vectors.shape == (10, dim) and vectors.dtype == np.float32
         np.testing.assert_allclose(vectors, encoder(pixels)[output], rtol=1e-4, atol=1e-5)
+    assert "a3.png: it does not decode" in caplog.text
+
+
+def test_a_bad_picture_in_an_archive_is_named_and_left_out(encoder, folder, tmp_path, caplog):
+    with zipfile.ZipFile(tmp_path / "some.zip", "w") as archive:
+        for i in (2, 3, 4):
+            archive.write(folder / f"a{i}.png", f"a{i}.png")
+    assert mocotf.embed_folder(encoder, tmp_path / "some.zip")[0] == ["a2.png", "a4.png"]
     assert "a3.png: it does not decode" in caplog.text
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.data.places.listing import Listing
+from mocotf.data.places.lists import path_of
 from mocotf.data.places.survey import SAMPLE
 from mocotf.data.places.survey import survey
 from mocotf.data.places.tree import LeftOut
@@ -86,15 +87,19 @@ class Pictures:
         read = tf.numpy_function(self._read, [number, self.path(number)], tf.string)
         return tf.ensure_shape(read, [])
 
+    def path_of(self, number):
+        """Returns the path of a picture, bytes; outside a graph the operators of `path` take long."""
+        return path_of(self._roots[self._part(number)], self._names[number].numpy())
+
     def bytes_of(self, number):
         """Returns the bytes of a picture; any exception means that it cannot be read."""
-        return self._read(number, self.path(number).numpy())
+        return self._read(number, self.path_of(number))
 
     def survey(self, size):
         """Returns the `Survey` of the first `size` pictures."""
 
         def opened(number):
-            path = self.path(number).numpy()
+            path = self.path_of(number)
             if self._tree(number).local:
                 return path
             try:
@@ -113,7 +118,7 @@ class Pictures:
         pictures at most."""
         found = hashlib.sha256(self.names_digest().encode())
         for number in map(int, np.linspace(0, size - 1, min(size, SAMPLE), dtype=np.int64)):
-            length = self._tree(number).size(self.path(number).numpy(), self._spot(number))
+            length = self._tree(number).size(self.path_of(number), self._spot(number))
             found.update(length.to_bytes(8, "little", signed=True))
         return found.hexdigest()[:16]
 
@@ -122,7 +127,10 @@ class Pictures:
         return self._tree(number).read(path, self._spot(number))
 
     def _tree(self, number):
-        return self._trees[bisect.bisect_right(self._ends, number)]
+        return self._trees[self._part(number)]
+
+    def _part(self, number):
+        return bisect.bisect_right(self._ends, number)
 
     def _spot(self, number):
         return tuple(self._spots[number].tolist()) if len(self._spots) else ()
