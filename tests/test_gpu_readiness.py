@@ -8,6 +8,10 @@ import keras
 import pytest
 import tensorflow as tf
 
+from mocotf.data.views.augmentations import DRAWS
+from mocotf.data.views.augmentations import v1
+from mocotf.data.views.augmentations import v2
+from mocotf.data.views.tensorflow_ops import augment
 from mocotf.moco.config import MECHANISMS
 from mocotf.moco.config import Config
 from mocotf.nn import xla
@@ -70,6 +74,17 @@ def test_what_xla_is_given_stays_small_and_channels_last():
     # Kernels and matrices are transposed, images never.
     assert not re.findall(r"\[\d+,\d+,\d+,\d+\]\S* transpose\(", hlo.replace("[1,1,", "["))
     assert "batch-norm" not in hlo and "select-and-scatter" not in hlo
+    assert " conditional(" not in hlo
+
+
+@pytest.mark.parametrize("recipe", [v1(blur_prob=0.5), v2()])
+def test_a_gpu_makes_views_without_waiting_for_its_host(recipe):
+    images, draws = tf.zeros([N, SIDE, SIDE, 3], tf.uint8), tf.zeros([N, DRAWS])
+    with_conditions, without = (
+        augment.experimental_get_compiler_ir(images, draws, recipe, conditions)(stage="hlo")
+        for conditions in (True, False)
+    )
+    assert " conditional(" in with_conditions and " conditional(" not in without
 
 
 @pytest.mark.slow

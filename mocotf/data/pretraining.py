@@ -90,12 +90,15 @@ def random_views(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def augment_crops(augmentation):
-    """Returns the function that makes views of a `crops_only` batch, on the device it runs on."""
+def augment_crops(augmentation, conditions=True):
+    """Returns the function that makes views of a `crops_only` batch, on the device it runs on.
+
+    `conditions` as `augment` has them.
+    """
 
     def views(*crops_and_draws):
         *crops, draws = crops_and_draws
-        return tuple(augment(x, draws[:, v], augmentation) for v, x in enumerate(crops))
+        return tuple(augment(x, draws[:, v], augmentation, conditions) for v, x in enumerate(crops))
 
     return views
 

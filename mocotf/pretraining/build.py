@@ -5,6 +5,7 @@ import keras
 from mocotf.data.pretraining import augment_crops
 from mocotf.data.pretraining import random_views
 from mocotf.nn import xla
+from mocotf.nn.kernels import policy
 
 
 def build_model(settings, source, strategy, schedule):
@@ -21,10 +22,13 @@ def build_model(settings, source, strategy, schedule):
     optimisation, run, devices = settings.training
     keras.utils.set_random_seed(run.seed)
     keras.config.set_dtype_policy(devices.precision)
+    augment = None
+    if is_on_device(settings):
+        augment = augment_crops(settings.views.augmentation, conditions=policy.on_cpu())
     with strategy.scope():
         return settings.config.build_model(
             schedule,
-            augment_crops(settings.views.augmentation) if is_on_device(settings) else None,
+            augment,
             xla.is_to_compile(devices.jit_compile, strategy, devices.deterministic),
             probe_classes=len(source.class_names) if settings.monitor.probe else 0,
             batch_size=optimisation.batch_size,

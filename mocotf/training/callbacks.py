@@ -63,12 +63,14 @@ class RecordMetrics(Timed):
 
     def act(self, logs):
         progress, course, health = self.progress, self.run.course, self.run.health
-        steps, seconds, waited = progress.window()
+        # Read first: a GPU has computed all steps of the window only then.
+        reported = {name: float(value) for name, value in logs.items() if name != "stop"}
+        steps, seconds, waited = progress.next_window()
         record = {
             "step": progress.step,
             "epoch": progress.step // course.steps_per_epoch,
             **({} if course.chance is None else {"chance": course.chance}),
-            **{name: float(value) for name, value in logs.items() if name != "stop"},
+            **reported,
             "lr": float(course.schedule(progress.step - 1)) * (health.lr_factor if health else 1.0),
             "images_per_second": round(steps * course.batch_size / seconds, 2),
             "data_wait": round(min(1.0, waited / seconds), 4),
@@ -81,7 +83,6 @@ class RecordMetrics(Timed):
             health.look(record)
         seconds_left = (course.total_steps - progress.step) * seconds / steps
         print(progress.records.progress_line(record, course, seconds_left), flush=True)
-        progress.start_window()
 
 
 class SaveCheckpoints(Timed):

@@ -159,14 +159,17 @@ class Progress(keras.callbacks.Callback):
         """Begins to time the steps that the next record is of."""
         self._window = time.perf_counter(), self.step, self.model.gauges.data_wait
 
-    def window(self):
-        """Returns (steps, seconds, seconds waited for data) since `start_window`."""
+    def next_window(self):
+        """Returns (steps, seconds, seconds waited for data) of the window, and begins the next."""
         began, step, waited = self._window
-        return self.step - step, time.perf_counter() - began, self.model.gauges.data_wait - waited
+        self.start_window()
+        now, at, waited_now = self._window
+        return at - step, now - began, waited_now - waited
 
     @contextlib.contextmanager
     def untimed(self):
         """Leaves what is done inside out of the window."""
+        _ = self.model.step  # a GPU still computes steps, whose time is theirs
         paused = time.perf_counter()
         yield
         began, *rest = self._window

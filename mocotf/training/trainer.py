@@ -182,4 +182,9 @@ class Trainer(keras.Model):
 
 def norm(variables):
     """Returns the Euclidean norm of all variables together, a float."""
-    return float(tf.linalg.global_norm([tf.cast(v.value, tf.float32) for v in variables]))
+    return float(_norm([v.value for v in variables]))
+
+
+@tf.function(autograph=False)  # one by one, the operators take a GPU's host longer than a step
+def _norm(variables):
+    return tf.linalg.global_norm([tf.cast(v, tf.float32) for v in variables])

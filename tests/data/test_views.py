@@ -33,6 +33,14 @@ def changed(augmentation, image, draws):
     return tensorflow_ops.augment(images, draws, augmentation).numpy()
 
 
+def test_views_are_the_same_with_and_without_conditions():
+    draws = all_draws()[:40]
+    images = np.repeat(255 * COFFEE[None], len(draws), axis=0)
+    for recipe in augmentations.v1(blur_prob=0.5), augmentations.v2():
+        ours, theirs = (tensorflow_ops.augment(images, draws, recipe, c) for c in (True, False))
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
 # ---- Recipes
 
 

@@ -4,7 +4,7 @@
 torchvision's: `tf.image.random_brightness` adds where brightness multiplies, `random_contrast` blends
 with the mean of each channel where contrast blends with the mean of the gray image.
 
-All shapes are static and all branches conditions, so that XLA can fuse them, on hosts and accelerators.
+All shapes are static and all branches conditions or selections, so that XLA can fuse them.
 `mocotf.data.views.numba_ops` has the same operators for one image on a host.
 """
 
@@ -19,8 +19,14 @@ BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 BLUR_RADIUS = 8  # four times the largest σ
 
 
-def where_any(chosen, change, images):
-    """Returns change(images) where `chosen` bool `[n]`; costs nothing where no image is chosen."""
+def where_any(chosen, change, images, conditions=True):
+    """Returns change(images) where `chosen` bool `[n]`; with `conditions` it costs nothing where no
+    image is chosen.
+
+    A GPU's host would wait at each condition until all that was asked for is computed.
+    """
+    if not conditions:
+        return tf.where(_per_image(chosen), change(images), images)
 
     def changed():
         # One image that is chosen is all of them.
@@ -67,7 +73,7 @@ def orders(strengths):
     return np.array(list(itertools.permutations(used)), np.int32)
 
 
-def jitter(images, draw, factors, strengths):
+def jitter(images, draw, factors, strengths, conditions=True):
     """Applies the operators in a random order of its own for each image.
 
     Args:
@@ -75,24 +81,27 @@ def jitter(images, draw, factors, strengths):
         factors: brightness, contrast and saturation factors and hue shift, `[n, 4]`; (1, 1, 1, 0)
             changes nothing.
         strengths: of the recipe; operators of strength 0 are left out.
+        conditions: as `where_any` has them.
     """
     every = orders(strengths)
     order = tf.gather(tf.constant(every), tf.cast(draw * len(every), tf.int32))
-    apply = _apply_to_one if images.shape[0] == 1 else _apply
+    alone = conditions and images.shape[0] == 1
+    apply = _apply_to_one if alone else functools.partial(_apply, conditions=conditions)
     for place in range(every.shape[1]):
         op = order[:, place]
         images = apply(images, op, tf.gather(factors, op, batch_dims=1))
     return images
 
 
-def _apply(images, op, factor):
+def _apply(images, op, factor, conditions):
     """Applies to each image its operator.
 
     Brightness, contrast and saturation are one operation, a blend, with different bases: so it costs
     at most one blend and one shift of hue for the batch.
     """
-    images = where_any(op != HUE, functools.partial(_blend_as, op=op, factor=factor), images)
-    return where_any(op == HUE, functools.partial(hue, shift=factor), images)
+    blended = functools.partial(_blend_as, op=op, factor=factor)
+    images = where_any(op != HUE, blended, images, conditions)
+    return where_any(op == HUE, functools.partial(hue, shift=factor), images, conditions)
 
 
 def _blend_as(images, op, factor):

@@ -1,0 +1,63 @@
+"""What is done between the steps of a run."""
+
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from mocotf.training import callbacks
+from mocotf.training.progress import Course
+from mocotf.training.progress import Every
+from mocotf.training.progress import Progress
+from mocotf.training.trainer import Gauges
+
+BATCH = 8
+
+
+class Pending:
+    """A number that a device has not computed yet."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def __float__(self):
+        time.sleep(self._seconds)
+        return 1.0
+
+
+@pytest.fixture
+def written():
+    return []
+
+
+@pytest.fixture
+def progress(written):
+    course = Course(9, 9, BATCH, lambda step: 0.1, log=Every(1), save=Every(), keep=1, measure=Every())
+    records = SimpleNamespace(write=written.append, progress_line=lambda *_: "")
+    run = SimpleNamespace(course=course, health=None, workers=1)
+    progress = Progress(run, records, SimpleNamespace(requested=False))
+    model = SimpleNamespace(step=0, steps_per_execution=1, gauges=Gauges(), watched=lambda *_: {})
+    progress.set_model(model)
+    progress.on_train_begin()
+    return progress
+
+
+def record(progress, logs):
+    recorder = callbacks.RecordMetrics(progress, Every(1))
+    recorder.set_model(progress.model)
+    progress.on_train_batch_end(0)
+    recorder.on_train_batch_end(0, logs)
+
+
+def test_speed_counts_what_the_device_still_computes_when_a_record_is_written(progress, written):
+    record(progress, {"loss": Pending(0.2)})
+    assert BATCH / 0.4 < written[0]["images_per_second"] <= BATCH / 0.2
+
+
+def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progress, written):
+    progress.records.progress_line = lambda *_: time.sleep(0.2) or ""
+    record(progress, {"loss": 1.0})
+    with progress.untimed():
+        time.sleep(0.5)
+    record(progress, {"loss": 1.0})
+    assert BATCH / 0.4 < written[1]["images_per_second"] <= BATCH / 0.2
