@@ -14,6 +14,7 @@ WHERE = {
     "hf": "a .parquet file, a folder of such, or a folder that Hugging Face's datasets saved",
     "tfrecord": "a folder or a pattern of shards",
 }
+MOST_CHANNELS = 16
 ONLY_OF = {"num_images": "tfrecord", "image_column": "hf", "label_column": "hf"}
 
 
@@ -121,11 +122,22 @@ class ViewSettings(Settings):
     blur_prob: float | None = setting(
         None, "Share of views blurred, with --aug_plus. Default: .5.", low=0, high=1
     )
+    channels: int | None = setting(
+        None,
+        "Of images that are no RGB, up to 16: read as files have them, in their own units, with all "
+        "bits, from TIFF, PNG and .npy. --mean and --std are theirs, see tools/check_data.py. "
+        "Default: RGB of 8 bits, whatever a file has.",
+        low=1,
+        high=MOST_CHANNELS,
+    )
+    jitter_each: bool = setting(
+        False, "With --channels, brightness and contrast by a factor for each channel, not one for all."
+    )
     mean: tuple[float, ...] = setting(
-        augmentations.IMAGENET_MEAN, "Mean of R, G, B in [0, 1].", count=3
+        augmentations.IMAGENET_MEAN, "Mean of R, G, B in [0, 1]; with --channels of each, in its units."
     )
     std: tuple[float, ...] = setting(
-        augmentations.IMAGENET_STD, "Standard deviation of R, G, B.", count=3, low=1e-6
+        augmentations.IMAGENET_STD, "Standard deviation of R, G, B, or of each channel.", low=1e-6
     )
     augment_on: str = setting(
         "host",
@@ -147,18 +159,51 @@ class ViewSettings(Settings):
             raise UserError(f"--jitter={strengths}: expected a strength of hue, the last, up to .5")
         if self.data_service and not self.data_service.startswith("grpc://"):
             raise UserError(f"--data_service={self.data_service}: expected grpc://HOST:PORT")
+        if self.channels:
+            self._check_channels()
+        elif self.jitter_each:
+            raise UserError("--jitter_each does nothing without --channels: drop it")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != (self.channels or 3):
+                numbers = ",".join(f"{number:g}" for number in getattr(self, name))
+                raise UserError(
+                    f"--{name}={numbers}: has {len(getattr(self, name))} numbers; expected "
+                    f"{self.channels or 3}, one for each channel"
+                )
+
+    def _check_channels(self):
+        asked = f"--channels={self.channels}"
+        missing = [f"--{name}" for name in ("mean", "std") if not self.changed(name)]
+        if missing:
+            raise UserError(
+                f"{asked}: {' and '.join(missing)} missing; python tools/check_data.py {asked} "
+                "--data_dir=… measures them"
+            )
+        if self.jitter and (self.jitter[2] or self.jitter[3]):
+            strengths = ",".join(f"{strength:g}" for strength in self.jitter)
+            raise UserError(
+                f"--jitter={strengths} with {asked}: saturation and hue are of RGB only; expected 0 for "
+                "them, the last two"
+            )
+        for name, value in (("augment_on", "device"), ("data_service", self.data_service)):
+            if value and getattr(self, name) == value:
+                raise UserError(f"--{name}={value} with {asked}: is for RGB only; drop it")
 
     @property
     def augmentation(self):
         """The `Augmentation` that the settings describe."""
         make = augmentations.v2 if self.aug_plus else augmentations.v1
         changes = {"jitter": self.jitter, "blur_prob": self.blur_prob}
+        if self.channels:  # what has no meaning there is left out
+            jitter = (self.jitter or make().jitter)[:2]
+            changes |= {"channels": self.channels, "jitter": (*jitter, 0.0, 0.0), "gray_prob": 0.0}
         return make(
             size=self.image_size,
             min_area=self.query_crop_min or self.crop_min,
             key_min_area=self.key_crop_min or (self.crop_min if self.query_crop_min else None),
             mean=self.mean,
             std=self.std,
+            jitter_each=self.jitter_each,
             **{name: value for name, value in changes.items() if value is not None},
         )
 

@@ -13,13 +13,15 @@ class Augmentation:
     Attributes:
         size: side of the view in pixels.
         min_area: smallest share of the image's area in a crop; the largest is 1.
-        key_min_area: the same of the second view, x_k; None: as of the first.
         jitter: strengths of brightness, contrast, saturation and hue.
         jitter_prob: share of views that are jittered.
         gray_prob: share of views in gray.
         gray_first: gray before jitter (v1) or after (v2).
         blur_prob: share of views that are blurred, with σ from U(.1, 2) pixels.
-        mean, std: per channel, for images in [0, 1].
+        mean, std: per channel, for images in [0, 1], or with `channels` as files have them.
+        key_min_area: the smallest share in a crop of the second view, x_k; None: as of the first.
+        channels: of images that are no RGB; None: RGB of 8 bits.
+        jitter_each: brightness and contrast have a factor for each of the channels.
     """
 
     size: int = 224
@@ -29,9 +31,11 @@ class Augmentation:
     gray_prob: float = 0.2
     gray_first: bool = False
     blur_prob: float = 0.5
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
     key_min_area: float | None = None
+    channels: int | None = None
+    jitter_each: bool = False
 
     def min_areas(self, views):
         """Returns the smallest share of each view: of x_q, and if there are 2 of x_k."""
