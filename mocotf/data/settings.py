@@ -139,6 +139,14 @@ class ViewSettings(Settings):
     std: tuple[float, ...] = setting(
         augmentations.IMAGENET_STD, "Standard deviation of R, G, B, or of each channel.", low=1e-6
     )
+    show_channels: tuple[int, ...] | None = setting(
+        None,
+        "With --channels, those that pictures show as red, green and blue, from 1, as 4,3,2, or one in "
+        "gray; black is mean - 2 std, white mean + 2 std. Default: 1,2,3, or 1 where there are fewer.",
+        low=1,
+        high=MOST_CHANNELS,
+        neutral=True,
+    )
     augment_on: str = setting(
         "host",
         "Where views are made: host, or device: the host only decodes, crops and resizes; the "
@@ -161,8 +169,9 @@ class ViewSettings(Settings):
             raise UserError(f"--data_service={self.data_service}: expected grpc://HOST:PORT")
         if self.channels:
             self._check_channels()
-        elif self.jitter_each:
-            raise UserError("--jitter_each does nothing without --channels: drop it")
+        for name in ("jitter_each", "show_channels"):
+            if getattr(self, name) and not self.channels:
+                raise UserError(f"--{name} does nothing without --channels: drop it")
         for name in ("mean", "std"):
             if len(getattr(self, name)) != (self.channels or 3):
                 numbers = ",".join(f"{number:g}" for number in getattr(self, name))
@@ -188,6 +197,12 @@ class ViewSettings(Settings):
         for name, value in (("augment_on", "device"), ("data_service", self.data_service)):
             if value and getattr(self, name) == value:
                 raise UserError(f"--{name}={value} with {asked}: is for RGB only; drop it")
+        shown = self.show_channels or (1,)
+        if len(shown) not in (1, 3) or max(shown) > self.channels:
+            raise UserError(
+                f"--show_channels={','.join(map(str, shown))} with {asked}: expected one number or three, "
+                f"from 1 to {self.channels}"
+            )
 
     @property
     def augmentation(self):
@@ -204,6 +219,7 @@ class ViewSettings(Settings):
             mean=self.mean,
             std=self.std,
             jitter_each=self.jitter_each,
+            show_channels=self.show_channels,
             **{name: value for name, value in changes.items() if value is not None},
         )
 

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from mocotf.evaluation.knn import unit_rows
+from mocotf.training.pictures import levels
 
 SIDE = 96  # pixels of a picture, at most
 KEPT = 500  # queries of which pictures are kept, at most
@@ -20,7 +21,7 @@ class Album:
     nearest neighbours of some queries, and never holds pictures of more of the bank than these.
 
     Args:
-        augmentation: gives size, mean and std of the images.
+        augmentation: that of the images, as `shown` takes it.
         queries: how many there will be, at most; those kept are evenly picked.
     """
 
@@ -50,7 +51,7 @@ class Album:
         return self._nearest
 
     def see_queries(self, images, features, labels):
-        """Takes note of a batch of queries: images `[n, S, S, 3]`, features `[n, C]`, labels `[n]`."""
+        """Takes note of a batch of queries: images `[n, S, S, …]`, features `[n, C]`, labels `[n]`."""
         place = np.arange(self._seen, self._seen + len(labels))
         self._seen += len(labels)
         kept = np.flatnonzero(place % self._every == 0)
@@ -78,16 +79,10 @@ class Album:
         """Returns some of a batch of normalised images as small pictures, uint8 `[n, s, s, 3]`."""
         images = tf.gather(images, rows)
         if images.shape[1] > SIDE and not len(rows):
-            images = tf.zeros([0, SIDE, SIDE, 3])  # TensorFlow resizes no empty batch
+            images = tf.zeros([0, SIDE, SIDE, images.shape[3]])  # TensorFlow resizes no empty batch
         elif images.shape[1] > SIDE:
             images = tf.image.resize(images, (SIDE, SIDE), method="area")
         return levels(images, self._augmentation)
-
-
-def levels(images, augmentation):
-    """Returns normalised images `[n, S, S, 3]` as pictures, uint8; `augmentation` has mean and std."""
-    images = images * augmentation.std + augmentation.mean
-    return tf.image.convert_image_dtype(images, tf.uint8, saturate=True).numpy()
 
 
 def _highest(similarity):

@@ -6,9 +6,9 @@ import numpy as np
 
 from mocotf.data.pretraining import centre_views
 from mocotf.data.pretraining import random_copies
-from mocotf.evaluation.album import levels
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.knn import unit_rows
+from mocotf.training.pictures import levels
 
 COPIES = 500
 ROUNDING = 1e-6  # of the cosine of two float32 vectors
@@ -50,7 +50,9 @@ class Retrieval:
         seen = []
 
         def see(images, features, numbers):
-            seen.extend(hashlib.sha1(picture).hexdigest() for picture in levels(images, self._view))
+            # What differs in a channel that is not shown, or by less than a level, is not the same.
+            pictures = np.asarray(images) if self._view.channels else levels(images, self._view)
+            seen.extend(hashlib.sha1(picture).hexdigest() for picture in pictures)
             if see_bank:
                 see_bank(images, features, numbers)
 

@@ -12,7 +12,7 @@ from mocotf.files import write_json
 from mocotf.serving import saved_model
 from mocotf.serving import warmup
 from mocotf.serving.requests import CLASSIFY
-from mocotf.serving.requests import SIGNATURES
+from mocotf.serving.requests import signatures_of
 from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
 from mocotf.training.run_dir import read_metrics
@@ -63,7 +63,7 @@ def export(run, export_dir, *, version=None, precision="float32"):
     with new_version(export_dir, version) as folder:
         saved_model.save(encoder, run.view, folder, classifier, run.upright)
         atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
-        requests = warmup.write(folder, name, BATCH)
+        requests = warmup.write(folder, name, BATCH, run.view)
         found = warmup.check(folder, encoder, run.view, precision, run.upright)
         metadata = {"model": name, "version": version} | _origin(run)
         metadata |= {
@@ -72,7 +72,8 @@ def export(run, export_dir, *, version=None, precision="float32"):
             "feature_dim": encoder.backbone.output_shape[-1],
             "image_size": run.view.size,
             "upright": run.upright,
-            "signatures": [*SIGNATURES, *([CLASSIFY] if classifier else [])],
+            **({"channels": run.view.channels} if run.view.channels else {}),
+            "signatures": [*signatures_of(run.view.channels), *([CLASSIFY] if classifier else [])],
             **({"classes": list(classifier.names)} if classifier else {}),
             "warmup_requests": requests,
             "largest_difference": found,

@@ -7,21 +7,21 @@ from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.kernels import policy
 from mocotf.serving.folding import fold
 from mocotf.serving.requests import CLASSIFY
-from mocotf.serving.requests import SIGNATURES
+from mocotf.serving.requests import signatures_of
 from mocotf.serving.requests import views_of
 
 
 def save(encoder, view, folder, classifier=None, upright=False):
     """Writes an encoder as a SavedModel, which needs nothing but TensorFlow to be used.
 
-    - Signatures, of `SIGNATURES`, for TF Serving, by the backbone with batch norm folded: any number of
-      images to embedding `[n, D]`, of unit length, features `[n, C]`, both float32 and zero for what is
-      no image, and valid, bool `[n]`. With a classifier also CLASSIFY: encoded images to probabilities
-      `[n, classes]` and label, a string `[n]`, "" for what is no image.
+    - Signatures, of `signatures_of`, for TF Serving, by the backbone with batch norm folded: any number
+      of images to embedding `[n, D]`, of unit length, features `[n, C]`, both float32 and zero for what
+      is no image, and valid, bool `[n]`. With a classifier also CLASSIFY: what `serving_default` takes
+      to probabilities `[n, classes]` and label, a string `[n]`, "" for what is no image.
     - `features(images)`, `embedding(images)` and, by batch statistics, which the moving ones follow,
-      `features_in_training(images)`, `embedding_in_training(images)`, of images float32 `[n, H, W, 3]`
-      in [0, 1], of any size unless the backbone was made for one: endpoints for
-      `keras.layers.TFSMLayer`.
+      `features_in_training(images)`, `embedding_in_training(images)`, of images float32 `[n, H, W, C]`,
+      RGB in [0, 1], others as files have them, of any size unless the backbone was made for one:
+      endpoints for `keras.layers.TFSMLayer`.
     - TensorFlow's interface of reusable SavedModels: `__call__(images, training)`, for features,
       `variables`, `trainable_variables` and `regularization_losses`.
 
@@ -44,11 +44,16 @@ def save(encoder, view, folder, classifier=None, upright=False):
         _add_callables(root, encoder, view)
         folded = fold(encoder.backbone)
         root.folded_variables = _values(folded.variables)
-        signatures = {name: _signature(name, folded, encoder, view, upright) for name in SIGNATURES}
+        asked = signatures_of(view.channels)
+        signatures = {
+            name: _signature(*one, folded, encoder, view, upright) for name, one in asked.items()
+        }
         if classifier:
             root.classifier = [tf.Variable(classifier.kernel), tf.Variable(classifier.bias)]
             names = tf.constant(classifier.names)
-            signatures[CLASSIFY] = _classify(folded, *root.classifier, names, view, upright)
+            signatures[CLASSIFY] = _classify(
+                *asked["serving_default"], folded, *root.classifier, names, view, upright
+            )
         tf.saved_model.save(root, folder, signatures=signatures)
 
 
@@ -65,7 +70,7 @@ def _add_callables(root, encoder, view):
         x = encoder.backbone(normalize(images, view), training=training)
         return encoder.embed(x, training=training)
 
-    pixels = _pixels(encoder.backbone)
+    pixels = _pixels(encoder.backbone, len(view.mean))
     root.__call__ = tf.function(features, autograph=False)
     for training in (False, True):
         root.__call__.get_concrete_function(pixels, training=training)
@@ -75,21 +80,19 @@ def _add_callables(root, encoder, view):
             setattr(root, run.__name__ + ending, endpoint)
 
 
-def _pixels(backbone):
+def _pixels(backbone, channels):
     """Returns what images the callables take: of any size, unless the backbone was made for one."""
     model = backbone.model if isinstance(backbone, KerasBackbone) else backbone
     shape = getattr(model, "input_shape", None)  # a subclassed model has none
     sides = shape[1:3] if isinstance(shape, tuple) else (None, None)
-    return tf.TensorSpec([None, *sides, 3], tf.float32, "images")
+    return tf.TensorSpec([None, *sides, channels], tf.float32, "images")
 
 
 def _endpoint(run, training, pixels):
     return tf.function(lambda images: run(images, training), input_signature=[pixels], autograph=False)
 
 
-def _signature(name, folded, encoder, view, upright):
-    expected, image_of = SIGNATURES[name]
-
+def _signature(expected, image_of, folded, encoder, view, upright):
     def serve(elements):
         views, valid = views_of(elements, image_of, view, upright)
         x = folded(views, training=False)
@@ -101,9 +104,7 @@ def _signature(name, folded, encoder, view, upright):
     return tf.function(serve, autograph=False).get_concrete_function(expected)
 
 
-def _classify(folded, kernel, bias, names, view, upright):
-    expected, image_of = SIGNATURES["serving_default"]
-
+def _classify(expected, image_of, folded, kernel, bias, names, view, upright):
     def classify(elements):
         views, valid = views_of(elements, image_of, view, upright)
         features = tf.cast(folded(views, training=False), tf.float32)

@@ -14,7 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from mocotf.data.pretraining import prepare
 from mocotf.data.sources.patches import PHOTOGRAPHS
 from mocotf.data.sources.patches import photograph
-from mocotf.serving.requests import SIGNATURES
+from mocotf.serving.requests import signatures_of
 from mocotf.serving.session import SessionModel
 
 FILE = os.path.join("assets.extra", "tf_serving_warmup_requests")  # where the server looks for it
@@ -24,31 +24,36 @@ NO_IMAGE = b"no image"  # what users send is not always one
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1}
 
 
-def write(folder, model, batch_size):
-    """Writes the requests of a version: each signature with one photograph, and a full batch.
+def write(folder, model, batch_size, view):
+    """Writes the requests of a version: each signature with one photograph, and a full batch of files.
 
     Args:
         folder: of the version.
         model: the name it is served by.
         batch_size: the largest that the server makes.
+        view: the `Augmentation` that it was made with.
 
     Returns:
         Their number.
     """
     pixels = [photograph(name) for name in PHOTOGRAPHS[:4]]
-    jpegs = [tf.io.encode_jpeg(p, quality=90).numpy() for p in pixels]
-    batch = [jpegs[i % len(jpegs)] for i in range(batch_size - 1)] + [NO_IMAGE]
-    requests = [
-        ("serving_default", jpegs[:1]),
-        ("serving_default", batch),
-        ("serving_tensor", np.stack(pixels[:1])),
-        ("serving_example", [_example(jpegs[0])]),
-    ]
+    if view.channels:
+        pixels = [_with_channels(p, view) for p in pixels]
+    signatures = signatures_of(view.channels)
+    requests = [("serving_tensor", np.stack(pixels[:1]))]
+    if "serving_example" in signatures:
+        files = [_encode(p) for p in pixels]
+        batch = [files[i % len(files)] for i in range(batch_size - 1)] + [NO_IMAGE]
+        requests += [("serving_default", files[:1]), ("serving_default", batch)]
+        requests += [("serving_example", [_example(files[0])])]
+    else:
+        requests += [("serving_default", pixels) for _, pixels in requests]
     path = os.path.join(folder, FILE)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with tf.io.TFRecordWriter(path) as writer:
         for signature, elements in requests:
-            writer.write(_log(model, signature, elements).SerializeToString())
+            log = _log(model, signature, *signatures[signature], elements)
+            writer.write(log.SerializeToString())
     return len(requests)
 
 
@@ -89,24 +94,36 @@ def check(folder, encoder, view, precision, upright=False):
     return found
 
 
-def _example(jpeg):
-    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[jpeg]))
+def _with_channels(photo, view):
+    """Returns a photograph, in gray, as an image of other channels, about where their values are."""
+    gray = photo.mean(axis=2, keepdims=True, dtype=np.float32) / 64 - 2
+    return (gray * view.std + view.mean).astype(np.float32)
+
+
+def _encode(pixels):
+    """Returns a JPEG of RGB, a PNG of 16 bits of other channels."""
+    if pixels.dtype == np.uint8:
+        return tf.io.encode_jpeg(pixels, quality=90).numpy()
+    return tf.io.encode_png(tf.cast(tf.clip_by_value(pixels, 0, 65535), tf.uint16)).numpy()
+
+
+def _example(file):
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[file]))
     features = tf.train.Features(feature={"image/encoded": feature})
     return tf.train.Example(features=features).SerializeToString()
 
 
-def _log(model, signature, elements):
+def _log(model, signature, expected, _, elements):
     request = predict_pb2.PredictRequest()
     request.model_spec.name = model
     request.model_spec.signature_name = signature
-    expected, _ = SIGNATURES[signature]
     request.inputs[expected.name].CopyFrom(tf.make_tensor_proto(elements, expected.dtype))
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
 
 
 def _expected(signature, elements, encoder, view, upright):
     """Returns what Python computes: valid of all elements, the rest of those that are images."""
-    _, image_of = SIGNATURES[signature]
+    _, image_of = signatures_of(view.channels)[signature]
     views, valid = [], []
     for element in elements:
         try:

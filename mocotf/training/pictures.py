@@ -42,6 +42,28 @@ def summaries(run_dir, step):
     return values
 
 
+def shown(images, augmentation):
+    """Returns normalised images `[…, C]` as people are shown them, float32 `[…, 3]`: what is within
+    [0, 1] can be seen.
+
+    Args:
+        images: RGB; or of other channels, whose units are no levels: those that are shown are stretched
+            from mean - 2 std to mean + 2 std.
+        augmentation: gives mean and std, or which channels.
+    """
+    if not augmentation.channels:
+        return images * augmentation.std + augmentation.mean
+    numbers = augmentation.show_channels or ((1, 2, 3) if augmentation.channels > 2 else (1,))
+    places = [number - 1 for number in numbers] * (3 // len(numbers))
+    return tf.gather(images, places, axis=-1) / 4 + 0.5
+
+
+def levels(images, augmentation):
+    """Returns what `shown` does as pictures, uint8."""
+    picture = shown(images, augmentation)
+    return tf.image.convert_image_dtype(picture, tf.uint8, saturate=True).numpy()
+
+
 def show_views(run_dir, views, augmentation):
     """Keeps the grid of views as the picture "views"; arguments as in `view_grid`."""
     grid = view_grid(views, augmentation)
@@ -52,8 +74,8 @@ def view_grid(views, augmentation, columns=8, rows=4):
     """Returns a picture of views as the encoder sees them, those of an image one above the other.
 
     Args:
-        views: such as (x_q, x_k), normalised, `[n, S, S, 3]` each.
-        augmentation: gives mean and std.
+        views: such as (x_q, x_k), normalised, `[n, S, S, C]` each.
+        augmentation: as of `shown`.
         columns, rows: of images in the grid; fewer where the batch is smaller.
 
     Returns:
@@ -64,7 +86,7 @@ def view_grid(views, augmentation, columns=8, rows=4):
     rows = min(rows, n // columns)
     joined = tf.concat(views, axis=1)[: rows * columns]  # [n, views · S, S, 3]
     grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(joined, rows)], axis=0)
-    grid = grid * augmentation.std + augmentation.mean
+    grid = shown(grid, augmentation)
     enlarge = max(1, 64 // size)  # small views would be stamps
     grid = tf.repeat(tf.repeat(grid, enlarge, axis=0), enlarge, axis=1)
     return tf.clip_by_value(grid, 0, 1)

@@ -18,7 +18,7 @@ from mocotf.data.views.decode import decode
 from mocotf.data.views.host import OPS
 from mocotf.data.views.orientation import TAG
 from mocotf.data.views.orientation import decode_image
-from mocotf.serving.requests import SIGNATURES
+from mocotf.serving.requests import signatures_of
 from mocotf.serving.requests import views_of
 from tests.data.other_files import DEEP
 from tests.data.other_files import FILES
@@ -137,7 +137,7 @@ def test_heic_is_always_upright():
 
 
 def test_where_no_python_is_they_are_no_images():
-    spec, image_of = SIGNATURES["serving_default"]
+    spec, image_of = signatures_of(None)["serving_default"]
 
     @tf.function(input_signature=[spec], autograph=False)
     def graph(x):

@@ -20,7 +20,7 @@ from mocotf.moco.saved_run import open_run
 from mocotf.serving import export as exporting
 from mocotf.serving import warmup
 from mocotf.serving.export import export
-from mocotf.serving.requests import SIGNATURES
+from mocotf.serving.requests import signatures_of
 from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
 from mocotf.serving.versions import versions_in
@@ -84,7 +84,7 @@ def test_warm_up_requests_are_prediction_logs_of_every_signature(version):
     records = list(tf.data.TFRecordDataset(os.path.join(version, warmup.FILE)).as_numpy_iterator())
     logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
     requests = [log.predict_log.request for log in logs]
-    assert {request.model_spec.signature_name for request in requests} == set(SIGNATURES)
+    assert {request.model_spec.signature_name for request in requests} == set(signatures_of(None))
     assert {request.model_spec.name for request in requests} == {"small"}
     sizes = [tf.make_ndarray(next(iter(request.inputs.values()))).shape[0] for request in requests]
     assert max(sizes) == exporting.BATCH

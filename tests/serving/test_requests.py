@@ -11,7 +11,7 @@ from mocotf.data.pretraining import prepare
 from mocotf.data.views.augmentations import Augmentation
 from mocotf.data.views.decode import decode
 from mocotf.data.views.orientation import TAG
-from mocotf.serving.requests import SIGNATURES
+from mocotf.serving.requests import signatures_of
 from mocotf.serving.requests import views_of
 from tests.data.support import example
 from tests.data.support import photograph
@@ -20,7 +20,7 @@ VIEW = Augmentation(size=24, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
 
 
 def ask(signature, elements, upright=False):
-    spec, image_of = SIGNATURES[signature]
+    spec, image_of = signatures_of(None)[signature]
 
     @tf.function(input_signature=[spec], autograph=False)
     def graph(x):

@@ -22,6 +22,8 @@ class Augmentation:
         key_min_area: the smallest share in a crop of the second view, x_k; None: as of the first.
         channels: of images that are no RGB; None: RGB of 8 bits.
         jitter_each: brightness and contrast have a factor for each of the channels.
+        show_channels: which of the channels pictures show, from 1: three, or one in gray; None: the
+            first three, or the first.
     """
 
     size: int = 224
@@ -36,6 +38,7 @@ class Augmentation:
     key_min_area: float | None = None
     channels: int | None = None
     jitter_each: bool = False
+    show_channels: tuple[int, ...] | None = None
 
     def min_areas(self, views):
         """Returns the smallest share of each view: of x_q, and if there are 2 of x_k."""
