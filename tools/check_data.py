@@ -1,11 +1,13 @@
 """Looks through a folder of images, or any other place of them, before weeks are spent on it.
 
     python tools/check_data.py --data_dir=my_photos
+    python tools/check_data.py --data_dir=my_scenes --channels=13 --write=my_scenes.cfg
 
 Counts images, formats and sizes, pictures that EXIF says are to be turned (they are only by --upright),
 and what is left out, as hidden or no picture; and names the files that training would skip,
 and why, and those whose content is that of another file. Reads and decodes every file, as training
-does, on all cores.
+does, on all cores. With --channels it measures each channel's mean and standard deviation over all
+pixels, and --write keeps them for --flagfile of mocotf.train.
 """
 
 import os
@@ -30,6 +32,8 @@ from PIL import UnidentifiedImageError
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import look_into
+from mocotf.data.settings import MOST_CHANNELS
+from mocotf.data.views.channels import values_of
 from mocotf.data.views.decode import decode
 from mocotf.data.views.formats import extra_for
 from mocotf.data.views.formats import format_of
@@ -37,6 +41,7 @@ from mocotf.data.views.other_formats import pixels_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import printable
+from tools.pictures import channel_statistics
 
 SHOWN = 10  # names of a kind in the printed report; --json has all
 
@@ -45,11 +50,25 @@ flags.DEFINE_string(
     "data_dir", None, "Folder of images, archive, address …: what --data_dir of mocotf.train may be."
 )
 flags.DEFINE_string("files", None, "List of images: what --files of mocotf.train may be.")
+flags.DEFINE_integer(
+    "channels",
+    None,
+    "Of images that are no RGB: what --channels of mocotf.train may be.",
+    lower_bound=1,
+    upper_bound=MOST_CHANNELS,
+)
+flags.DEFINE_string(
+    "write", None, "With --channels, flag file that --channels, --mean and --std are written to."
+)
 
 
 def main():
     if not (FLAGS.data_dir or FLAGS.files):
         raise UserError("--data_dir and --files are missing; expected one of them")
+    if FLAGS.write and not FLAGS.channels:
+        raise UserError(
+            f"--write={FLAGS.write} does nothing without --channels: add it, or drop --write"
+        )
     parts = Parts(FLAGS.data_dir, FLAGS.files)
     pictures = Pictures([(tree, "") for tree in parts.trees])
     if not len(pictures):
@@ -61,23 +80,34 @@ def main():
         found = list(pool.map(lambda number: inspect(pictures, number), range(len(pictures))))
     paths = [printable(pictures.path_of(number)) for number in range(len(pictures))]
     results = summary(paths, found, pictures.left_out, parts.damaged)
+    if FLAGS.channels:
+        results["channels"] = channel_statistics.joined([facts[5] for facts in found if facts[0]])
     show(results)
+    if FLAGS.write:
+        channel_statistics.write(FLAGS.write, results["channels"])
     command.print_json(results)
 
 
 def inspect(pictures, number):
-    """Returns (format, width, height, digest, whether EXIF turns it) of a picture, or (None, reason) if
-    training skips it."""
+    """Returns (format, width, height, digest, whether EXIF turns it, `channel_statistics.of` it) of a
+    picture, or (None, reason) if training skips it."""
     try:
         content = pictures.bytes_of(number)
     except Exception as error:  # each place has its own
         return None, getattr(error, "strerror", None) or first_line(error)
+    statistics_of = None
     try:
-        height, width = size_of(content).numpy().tolist()
+        if FLAGS.channels:
+            values = values_of(content, FLAGS.channels)
+            (height, width, _), statistics_of = values.shape, channel_statistics.of(values)
+        else:
+            height, width = size_of(content).numpy().tolist()
     except tf.errors.OpError:
         return None, reason(content)
+    except Exception as error:  # decoders fail in many ways
+        return None, first_line(error)
     digest, (_, orientation) = hashlib.sha256(content).hexdigest(), look_into(io.BytesIO(content))
-    return format_of(content), width, height, digest, orientation != 1
+    return format_of(content), width, height, digest, orientation != 1, statistics_of
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
@@ -139,6 +169,8 @@ def show(results):
     for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
         extra = extra_for(ending)
         print(f"  {count} {ending}" + (f": pip install 'mocotf[{extra}]' reads them" if extra else ""))
+    if "channels" in results:
+        channel_statistics.show(results["channels"])
     for why, count in results["refused"].items():
         print(f"  {count} {why}")
     for problem in results["damaged"]:

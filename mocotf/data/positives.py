@@ -27,6 +27,7 @@ class OnePicture:
 
     def __init__(self, source, augmentation, seed, views, python=True):
         self.views, self._source, self._seed, self._python = views, source, seed, python
+        self._channels = augmentation.channels
         areas = augmentation.min_areas(views)
         self._area = areas[0] if len(set(areas)) == 1 else np.array(areas, np.float32)[:, None]
 
@@ -49,8 +50,8 @@ class OnePicture:
     def _decoded(self, key, picture, which, min_area):
         """Returns (image, windows, draws) of the views `which`, a slice, of a picture."""
         draws = view_draws(self._seed, key)[which]
-        encoded, upright = self._source.load(picture), self._source.upright
-        return *decode_windows(encoded, draws, min_area, upright, self._python), draws
+        options = self._source.upright, self._python, self._channels
+        return *decode_windows(self._source.load(picture), draws, min_area, *options), draws
 
 
 class TwoPictures(OnePicture):

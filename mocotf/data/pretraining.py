@@ -61,7 +61,7 @@ def random_views(
         indices: add the images' indices to each element, int64 `[n]`, last.
 
     Returns:
-        Dataset of (x_q, x_k), float32 `[n, S, S, 3]` each; with `crops_only`, of (x_q, x_k, draws),
+        Dataset of (x_q, x_k), float32 `[n, S, S, C]` each; with `crops_only`, of (x_q, x_k, draws),
         uint8 `[n, S, S, 3]` each and float32 `[n, views, DRAWS]`.
     """
     drawn = source.draw(order, first_step)
@@ -135,7 +135,8 @@ def _are_small(source, drawn):
 def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops, python):
     """Returns batches of (places, names of the bad, views…, draws, what `told` says of handles…) of
     encoded images; `python` as `decode` has it."""
-    small = ops == "numba" and augmentation.size <= SMALL and _are_small(source, drawn)
+    numba = ops == "numba" and not augmentation.channels
+    small = numba and augmentation.size <= SMALL and _are_small(source, drawn)
     if views == 2 and source.groups:
         positives = TwoPictures(source, augmentation, order.seed, python)
     else:
@@ -166,9 +167,7 @@ def _views_of_files(source, drawn, augmentation, order, crops_only, views, told,
             all_views = [view for one in decoded for view in views_of_image(*one)]
             return *all_views, _joined(decoded), *told_of(handle)
 
-    blank = tf.zeros(
-        [0, augmentation.size, augmentation.size, 3], tf.uint8 if crops_only else tf.float32
-    )
+    blank = tf.zeros([0, *augmentation.shape], tf.uint8 if crops_only else tf.float32)
     blanks = *([blank] * views), tf.zeros([0, views, DRAWS]), *([tf.zeros([0], tf.int64)] * len(told))
     drawn = positives.arranged(drawn)
     return batches_of_files(drawn, order.share, made, blanks, positives.describe, finish)
@@ -197,7 +196,8 @@ def centre_views(source, examples, augmentation, bad_images, batch_size=256):
     """
 
     def view(handle, label):
-        return prepare(decoded_image(source, handle), augmentation), label
+        image = decoded_image(source, handle, augmentation.channels)
+        return prepare(image, augmentation), label
 
     return _evaluated(source, examples, view, augmentation, bad_images, batch_size)
 
@@ -212,7 +212,7 @@ def random_copies(source, examples, augmentation, bad_images, batch_size=256):
     make = view_maker(augmentation, "numba", views=1)
 
     def view(handle, place, label):
-        image = decoded_image(source, handle)
+        image = decoded_image(source, handle, augmentation.channels)
         draws = view_draws(0, place)[:1]
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         window = crop.sample_window(draws, height, width, augmentation.min_area)
@@ -222,11 +222,11 @@ def random_copies(source, examples, augmentation, bad_images, batch_size=256):
     return _evaluated(source, placed, view, augmentation, bad_images, batch_size)
 
 
-def decoded_image(source, handle):
-    """Returns the uint8 image `[H, W, 3]` of a source's handle; fails in the graph where it does not
-    decode."""
+def decoded_image(source, handle, channels=None):
+    """Returns the uint8 image `[H, W, 3]` of a source's handle, or the float32 one of so many channels;
+    fails in the graph where it does not decode."""
     image = source.load(handle)
-    return image if source.shape else decode_image(image, source.upright)
+    return image if source.shape else decode_image(image, source.upright, channels=channels)
 
 
 def _evaluated(source, examples, view, augmentation, bad_images, batch_size):
@@ -234,22 +234,23 @@ def _evaluated(source, examples, view, augmentation, bad_images, batch_size):
     if source.shape:
         views = examples.map(view, **PARALLEL)
     else:
-        blank = tf.zeros([augmentation.size, augmentation.size, 3]), tf.zeros([], tf.int64)
+        blank = tf.zeros(augmentation.shape), tf.zeros([], tf.int64)
         views = good_ones(examples, view, blank, source.describe, bad_images)
     return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def prepare(image, augmentation):
-    """Returns the evaluation view of one uint8 image, float32 `[S, S, 3]`, normalised."""
-    return normalize(centre(image, augmentation.size) / 255, augmentation)
+    """Returns the evaluation view of one image, of RGB uint8, float32 `[S, S, C]`, normalised."""
+    return normalize(centre(image, augmentation.size) / augmentation.white, augmentation)
 
 
 def centre(image, size):
-    """Returns the part of one uint8 image that evaluation looks at, float32 `[S, S, 3]` in 0…255."""
+    """Returns the part of one image `[h, w, C]` that evaluation looks at, float32 `[size, size, C]`."""
     height, width = tf.shape(image)[0], tf.shape(image)[1]
+    channels = image.shape[2]
     fits = (height == size) & (width == size)
     image = tf.cond(fits, lambda: tf.cast(image, tf.float32), lambda: _resize_and_crop(image, size))
-    return tf.ensure_shape(image, [size, size, 3])
+    return tf.ensure_shape(image, [size, size, channels])
 
 
 def _resize_and_crop(image, size):

@@ -191,8 +191,8 @@ class ViewSettings(Settings):
         if self.jitter and (self.jitter[2] or self.jitter[3]):
             strengths = ",".join(f"{strength:g}" for strength in self.jitter)
             raise UserError(
-                f"--jitter={strengths} with {asked}: saturation and hue are of RGB only; expected 0 for "
-                "them, the last two"
+                f"--jitter={strengths} with {asked}: saturation and hue are of RGB only; expected 0 "
+                "for them, the last two"
             )
         for name, value in (("augment_on", "device"), ("data_service", self.data_service)):
             if value and getattr(self, name) == value:

@@ -40,6 +40,16 @@ class Augmentation:
     jitter_each: bool = False
     show_channels: tuple[int, ...] | None = None
 
+    @property
+    def shape(self):
+        """Of a view: (size, size, channels)."""
+        return self.size, self.size, len(self.mean)
+
+    @property
+    def white(self):
+        """What is 1 in the units of `mean` and `std`: a level of 255, or 1 in a file's own units."""
+        return 1 if self.channels else 255
+
     def min_areas(self, views):
         """Returns the smallest share of each view: of x_q, and if there are 2 of x_k."""
         return (self.min_area, self.key_min_area or self.min_area)[:views]

@@ -49,6 +49,16 @@ def blend(images, base, factor):
     return tf.clip_by_value(factor * images + (1 - factor) * base, 0, 1)
 
 
+def scale(images, brightness, contrast):
+    """Returns images `[n, C, H, W]` of any units, brighter and of more contrast by factors `[n, C]`.
+
+    Each channel is multiplied by the first, and its differences from its mean by the second: what
+    `blend` does to RGB, but that nothing is clipped. In which order makes no difference.
+    """
+    brightness, contrast = (factor[..., None, None] for factor in (brightness, contrast))
+    return brightness * (contrast * images + (1 - contrast) * _mean(images))
+
+
 def hue(images, shift):
     """Shifts the hue by `shift` `[n]` turns, wrapping."""
     r, g, b = tf.unstack(images, axis=1)

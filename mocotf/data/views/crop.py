@@ -55,7 +55,7 @@ def _centre_window(H, W):
 
 
 def resize(image, size):
-    """Resizes one image `[h, w, 3]` to `[size, size, 3]` float32, bilinear with antialias.
+    """Resizes one image `[h, w, C]` to `[size, size, C]` float32, bilinear with antialias.
 
     As `tf.image.resize`, whose kernel goes pixel by pixel: here a block of rows depends on a few rows
     of the image, and is their product with a small matrix; then the same for columns.
@@ -64,27 +64,27 @@ def resize(image, size):
 
 
 def resize_to_blocks(image, size):
-    """Returns `resize`'s result in blocks `[Y, X, BLOCK columns, 3, BLOCK rows]`, for `join_blocks`.
+    """Returns `resize`'s result in blocks `[Y, X, BLOCK columns, C, BLOCK rows]`, for `join_blocks`.
 
     That is how the products leave it. Where XLA joins the blocks, it does so on the way to what comes
     next; TensorFlow would take time for each transposition.
     """
-    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    height, width, channels = tf.shape(image)[0], tf.shape(image)[1], image.shape[2]
     rows, row_weights = _bands(height, size)
     columns, column_weights = _bands(width, size)
     blocks = row_weights.shape[0]
     spare = -width % FEW_SHAPES[0]
-    x = tf.pad(tf.reshape(image, [height, width * 3]), [[0, 0], [0, spare * 3]])
+    x = tf.pad(tf.reshape(image, [height, width * channels]), [[0, 0], [0, spare * channels]])
     x = tf.cast(tf.gather(x, rows), tf.float32)
     x = tf.matmul(x, row_weights, transpose_a=True, transpose_b=True)
-    x = tf.gather(tf.reshape(x, [blocks, width + spare, 3 * BLOCK]), columns, axis=1)
-    return tf.reshape(tf.matmul(column_weights, x), [blocks, blocks, BLOCK, 3, BLOCK])
+    x = tf.gather(tf.reshape(x, [blocks, width + spare, channels * BLOCK]), columns, axis=1)
+    return tf.reshape(tf.matmul(column_weights, x), [blocks, blocks, BLOCK, channels, BLOCK])
 
 
 def join_blocks(blocks, size):
-    """Returns the image `[size, size, 3]` of its blocks."""
+    """Returns the image `[size, size, C]` of its blocks."""
     side = blocks.shape[0] * BLOCK
-    x = tf.reshape(tf.transpose(blocks, [0, 4, 1, 2, 3]), [side, side, 3])
+    x = tf.reshape(tf.transpose(blocks, [0, 4, 1, 2, 3]), [side, side, blocks.shape[3]])
     return x[:size, :size]
 
 

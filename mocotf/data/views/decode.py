@@ -175,6 +175,18 @@ def starts(encoded, name):
     return tf.strings.substr(encoded, 0, len(MAGIC[name])) == MAGIC[name]
 
 
+def read_png(encoded):
+    """Returns a PNG's own channels and bits, uint16 `[h, w, 1 to 4]`; a palette's as its colours."""
+    width, height = _numbers(encoded, 16, 2, tf.int32, little_endian=False)
+    checked = _if(_fits(height, width), encoded)
+    deep = tf.strings.substr(checked, 24, 1) == DEPTH_16
+
+    def of(dtype):
+        return tf.cast(tf.io.decode_png(checked, channels=0, dtype=dtype), tf.uint16)
+
+    return tf.cond(deep, lambda: of(tf.uint16), lambda: of(tf.uint8))
+
+
 def _numbers(encoded, at, count, dtype, little_endian=True):
     """Returns `count` numbers that a file has from byte `at` on, int64 scalars."""
     raw = tf.strings.substr(encoded, at, count * dtype.size)

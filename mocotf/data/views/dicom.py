@@ -19,12 +19,7 @@ from mocotf.data.views.levels import to_levels
 
 def pixels_of(content):
     """Returns uint8 RGB `[h, w, 3]` of the bytes of a DICOM file; fails where it has not one frame."""
-    file = pydicom.dcmread(io.BytesIO(content))
-    frames = int(file.get("NumberOfFrames") or 1) if "PixelData" in file else 0
-    if frames != 1:
-        raise ValueError(f"DICOM of {frames} frames; expected one")
-    if file.Rows * file.Columns > MAX_PIXELS:
-        raise ValueError(f"{file.Columns} x {file.Rows} pixels, more than {MAX_PIXELS}")
+    file = _opened(content)
     values = pixel_array(file)  # YCbCr as RGB
     if file.PhotometricInterpretation == "PALETTE COLOR":
         values = apply_color_lut(values, file)
@@ -33,6 +28,23 @@ def pixels_of(content):
     levels = stretched(*_windowed(apply_modality_lut(values, file), file))
     inverted = file.PhotometricInterpretation == "MONOCHROME1"
     return np.repeat((255 - levels if inverted else levels)[..., None], 3, axis=-1)
+
+
+def values_of(content):
+    """Returns what a DICOM file measures, rescaled as it says, `[h, w]` or `[h, w, samples]`."""
+    file = _opened(content)
+    values = pixel_array(file)
+    return values if values.ndim == 3 else apply_modality_lut(values, file)
+
+
+def _opened(content):
+    file = pydicom.dcmread(io.BytesIO(content))
+    frames = int(file.get("NumberOfFrames") or 1) if "PixelData" in file else 0
+    if frames != 1:
+        raise ValueError(f"DICOM of {frames} frames; expected one")
+    if file.Rows * file.Columns > MAX_PIXELS:
+        raise ValueError(f"{file.Columns} x {file.Rows} pixels, more than {MAX_PIXELS}")
+    return file
 
 
 def _windowed(values, file):

@@ -1,7 +1,7 @@
 """Which formats of image files are read, by what a file is told to be of one, and by whom.
 
-TensorFlow's operators read those of `MAGIC`, everywhere; Pillow and pydicom the `OTHERS`, where Python
-can be reached. The names are Pillow's.
+TensorFlow's operators read those of `MAGIC`, everywhere; Pillow, pydicom and NumPy the `OTHERS`, where
+Python can be reached. The names are Pillow's.
 """
 
 import functools
@@ -27,6 +27,7 @@ OTHERS = {
     "AVIF": rb".{4}ftyp(.{4}){,24}?avi[fs]",
     "HEIF": rb".{4}ftyp(.{4}){,24}?he[iv][cxms]",
     "DICOM": rb".{128}DICM",
+    "NPY": rb"\x93NUMPY",
 }
 ENDINGS = {
     "JPEG": (".jpg", ".jpeg"),
@@ -40,6 +41,7 @@ ENDINGS = {
     "AVIF": (".avif",),
     "HEIF": (".heic", ".heif", ".hif"),
     "DICOM": (".dcm", ".dicom"),
+    "NPY": (".npy",),
 }
 EXTRAS = {"HEIF": ("heic", "pillow_heif"), "DICOM": ("dicom", "pydicom")}  # extra of mocotf, its module
 

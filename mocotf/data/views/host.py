@@ -16,7 +16,7 @@ OPS = ("numba", "tensorflow")
 SMALL = 64  # side of views; to call Python for one so small takes longer than to make it
 
 
-def decode_windows(encoded, draws, min_area, upright=False, python=True):
+def decode_windows(encoded, draws, min_area, upright=False, python=True, channels=None):
     """Decodes what all crops of an image need, once.
 
     Args:
@@ -25,10 +25,11 @@ def decode_windows(encoded, draws, min_area, upright=False, python=True):
         min_area: see `Augmentation`; a number, or one for each view, float32 `[views, 1]`.
         upright: crop the image turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
+        channels: of images that are no RGB, see `Augmentation`.
 
     Returns:
-        (image, windows): uint8 `[h, w, 3]`, and the crops' top, left, height, width in it, int32
-        `[views, 4]`.
+        (image, windows): uint8 `[h, w, 3]`, or float32 `[h, w, channels]`, and the crops' top, left,
+        height, width in it, int32 `[views, 4]`.
     """
 
     def sampled(height, width):
@@ -50,9 +51,11 @@ def decode_windows(encoded, draws, min_area, upright=False, python=True):
         return part, windows - tf.concat([begin, [0, 0]], axis=0)
 
     def other():
-        image = decode_image(encoded, upright, python)
+        image = decode_image(encoded, upright, python, channels)
         return image, sampled(tf.shape(image)[0], tf.shape(image)[1])
 
+    if channels:
+        return other()
     return tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
 
 
@@ -61,13 +64,14 @@ def view_maker(augmentation, ops, crops_only=False, views=2):
 
     Args:
         augmentation: an `Augmentation`.
-        ops: "numba", the faster, or "tensorflow", which other machines can run from its graph alone.
+        ops: "numba", the faster, or "tensorflow", which other machines can run from its graph alone. Of
+            other channels than RGB it is TensorFlow always.
         crops_only: return crops, uint8 `[S, S, 3]`, for `augment` to go on with, and not views,
             float32.
         views: how many; windows `[views, 4]` and draws `[views, DRAWS]` are of so many.
     """
     size = augmentation.size
-    if ops == "numba":
+    if ops == "numba" and not augmentation.channels:
         from mocotf.data.views.numba_ops import ViewMaker  # Numba takes a second to import
 
         make, dtype = ViewMaker(augmentation, crops_only), tf.uint8 if crops_only else tf.float32

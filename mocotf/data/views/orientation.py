@@ -8,6 +8,7 @@ and a served graph can run; what is damaged says nothing, and fails nothing.
 
 import tensorflow as tf
 
+from mocotf.data.views.channels import decode_channels
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import starts
 from mocotf.data.views.formats import MAGIC
@@ -19,15 +20,17 @@ TAG = 0x0112
 ENTRY = 12  # bytes of a tag: number, type, count, value
 
 
-def decode_image(encoded, upright, python=True):
-    """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file, as `decode` does.
+def decode_image(encoded, upright, python=True, channels=None):
+    """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file, as `decode` does, or float32
+    `[h, w, channels]`, as `decode_channels`.
 
     Args:
         encoded: the bytes, a string scalar.
         upright: turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
+        channels: of images that are no RGB, see `Augmentation`.
     """
-    pixels = decode(encoded, python)
+    pixels = decode_channels(encoded, channels) if channels else decode(encoded, python)
     return turned(pixels, orientation(encoded, python)) if upright else pixels
 
 
@@ -66,7 +69,7 @@ def _by_mark(encoded):
 
 
 def turned(pixels, number):
-    """Returns an image `[h, w, 3]` upright.
+    """Returns an image `[h, w, C]` upright.
 
     Args:
         pixels: as they are stored.
@@ -77,7 +80,7 @@ def turned(pixels, number):
         *(lambda: pixels, lambda: pixels[:, ::-1], lambda: pixels[::-1, ::-1], lambda: pixels[::-1]),
         *(lambda: across, lambda: across[:, ::-1], lambda: across[::-1, ::-1], lambda: across[::-1]),
     )
-    return tf.ensure_shape(tf.switch_case(number - 1, ways), [None, None, 3])
+    return tf.ensure_shape(tf.switch_case(number - 1, ways), [None, None, pixels.shape[2]])
 
 
 def turned_sides(sides, number):

@@ -41,7 +41,7 @@ def pixels_of(content):
         from mocotf.data.views import dicom  # pydicom may not be installed
 
         return dicom.pixels_of(content)
-    with _opened(content) as image:
+    with opened(content) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}")
         return _rgb(image)
@@ -58,7 +58,7 @@ def pixels_in_graph(content):
 def orientation_in_graph(content):
     """Returns what EXIF says of the bytes of an image file, np.int32: from 1, it is upright, to 8."""
     try:
-        with _opened(_bytes(content)) as image:
+        with opened(_bytes(content)) as image:
             return np.int32(exif_orientation(image))
     except Exception:  # as of a DICOM; what is damaged says nothing
         return np.int32(1)
@@ -89,8 +89,8 @@ def _bytes(content):
     return np.asarray(content, object).item()  # eagerly an array, in a graph bytes
 
 
-def _opened(content):
-    """Returns the image of Pillow's, of which no more than the header is read."""
+def opened(content):
+    """Returns the image of Pillow's of a file's bytes, of which no more than the header is read."""
     register()
     name = format_of(content)
     if not name:

@@ -7,6 +7,8 @@ import tensorflow as tf
 from mocotf.data.views import augmentations
 from mocotf.data.views import color
 
+DISTINCT = 1 << 23  # values that a uniform float32 in [0, 1) has
+
 
 def view_draws(seed, key):
     """Returns the uniforms of both views of the image that `key` stands for, float32 `[2, DRAWS]`."""
@@ -20,15 +22,16 @@ def augment(images, draws, augmentation, conditions=True):
     """Returns views of cropped images, as the encoder sees them.
 
     Args:
-        images: `[n, S, S, 3]` in 0…255, n and S static; any dtype.
+        images: `[n, S, S, 3]` in 0…255, or `[n, S, S, channels]` in their own units; n and S static;
+            any dtype.
         draws: uniforms `[n, DRAWS]`.
         augmentation: an `Augmentation`.
         conditions: leave out what no image is drawn for, as a CPU should and a GPU should not.
 
     Returns:
-        float32 `[n, S, S, 3]`, normalised.
+        float32 of the shape of `images`, normalised.
     """
-    images = tf.transpose(tf.cast(images, tf.float32) / 255, [0, 3, 1, 2])
+    images = tf.transpose(tf.cast(images, tf.float32) / augmentation.white, [0, 3, 1, 2])
     if augmentation.gray_first:
         images = _random_gray(images, draws, augmentation, conditions)
     images = _random_jitter(images, draws, augmentation, conditions)
@@ -59,12 +62,30 @@ def jitter_factors(draws, augmentation):
     return tf.where(_jittered(draws, augmentation)[:, None], factors, neutral)
 
 
+def _factors_of_channels(draws, factors, augmentation):
+    """Returns the factors of brightness and contrast, `[n, 2, channels]`: one for all, or of each."""
+    if not augmentation.jitter_each:
+        return tf.repeat(factors[:, :2, None], augmentation.channels, axis=2)
+    seeds = tf.cast(draws[:, augmentations.FACTORS][:, :2] * DISTINCT, tf.int64)
+    uniforms = tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([2, augmentation.channels], seed),
+        seeds,
+        fn_output_signature=tf.float32,
+    )
+    own = 1 + (2 * uniforms - 1) * tf.constant(augmentation.jitter[:2])[:, None]
+    return tf.where(_jittered(draws, augmentation)[:, None, None], own, 1.0)
+
+
 def _jittered(draws, augmentation):
     return draws[:, augmentations.JITTER] < augmentation.jitter_prob
 
 
 def _random_jitter(images, draws, augmentation, conditions):
     factors = jitter_factors(draws, augmentation)
+    if augmentation.channels:
+        return color.scale(
+            images, *tf.unstack(_factors_of_channels(draws, factors, augmentation), axis=1)
+        )
     return color.where_any(
         _jittered(draws, augmentation),
         lambda x: color.jitter(
