@@ -200,8 +200,8 @@ class ViewSettings(Settings):
         shown = self.show_channels or (1,)
         if len(shown) not in (1, 3) or max(shown) > self.channels:
             raise UserError(
-                f"--show_channels={','.join(map(str, shown))} with {asked}: expected one number or three, "
-                f"from 1 to {self.channels}"
+                f"--show_channels={','.join(map(str, shown))} with {asked}: expected one number or "
+                f"three, from 1 to {self.channels}"
             )
 
     @property

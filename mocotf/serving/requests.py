@@ -59,7 +59,7 @@ def views_of(elements, image_of, view, upright=False):
         float32 `[max(n, 1), S, S, C]`, zero where there is no image, and bool `[n]`. TensorFlow's
         convolutions take no empty batch.
     """
-    n, one = tf.shape(elements)[0], [view.size, view.size, len(view.mean)]
+    n, one = tf.shape(elements)[0], view.shape
     rows = tf.maximum(n, 1)
 
     def numbered(place, element):

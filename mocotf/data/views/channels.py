@@ -19,17 +19,19 @@ from mocotf.data.views.other_formats import opened
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow's
 
 
-def decode_channels(encoded, channels):
+def decode_channels(encoded, channels, python=True):
     """Returns float32 `[h, w, channels]` of the bytes of an image file, a string scalar; fails in the
-    graph for what is none, or has others."""
+    graph for what is none, or has others. `python` as `decode` has it: without, PNG only is read."""
 
-    def by_python():
+    def other():
+        if not python:
+            return tf.zeros([0, 0, 0])
         return tf.numpy_function(_in_graph, [encoded, channels], tf.float32, stateful=False)
 
     def png():
         return tf.cast(read_png(encoded), tf.float32)
 
-    image = tf.cond(starts(encoded, "PNG"), png, by_python)
+    image = tf.cond(starts(encoded, "PNG"), png, other)
     fits = tf.debugging.Assert(tf.shape(image)[-1] == channels, ["other channels, or no image"])
     with tf.control_dependencies([fits]):
         return tf.ensure_shape(tf.identity(image), [None, None, channels])

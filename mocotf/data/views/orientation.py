@@ -30,7 +30,7 @@ def decode_image(encoded, upright, python=True, channels=None):
         python: as `decode` has it.
         channels: of images that are no RGB, see `Augmentation`.
     """
-    pixels = decode_channels(encoded, channels) if channels else decode(encoded, python)
+    pixels = decode_channels(encoded, channels, python) if channels else decode(encoded, python)
     return turned(pixels, orientation(encoded, python)) if upright else pixels
 
 
