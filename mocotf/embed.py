@@ -23,6 +23,7 @@ from mocotf.data.sources.image_files import files_under
 from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
+from mocotf.image_search.embedding import channels_of
 from mocotf.image_search.embedding import embed
 from mocotf.image_search.embedding import fingerprint
 from mocotf.image_search.index import Index
@@ -70,6 +71,12 @@ flags.DEFINE_bool(
     None,
     "Turn images as their EXIF says. Default: where the run was trained so; of a .keras file not.",
 )
+flags.DEFINE_integer(
+    "channels",
+    None,
+    "Of a .keras file from a run of --channels, where they are 3, which else are taken for RGB.",
+    lower_bound=1,
+)
 flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
 
 
@@ -82,6 +89,8 @@ def main():
     index = read_index(FLAGS.out) if FLAGS.append else None
     about = describe_encoder(FLAGS.model_dir)
     encoder = load_encoder(about["encoder"])
+    if channels := about.get("channels") or channels_of(encoder):
+        about["channels"] = channels
     about |= {
         "mocotf": mocotf.__version__,
         "weights": fingerprint(encoder),
@@ -92,7 +101,7 @@ def main():
     if index:
         check_made_so(index.about, about)
     embedded = {os.fsencode(name) for name in index.names} if index else frozenset()
-    files = files_under(FLAGS.data_dir, embedded, about["upright"])
+    files = files_under(FLAGS.data_dir, embedded, upright=about["upright"], channels=channels)
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about["files"] = files.digest
     wanted = about | {"wanted": files.wanted}
@@ -113,11 +122,18 @@ def main():
 def describe_encoder(path):
     """Returns what an index says of the encoder that made it; `encoder` is the path to load it from."""
     if path.endswith(".keras"):
-        return {"encoder": os.path.abspath(path), "upright": bool(FLAGS.upright)}
+        told = {"channels": FLAGS.channels} if FLAGS.channels else {}
+        return {"encoder": os.path.abspath(path), "upright": bool(FLAGS.upright)} | told
     saved = open_run(path)
+    if FLAGS.channels:
+        raise UserError(
+            f"--channels={FLAGS.channels} does nothing with a run, which has its own: drop it"
+        )
     upright = saved.upright if FLAGS.upright is None else FLAGS.upright
     about = {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
-    return about | {"upright": upright}
+    view = saved.view
+    told = {"channels": view.channels, "show_channels": view.show_channels} if view.channels else {}
+    return about | {"upright": upright} | told
 
 
 def check_made_so(known, about):

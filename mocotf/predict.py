@@ -57,7 +57,7 @@ def main():
         raise UserError(f"--out={FLAGS.out}: exists; expected the name of a new file")
     run = open_run(FLAGS.model_dir)
     head, encoder = open_head(run), from_run(run)
-    files = files_under(FLAGS.data_dir, upright=run.upright)
+    files = files_under(FLAGS.data_dir, upright=run.upright, channels=run.view.channels)
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     bad_images = BadImages(root=files.root)
     rows, counts, told = [], collections.Counter(), time.monotonic()

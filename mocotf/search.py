@@ -17,7 +17,9 @@ from absl import flags
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_named
+from mocotf.data.views.augmentations import Augmentation
 from mocotf.data.views.formats import FORMATS
+from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.files import printable
@@ -28,6 +30,7 @@ from mocotf.image_search.index import read_index
 from mocotf.image_search.results_page import Found
 from mocotf.image_search.results_page import sheet
 from mocotf.interop.keras_file import load_encoder
+from mocotf.training.pictures import levels
 
 FLAGS = flags.FLAGS
 
@@ -67,7 +70,7 @@ def main(*queries):
         for rank, one in enumerate(found, 1):
             print(f"{rank:4}  {one.similarity:.3f}  {printable(one.name)}")
     if FLAGS.html:
-        write_page(FLAGS.html, indexes, results)
+        write_page(FLAGS.html, indexes, results, encoder)
         print(f"page: {FLAGS.html}")
     command.print_json(
         {
@@ -95,11 +98,11 @@ def read_indexes(paths):
     first = indexes[0].about
     for path, index in zip(paths, indexes, strict=True):
         same = all(index.about[name] == first[name] for name in ("weights", "output"))
-        if not same or upright_in(index.about) != upright_in(first):
+        if not same or how_read(index.about) != how_read(first):
             made = " and ".join(f"{a['output']} of {a['encoder']}" for a in (first, index.about))
             raise UserError(
                 f"{paths[0]}, {path}: cannot be compared, they have {made}; expected the same output, "
-                "weights and --upright; try one at a time, or embed again"
+                "weights, --upright and --channels; try one at a time, or embed again"
             )
         index.about["data_dir"] = FLAGS.data_dir or index.about["data_dir"]
     return indexes
@@ -122,7 +125,7 @@ def find_encoder(about):
 
 def embed_queries(encoder, queries, about):
     """Returns the vectors of image files, float32 `[M, D]`."""
-    files = files_named(queries, upright=upright_in(about))
+    files = files_named(queries, **how_read(about))
     for query in queries:
         if not os.path.isfile(query):
             raise UserError(f"{query}: no such file; expected an image to search for")
@@ -134,9 +137,9 @@ def embed_queries(encoder, queries, about):
     return vectors
 
 
-def upright_in(about):
-    """Returns whether the images of an index were turned as their EXIF says."""
-    return about.get("upright", False)  # of an earlier release: not
+def how_read(about):
+    """Returns `upright` and `channels` of the images of an index, as of `ImageFiles`."""
+    return {"upright": about.get("upright", False), "channels": about.get("channels")}
 
 
 def search(indexes, queries, vectors):
@@ -165,8 +168,14 @@ def image_at(indexes, place):
     return image_at(others, place - len(first.names))
 
 
-def write_page(path, indexes, results):
+def write_page(path, indexes, results, encoder):
     about = indexes[0].about
+    view = Augmentation(channels=about.get("channels"), show_channels=about.get("show_channels"))
+
+    def show(encoded):
+        image = decode_image(encoded, **how_read(about))
+        return levels(encoder.get_layer("normalize")(image), view) if view.channels else image.numpy()
+
     trained = f", step {about['step']:,}" if "step" in about else ""
     folders = ", ".join(dict.fromkeys(index.about["data_dir"] for index in indexes))
     line = (
@@ -174,7 +183,7 @@ def write_page(path, indexes, results):
         f"{about['output']} of {about['encoder']}{trained}"
     )
     try:
-        atomic_write(path, sheet("Nearest images", line, results, upright_in(about)))
+        atomic_write(path, sheet("Nearest images", line, results, show))
     except OSError as error:
         raise UserError(
             f"--html={path}: {error.strerror}; expected a file that can be written"

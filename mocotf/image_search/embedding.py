@@ -13,7 +13,7 @@ from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 
 
-def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=False):
+def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=False, channels=None):
     """Returns the vectors of all images under a folder; those that do not decode are named in a warning
     and left out.
 
@@ -23,6 +23,8 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
         output: "features" or "embedding", see `mocotf.load_encoder`.
         batch_size: images encoded at a time.
         upright: turn images as their EXIF says, as for a run of --upright.
+        channels: of images that are no RGB, as for a run of --channels; None: as many as the encoder
+            takes, three of which are taken for RGB.
 
     Returns:
         (names, vectors): paths below the folder, a list of str, and float32 `[N, D]`.
@@ -30,13 +32,20 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
     Raises:
         UserError: there is no folder, or no image in it that decodes.
     """
-    files = files_under(os.fspath(folder), upright=upright)
+    channels = channels or channels_of(encoder)
+    files = files_under(os.fspath(folder), upright=upright, channels=channels)
     bad = BadImages(root=files.root)
     batches = list(embed(encoder, files, output, batch_size, bad))
     names = [name for batch, *_ in batches for name in batch]
     if not names:
         raise UserError(f"{folder}: no image decodes; expected {FORMATS}")
     return names, np.concatenate([vectors for _, vectors, _ in batches])
+
+
+def channels_of(encoder):
+    """Returns the channels of the images that an encoder takes; None where they are taken for RGB."""
+    channels = encoder.input_shape[-1]
+    return None if channels == 3 else channels
 
 
 def embed(encoder, files, output, batch_size, bad_images, first=0):
@@ -55,7 +64,7 @@ def embed(encoder, files, output, batch_size, bad_images, first=0):
     """
     size = encoder.input_shape[1]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3])], autograph=False)
+    @tf.function(input_signature=[tf.TensorSpec(encoder.input_shape)], autograph=False)
     def encode(images):
         return encoder(images, training=False)[output]
 

@@ -11,7 +11,6 @@ from PIL import Image
 
 from mocotf.data.places.parts import read_named
 from mocotf.data.places.remote import is_url
-from mocotf.data.views.orientation import decode_image
 from mocotf.files import printable
 
 SIDE = 192  # of a thumbnail, pixels
@@ -56,16 +55,16 @@ class Found(NamedTuple):
     similarity: float
 
 
-def sheet(title, about, results, upright=False):
+def sheet(title, about, results, show):
     """Returns the page, text.
 
     Args:
         title: of the page.
         about: a line below it.
         results: a list of (path of a query, its `Found` in order).
-        upright: show images turned as their EXIF says.
+        show: the bytes of an image file → uint8 picture `[h, w, 3]`; fails for what is none.
     """
-    sections = "\n".join(_section(query, found, upright) for query, found in results)
+    sections = "\n".join(_section(query, found, show) for query, found in results)
     title, about = html.escape(title), html.escape(about)
     return f"""<!doctype html>
 <html lang="en">
@@ -83,20 +82,20 @@ def sheet(title, about, results, upright=False):
 """
 
 
-def _section(query, found, upright):
+def _section(query, found, show):
     name = html.escape(printable(query))
-    asked = f'{_picture(query, upright)}<figcaption><span class="name">{name}</span></figcaption>'
-    figures = "\n".join(_figure(rank, one, upright) for rank, one in enumerate(found, 1))
+    asked = f'{_picture(query, show)}<figcaption><span class="name">{name}</span></figcaption>'
+    figures = "\n".join(_figure(rank, one, show) for rank, one in enumerate(found, 1))
     return (
         f'<section>\n<figure class="query">{asked}</figure>\n<div class="found">\n{figures}\n</div>\n'
         "</section>"
     )
 
 
-def _figure(rank, one, upright):
+def _figure(rank, one, show):
     name = html.escape(printable(one.name))
     width = round(100 * max(0, min(1, one.similarity)))
-    picture = _picture(one.path, upright)
+    picture = _picture(one.path, show)
     return (
         f'<figure title="{name}">{picture}<figcaption><span class="rank">{rank}</span>'
         f'<span class="similarity">{one.similarity:.3f}</span>'
@@ -105,10 +104,10 @@ def _figure(rank, one, upright):
     )
 
 
-def _picture(path, upright):
+def _picture(path, show):
     """Returns the thumbnail of a file, which leads to it, or a word where there is none."""
     try:
-        image = Image.fromarray(decode_image(read_named(path), upright).numpy())
+        image = Image.fromarray(show(read_named(path)))
     except Exception:  # each place has its own
         return '<div class="missing">not there</div>'
     image.thumbnail((2 * SIDE, 2 * SIDE))  # twice as fine, for fine screens

@@ -40,8 +40,6 @@ def signatures_of(channels):
     }
 
 
-
-
 @tf.autograph.experimental.do_not_convert
 def views_of(elements, image_of, view, upright=False):
     """Returns the evaluation views of a request, and which of its elements are images.

@@ -23,6 +23,7 @@ class ImageFiles:
         tree: the `Tree` whose pictures they are.
         embedded: names of those not wanted, a set of bytes.
         upright: turn images as their EXIF says, a bool.
+        channels: of images that are no RGB, see `Augmentation`.
 
     Attributes:
         root: folder or address that names are relative to; None in an archive.
@@ -31,7 +32,7 @@ class ImageFiles:
         wanted: of those wanted.
     """
 
-    def __init__(self, tree, embedded=frozenset(), upright=False):
+    def __init__(self, tree, embedded=frozenset(), upright=False, channels=None):
         digest, known = hashlib.sha256(), 0
 
         def is_wanted(found):
@@ -40,7 +41,8 @@ class ImageFiles:
             known += found.name in embedded
             return found.name not in embedded
 
-        self._upright, self._pictures = upright, Pictures([(tree, "")], is_wanted)
+        self._upright, self._channels = upright, channels
+        self._pictures = Pictures([(tree, "")], is_wanted)
         self.root, self.left_out = None if tree.archive else tree.name, self._pictures.left_out
         self.left_out.embedded = known
         self.digest, self.wanted = digest.hexdigest(), self._pictures.names_digest()
@@ -71,13 +73,14 @@ class ImageFiles:
 
         Returns:
             Dataset of (names, string `[n]`; which of them decoded, bool `[n]`; images, float32
-            `[n, size, size, 3]` in 0…255, zeros where one did not).
+            `[n, size, size, C]`, RGB in 0…255, zeros where one did not).
         """
-        blank = tf.zeros([size, size, 3])
+        blank = tf.zeros([size, size, self._channels or 3])
 
         def view(number):
             def make():
-                return centre(decode_image(self._pictures.read(number), self._upright), size)
+                encoded = self._pictures.read(number)
+                return centre(decode_image(encoded, self._upright, channels=self._channels), size)
 
             return self._pictures.name(number), *or_else(make, blank)
 
@@ -85,17 +88,18 @@ class ImageFiles:
         return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
-def files_named(paths, upright=False):
-    """Returns the `ImageFiles` of paths, an iterable of text, `upright` as its."""
-    return ImageFiles(Named(paths), upright=upright)
+def files_named(paths, **how):
+    """Returns the `ImageFiles` of paths, an iterable of text; `how`: `upright`, `channels` as of it."""
+    return ImageFiles(Named(paths), **how)
 
 
-def files_under(place, embedded=frozenset(), upright=False):
+def files_under(place, embedded=frozenset(), **how):
     """Returns the `ImageFiles` of a place, recursively, in order of name.
 
     Args:
         place: a folder, an archive, or an address.
-        embedded, upright: as of `ImageFiles`.
+        embedded: as of `ImageFiles`.
+        how: `upright`, `channels` as of it.
 
     Raises:
         UserError: there is no such place, it is several, or no image is in it, wanted or not.
@@ -103,7 +107,7 @@ def files_under(place, embedded=frozenset(), upright=False):
     trees = Parts(place).trees
     if len(trees) > 1:
         raise UserError(f"--data_dir={place}: {len(trees)} places; expected one; make an index of each")
-    files = ImageFiles(trees[0], embedded, upright)
+    files = ImageFiles(trees[0], embedded, **how)
     if not len(files) and not files.left_out.embedded:
         raise UserError(
             f"--data_dir={place}: no images found; expected {FORMATS}, in any sub-folder"
