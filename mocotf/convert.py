@@ -9,8 +9,8 @@ are is in docs/interop.md.
 
 Of the original MoCo, a full training file becomes a run that `mocotf.train` resumes with the same
 flags; a released file, which holds only the query encoder, becomes a run at step 0 that starts from it.
-What the file decides (arch, head, K, stem, width) is taken from it, the other flags from the command
-line.
+What the file decides (arch, head, K, stem, width, channels) is taken from it, the other flags from the
+command line.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -68,7 +68,8 @@ def to_torch(saved, path):
     model = config.build_model(Milestones(float(saved.flags["lr"]), []))
     load_state(model, saved.checkpoint)
     epoch = saved.step // _steps_per_epoch(saved)
-    content = torch.dump(model, encoder.arch, epoch, stem=encoder.stem, width=encoder.width)
+    more = {"stem": encoder.stem, "width": encoder.width, "channels": config.view.channels}
+    content = torch.dump(model, encoder.arch, epoch, **more)
     torch.write_file(content, path)
     return {"training_state": True}
 

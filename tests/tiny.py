@@ -22,10 +22,10 @@ def maker(arch=ARCH, **settings):
     return backbone_maker(EncoderSettings(arch=arch, **settings))
 
 
-def backbone(width=1.0, stem="small", bn_splits=1):
-    """Returns a backbone from images `[n, H, W, 3]` to features `[n, 64 * width]`: one convolution,
-    batch norm, ReLU, pooling."""
-    images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
+def backbone(width=1.0, stem="small", bn_splits=1, channels=3):
+    """Returns a backbone from images `[n, H, W, channels]` to features `[n, 64 * width]`: one
+    convolution, batch norm, ReLU, pooling."""
+    images = keras.Input((None, None, channels), dtype=keras.config.dtype_policy().compute_dtype)
     stride = 1 if stem == "cifar" else 2
     x = Conv2D(round(64 * width), 3, stride, padding="same", use_bias=False, name="conv1")(images)
     x = BatchNormReLU(bn_splits, name="bn1")(x)

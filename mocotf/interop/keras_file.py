@@ -21,10 +21,11 @@ def load_encoder(path):
             file that `python -m mocotf.convert --to=keras` wrote.
 
     Returns:
-        A `keras.Model` from images `[n, S, S, 3]`, RGB in 0…255, S as in training, to a dictionary of
-        `features` `[n, C]`, what transfers to other tasks (2,048 of a ResNet-50), and `embedding`
-        `[n, dim]`, the head's output of unit length, whose inner products pre-training compared; both
-        float32. Its layers are Keras's own, so `save`, `export` and `fit` work as of any model.
+        A `keras.Model` from images `[n, S, S, 3]`, RGB in 0…255, S as in training, or of a run with
+        --channels `[n, S, S, N]`, float32 in the units of its files, to a dictionary of `features`
+        `[n, C]`, what transfers to other tasks (2,048 of a ResNet-50), and `embedding` `[n, dim]`, the
+        head's output of unit length, whose inner products pre-training compared; both float32. Its
+        layers are Keras's own, so `save`, `export` and `fit` work as of any model.
 
     Raises:
         UserError: there is none, or it cannot be read.
@@ -37,7 +38,7 @@ def from_run(saved):
     """Returns what `load_encoder` does, of a `SavedRun`."""
     view = saved.view
     encoder = saved.encoder(precision="float32")
-    return plain(encoder, size=view.size, mean=view.mean, std=view.std)
+    return plain(encoder, size=view.size, mean=view.mean, std=view.std, channels=view.channels)
 
 
 def read(path):

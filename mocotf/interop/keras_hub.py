@@ -4,11 +4,11 @@ import os
 
 import keras
 
-from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
 from mocotf.interop.output import check_stem
 from mocotf.interop.output import difference
+from mocotf.interop.output import normalized
 from mocotf.interop.output import outputs
 from mocotf.nn.plain import copy_by_name
 from mocotf.nn.resnet import ARCHITECTURES
@@ -24,7 +24,7 @@ def write(saved, path):
     with atomic_path(path) as partial:
         backbone.save_to_preset(partial)
         back = type(backbone).from_preset(os.path.abspath(partial))
-        features = keras.ops.mean(back(normalize(images / 255, saved.view)), axis=(1, 2))
+        features = keras.ops.mean(back(normalized(images, saved.view)), axis=(1, 2))
         worst = difference({"features": features}, {"features": expected["features"]}, path)
     return {"max_difference": worst}
 
@@ -37,13 +37,13 @@ def build(saved):
         raise UserError(
             f"--width={config.width:g}: KerasHub's ResNetBackbone has width 1 only; expected such a run"
         )
-    target = empty(config.arch)
+    target = empty(config.arch, len(saved.view.mean))
     copy_by_name(saved.encoder(precision="float32").backbone, target, name_of)
     return target
 
 
-def empty(arch):
-    """Returns a new `ResNetBackbone` of an architecture of ours."""
+def empty(arch, channels=3):
+    """Returns a new `ResNetBackbone` of an architecture of ours, for images of so many channels."""
     try:
         import keras_hub
     except ImportError as error:
@@ -56,6 +56,7 @@ def empty(arch):
         stackwise_num_blocks=list(stages),
         stackwise_num_strides=[1, 2, 2, 2],
         block_type="bottleneck_block" if bottleneck else "basic_block",
+        image_shape=(None, None, channels),
         dtype="float32",
     )
 

@@ -12,8 +12,8 @@ from mocotf.interop.output import quiet
 def write(saved, path):
     """Writes a `.tflite` file of a run's encoder, and compares what the interpreter makes of it.
 
-    Its signature `serve` takes `image`, float32 `[n, S, S, 3]`, RGB in 0…255, and returns `features`
-    and `embedding`.
+    Its signature `serve` takes `image`, float32 `[n, S, S, 3]`, RGB in 0…255, or `[n, S, S, N]` in the
+    files' units, and returns `features` and `embedding`.
     """
     images, expected = outputs(saved)
     with atomic_path(path) as partial, quiet():

@@ -15,8 +15,8 @@ from mocotf.interop.output import quiet
 def write(saved, path):
     """Writes an ONNX file of a run's encoder, and compares what onnxruntime makes of it.
 
-    Its input is `image`, float32 `[n, S, S, 3]`, RGB in 0…255; its outputs are `features` and
-    `embedding`.
+    Its input is `image`, float32 `[n, S, S, 3]`, RGB in 0…255, or `[n, S, S, N]` in the files'
+    units; its outputs are `features` and `embedding`.
 
     Raises:
         UserError: a library is not installed, or ONNX has no operator for one of the encoder's.

@@ -24,9 +24,19 @@ def check_stem(config, whose):
         )
 
 
-def some_images(size, n=2):
-    """Returns random images to compare outputs on, float32 `[n, size, size, 3]` in 0…255."""
-    return np.random.default_rng(0).integers(0, 256, (n, size, size, 3)).astype(np.float32)
+def some_images(view, n=2):
+    """Returns random images to compare outputs on, of an `Augmentation`'s channels and in their units:
+    float32 `[n, S, S, N]`."""
+    rng, shape = np.random.default_rng(0), (n, view.size, view.size, len(view.mean))
+    if view.channels:
+        return rng.normal(view.mean, view.std, shape).astype(np.float32)
+    return rng.integers(0, 256, shape).astype(np.float32)
+
+
+def normalized(images, view):
+    """Returns images as files have them, RGB in 0…255 or others in their own units, as an encoder takes
+    them."""
+    return normalize(images if view.channels else images / 255, view)
 
 
 def outputs(saved):
@@ -34,9 +44,9 @@ def outputs(saved):
 
     The latter is a dictionary of `features` and `embedding`, arrays, as `mocotf.nn.plain.plain` has it.
     """
-    images = some_images(saved.view.size)
+    images = some_images(saved.view)
     encoder = saved.encoder(precision="float32")
-    views = normalize(images / 255, saved.view)
+    views = normalized(images, saved.view)
     features, embedding = encoder.backbone(views), encoder(views)
     return images, {"features": features.numpy(), "embedding": embedding.numpy()}
 

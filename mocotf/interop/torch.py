@@ -15,12 +15,15 @@ from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import atomic_path
 from mocotf.interop import torch_layouts
+from mocotf.interop.torch_names import entries
 from mocotf.interop.torch_names import misfits
 from mocotf.interop.torch_names import parameters
 from mocotf.interop.torch_names import read_state
 from mocotf.interop.torch_names import write_state
 from mocotf.moco.momentum import copy_weights
 from mocotf.nn.resnet import ARCHITECTURES
+from mocotf.nn.stem_channels import RGB
+from mocotf.nn.stem_channels import adapt_stem
 
 SAFETENSORS = ".safetensors"
 NUMBERS = ("f8", "f4", "i8", "i4")  # of NumPy, that scripts put beside weights
@@ -51,9 +54,10 @@ def read_file(path):
 
 
 def describe(content):
-    """Returns the flags of `mocotf.train` that the file decides: arch, head, queue, stem, width."""
+    """Returns the flags of `mocotf.train` that the file decides: arch, head, queue, stem, width, and
+    channels that are no RGB."""
     if "backbone" in content:
-        return {"arch": content["arch"]} | _stem_and_width(content, content["backbone"]["conv1.weight"])
+        return {"arch": content["arch"]} | _of_stem(content, content["backbone"]["conv1.weight"])
     state = content["state_dict"]
     head = [n for n in state if n.startswith("encoder_q.fc") and n.endswith("weight")]
     conv1 = state.get("encoder_q.conv1.weight")
@@ -66,20 +70,23 @@ def describe(content):
         "arch": content["arch"],
         "mlp": len(head) == 2,
         "moco_dim": state[max(head)].shape[0],
-    } | _stem_and_width(content, conv1)
+    } | _of_stem(content, conv1)
     if "queue" in state:
         found["moco_k"] = state["queue"].shape[1]
     return found
 
 
-def _stem_and_width(content, conv1):
+def _of_stem(content, conv1):
     # mocotf's own files say what the shapes alone do not.
     stem = content.get("stem", "imagenet" if conv1.shape[-1] == 7 else "cifar")
-    return {"stem": stem, "width": content.get("width", conv1.shape[0] / 64)}
+    found = {"stem": stem, "width": content.get("width", conv1.shape[0] / 64)}
+    channels = content.get("channels", conv1.shape[1] if conv1.shape[1] != RGB else None)
+    return found | ({"channels": channels} if channels else {})
 
 
 def load(model, content, source):
-    """Fills a compiled `MoCo` from a checkpoint.
+    """Fills a compiled `MoCo` from a checkpoint; of one without a training state, the first convolution
+    as `adapt_stem` has it.
 
     Args:
         model: its optimizer is built.
@@ -99,6 +106,8 @@ def load(model, content, source):
     state = dict(content["state_dict"])
     query, key = (_take(state, f"encoder_{letter}.") for letter in "qk")
     whole = bool(key) or "queue" in state or "optimizer" in content
+    if not whole:
+        query = _adapted(model, query, source)
     problems = misfits(model.query_encoder, query, "encoder_q.")
     if whole:
         problems += misfits(model.key_encoder, key, "encoder_k.")
@@ -123,10 +132,16 @@ def load(model, content, source):
 def _load_backbone(model, backbone, source):
     """Fills the query encoder's backbone; its head stays at random, and the key encoder copies both."""
     heads = {n: v for n, v in read_state(model.query_encoder).items() if n.startswith("fc")}
+    backbone = _adapted(model, backbone, source)
     if problems := misfits(model.query_encoder, backbone | heads):
         raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
     write_state(model.query_encoder, backbone | heads)
     copy_weights(model.query_encoder, model.key_encoder)
+
+
+def _adapted(model, state, source):
+    shapes = {name: entry.shape for name, entry in entries(model.query_encoder).items()}
+    return adapt_stem(state, shapes, source, axis=1)
 
 
 def dump(model, arch, epoch, **more):

@@ -17,6 +17,9 @@ BACKBONES = {  # what names begin with → whose they are
     "backbone.": "solo-learn, mmselfsup or OpenSelfSup",
     "_feature_blocks.": "VISSL",
     "model.": "a model within a model",
+    "encoder.": "torchgeo or segmentation_models",
+    "model.encoder.": "torchgeo's segmentation",
+    "model.backbone.model.": "torchgeo's BYOL",
     "": "torchvision, timm or lightly-train",
 }
 # lightly's backbones are what torchvision's ResNet has, numbered.

@@ -17,13 +17,15 @@ def write(saved, path):
     """
     torch = import_torch()
     config = saved.config.encoder
-    if config.stem != "imagenet" or config.width != 1 or config.arch == "resnet10":
+    channels, as_there = len(saved.view.mean), (config.stem, config.width) == ("imagenet", 1)
+    if not as_there or config.arch == "resnet10" or channels != 3:
         log.warning(
-            "torchvision has no %s with --stem=%s and --width=%g: its ResNet has to be changed in the "
-            "same way before it takes these weights",
+            "torchvision has no %s with --stem=%s and --width=%g for %d channels: its ResNet has to be "
+            "changed in the same way before it takes these weights",
             config.arch,
             config.stem,
             config.width,
+            channels,
         )
     state = {}
     for name, value in backbone_state(saved.encoder(precision="float32")).items():

@@ -24,8 +24,8 @@ def check(spec, model):
     if len(images) < model.VIEWS or wrong:
         found = ", ".join(str(getattr(one, "shape", one)) for one in spec)
         raise UserError(
-            f"fit: a batch of the dataset is ({found}); expected {expected}, each [N, H, W, 3]; "
-            "mocotf.two_crops makes such"
+            f"fit: a batch of the dataset is ({found}); expected {expected}, each [N, H, W, "
+            f"{model.query_encoder.backbone.input_shape[-1]}]; mocotf.two_crops makes such"
         )
     for one in images:
         _check_image(one.shape, model)

@@ -60,7 +60,8 @@ class Config:
         own: its settings.
         encoder: `EncoderSettings`.
         optimisation: `OptimisationSettings`.
-        view: the `Augmentation` that has the size, mean and std of the images that the encoder takes.
+        view: the `Augmentation` that has the size, mean, std and channels of the images that the
+            encoder takes.
         seed: of the run.
     """
 
@@ -117,7 +118,7 @@ class Config:
 
     def make_backbone(self):
         """Returns a new backbone, before it is adapted to anything."""
-        return backbone_maker(self.encoder, self.view.size)()
+        return backbone_maker(self.encoder, self.view.size, self.view.channels)()
 
     @property
     def encoder_options(self):
@@ -129,6 +130,7 @@ class Config:
             "image_size": self.view.size,
             "mean": self.view.mean,
             "std": self.view.std,
+            "channels": self.view.channels,
             "seed": self.seed,
         }
 

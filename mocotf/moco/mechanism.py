@@ -53,9 +53,9 @@ class Mechanism(Trainer):
     needs: flags, checks, records, charts and warnings are made of what it says here.
 
     Create and compile it inside a strategy's scope, with any optimizer of Keras's or
-    `mocotf.optim.sgd.SGD`, and `fit` it on a dataset of batches: VIEWS views `[N, H, W, 3]`, or what
-    `augment` makes views of; then with a probe labels `[N]`; then with INDEXED the images' indices,
-    int64 `[N]`.
+    `mocotf.optim.sgd.SGD`, and `fit` it on a dataset of batches: VIEWS views `[N, H, W, 3]`, or of
+    other channels, or what `augment` makes views of; then with a probe labels `[N]`; then with INDEXED
+    the images' indices, int64 `[N]`.
 
     Args:
         backbone: a `keras.Model` from images to features, of which copies are taken; or a function
@@ -63,8 +63,8 @@ class Mechanism(Trainer):
         seed: of all that the step draws.
         augment: makes the views of a batch, on the device; None where batches are views already.
         probe_classes: of a `Probe` that learns beside the encoder; 0 for none.
-        mean, std: of R, G, B in [0, 1], that views are normalised by.
-        encoder: dim, mlp, bn_splits, remat and image_size, see `build_encoder`.
+        mean, std: that views are normalised by, of each channel, of R, G, B in [0, 1].
+        encoder: dim, mlp, bn_splits, remat, image_size and channels, see `build_encoder`.
 
     Attributes:
         query_encoder: an `Encoder`; trained by back-propagation, and what is kept.

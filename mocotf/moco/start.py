@@ -23,7 +23,7 @@ def start_from(model, config, start):
         if _is_of_a_run(start):
             load_encoder(model.query_encoder, start)
         else:
-            others = pretrained(config.encoder, start, config.view.size)
+            others = pretrained(config.encoder, start, config.view.size, config.view.channels)
             take_weights(model.query_encoder.backbone, others, start)
         model.start_keys()
 

@@ -1,8 +1,8 @@
 """Backbones by name: the ResNets, and anybody's Keras models.
 
-A backbone maps images `[n, H, W, 3]` to features `[n, C]`. If it can, it says more of itself: `stages`,
-its maps with their strides, which detection and segmentation need; and `blocks`, models in a row that
-are its parts, which --remat needs.
+A backbone maps images `[n, H, W, 3]`, or of other channels, to features `[n, C]`. If it can, it says
+more of itself: `stages`, its maps with their strides, which detection and segmentation need; and
+`blocks`, models in a row that are its parts, which --remat needs.
 """
 
 import contextlib
@@ -17,16 +17,18 @@ from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.nn.resnet import resnet
+from mocotf.nn.stem_channels import RGB
 
 NAMES = ", ".join(ARCHITECTURES)
 EXAMPLES = "keras.applications:ConvNeXtTiny, keras_hub:ViTBackbone or my_module:make_backbone"
 
 
-def backbone_maker(settings, image_size=None, **more):
+def backbone_maker(settings, image_size=None, channels=None, **more):
     """Returns the function () → new `keras.Model` that `EncoderSettings` name.
 
     Args:
         image_size: side of the images in pixels, for what wants to know; None: it is not told.
+        channels: of images that are no RGB; None: RGB.
         more: what --backbone is made with, whatever its arguments say.
 
     Raises:
@@ -34,12 +36,13 @@ def backbone_maker(settings, image_size=None, **more):
     """
     if not settings.backbone and settings.arch in ARCHITECTURES:
         own = {name: getattr(settings, name) for name in ("width", "stem", "stem_init")}
-        return functools.partial(resnet, settings.arch, **own)
+        return functools.partial(resnet, settings.arch, channels=channels or RGB, **own)
     maker = maker_of(settings)
     if settings.backbone:
-        options = _options(maker, image_size) | backbone_args(settings) | more
+        options = _options(maker, image_size, channels) | backbone_args(settings) | more
     else:  # as it was given before there was --backbone
         options = {name: getattr(settings, name) for name in ("width", "stem", "bn_splits")}
+        options |= {"channels": channels} if channels else {}
 
     def make():
         try:
@@ -88,14 +91,16 @@ def backbone_args(settings):
     return found
 
 
-def _options(maker, image_size):
+def _options(maker, image_size, channels):
     """Returns what a backbone is made with where a user says nothing else of it."""
     known = inspect.signature(maker).parameters
     found = {}
     if "include_top" in known:  # one of keras.applications
         found = {"include_top": False, "weights": None, "pooling": "avg"}
+        if channels:  # views are normalised, and its own preprocessing is of RGB in 0…255
+            found |= {"input_shape": (None, None, channels), "include_preprocessing": False}
     if image_size:  # one of KerasHub
-        found["image_shape"] = (image_size, image_size, 3)
+        found["image_shape"] = (image_size, image_size, channels or RGB)
     return {name: value for name, value in found.items() if name in known}
 
 

@@ -12,7 +12,7 @@ from mocotf.nn.remat import recomputed
 
 @keras.saving.register_keras_serializable("mocotf")
 class Encoder(keras.Model):
-    """Maps images `[n, H, W, 3]` to embeddings `[n, dim]` of unit length, float32 or wider.
+    """Maps images `[n, H, W, N]` to embeddings `[n, dim]` of unit length, float32 or wider.
 
     Attributes:
         backbone: images to pooled features `[n, C]`; what is kept after pre-training.
@@ -68,7 +68,7 @@ class Encoder(keras.Model):
 
 
 def _recomputed_features(backbone):
-    """Returns a backbone in training, images `[n, H, W, 3]` → `[n, C]`, recomputed block by block."""
+    """Returns a backbone in training, images `[n, H, W, N]` → `[n, C]`, recomputed block by block."""
     if not backbone.blocks:
         raise UserError(
             f"remat: backbone {backbone.name} does not say what its blocks are; expected a ResNet of "
@@ -96,7 +96,8 @@ def build_encoder(
         mlp: MoCo v2's head instead of v1's.
         remat, name: see `Encoder`.
         head: (features, dim) → head, instead of what `mlp` chooses.
-        backbone_options: bn_splits, image_size, mean, std and seed, see `as_backbone`.
+        backbone_options: bn_splits, image_size, mean, std, channels and seed, see
+            `as_backbone`.
 
     Raises:
         UserError: it cannot be a backbone, and why.

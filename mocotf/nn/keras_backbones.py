@@ -15,6 +15,7 @@ from mocotf.nn.model_copies import made_by
 from mocotf.nn.model_copies import maker_of_copies
 from mocotf.nn.resnet import ResNet
 from mocotf.nn.stages import stages_of
+from mocotf.nn.stem_channels import RGB
 
 PREPROCESSING = (keras.layers.Rescaling, keras.layers.Normalization)
 # Rank of a model's output → the layer that pools it, and what messages call it.
@@ -26,20 +27,23 @@ POOLED = {
 
 
 class KerasBackbone(keras.Model):
-    """A Keras model as a backbone: from views `[n, H, W, 3]` to features `[n, C]`.
+    """A Keras model as a backbone: from views `[n, H, W, N]` to features `[n, C]`.
 
     A map `[n, H, W, C]` and tokens `[n, L, C]` are mean-pooled. A model that begins with a
-    preprocessing of its own, `Rescaling` or `Normalization`, is given pixels in 0…255.
+    preprocessing of its own, `Rescaling` or `Normalization`, is given pixels as files have them: in
+    0…255, or of images that are no RGB in their own units.
 
     Args:
         model: nobody else's.
         remake: () → new model as it was before it was adapted.
         image_size: side of the views; None for what the model says.
-        mean, std: of R, G, B in [0, 1], that views are normalised by; None: they are pixels in 0…255.
+        mean, std: that views are normalised by, of each channel, of R, G, B in [0, 1]; None: views are
+            as files have them.
+        channels: N of images that are no RGB; None: RGB.
 
     Attributes:
         model: as given.
-        preprocesses: whether it is given pixels in 0…255.
+        preprocesses: whether it is given pixels as files have them.
 
     Raises:
         UserError: it does not take such images, or does not return features.
@@ -47,18 +51,19 @@ class KerasBackbone(keras.Model):
 
     blocks = None  # it does not say which
 
-    def __init__(self, model, remake, *, image_size=None, mean=None, std=None):
+    def __init__(self, model, remake, *, image_size=None, mean=None, std=None, channels=None):
         super().__init__(name=model.name)
         self._remake = remake
         self.model = model
-        self.input_shape, shape = _shapes(model, image_size)
+        self.input_shape, shape = _shapes(model, image_size, channels or RGB)
         pooling, self._kind = POOLED[len(shape)]
         self._pooling = pooling and pooling()
         self.output_shape = (None, shape[-1])
         self.preprocesses = _preprocesses(model)
         self._to_pixels = None
         if self.preprocesses and mean:
-            scale, offset = ([255 * float(value) for value in values] for values in (std, mean))
+            unit = 1 if channels else 255
+            scale, offset = ([unit * float(value) for value in values] for values in (std, mean))
             self._to_pixels = keras.layers.Rescaling(scale, offset, name="views_to_pixels")
         self.built = True
 
@@ -74,7 +79,7 @@ class KerasBackbone(keras.Model):
         if self._pooling:
             said.append(f"mean-pools the {self._kind} that it returns")
         if self.preprocesses:
-            said.append("preprocesses by itself, so it is given pixels in 0…255")
+            said.append("preprocesses by itself, so it is given pixels as files have them")
         if not batch_norms(self.model):
             said.append("has no batch norm to split or to shuffle")
         return f"backbone {self.model.name}: {'; '.join(said)}" if said else ""
@@ -94,7 +99,8 @@ class KerasBackbone(keras.Model):
         return keras.Model(views, self._pooled(self.stock()(self.prepared(views))), name=name)
 
     def prepared(self, views):
-        """Returns what the model takes, of normalised views: pixels in 0…255 if it preprocesses."""
+        """Returns what the model takes, of normalised views: pixels as files have them if it
+        preprocesses."""
         return self._to_pixels(views) if self._to_pixels else views
 
     def call(self, views, training=False):
@@ -104,15 +110,15 @@ class KerasBackbone(keras.Model):
         return self._pooling(y) if self._pooling else y
 
 
-def as_backbone(source, *, bn_splits=1, image_size=None, mean=None, std=None, seed=0, name=None):
+def as_backbone(source, *, bn_splits=1, seed=0, name=None, **views):
     """Returns a new backbone: a `ResNet` as it is, anything else as a `KerasBackbone`.
 
     Args:
         source: a functional or sequential `keras.Model`, or another that its config tells all of, of
             which a copy is taken, with its weights; or a function () → new model.
         bn_splits: groups of a batch in its batch norm.
-        image_size, mean, std: see `KerasBackbone`.
         seed, name: of what draws in training: dropout, stochastic depth. Each name draws otherwise.
+        views: image_size, mean, std and channels, see `KerasBackbone`.
 
     Raises:
         UserError: it cannot be one, and why.
@@ -125,10 +131,7 @@ def as_backbone(source, *, bn_splits=1, image_size=None, mean=None, std=None, se
         make = functools.partial(made_by, source)
         model = make()
     check_trainable(model)
-    if isinstance(model, ResNet):
-        backbone = model
-    else:
-        backbone = KerasBackbone(model, make, image_size=image_size, mean=mean, std=std)
+    backbone = model if isinstance(model, ResNet) else KerasBackbone(model, make, **views)
     # Last, for some models are built by the first call only.
     replica_layers.adapt(model, bn_splits=bn_splits, seeds=random.Random(f"{seed}/{name}"))
     return backbone
@@ -154,28 +157,35 @@ def check_trainable(model):
             )
 
 
-def _shapes(model, image_size):
+def _shapes(model, image_size, channels):
     """Returns the shapes of a model's images and of its output, having built it; raises `UserError`."""
     size = image_size or None
     expected = getattr(model, "input_shape", None) if model.built else None
-    shape = tuple(expected) if isinstance(expected, tuple | list) else (None, size, size, 3)
+    shape = tuple(expected) if isinstance(expected, tuple | list) else (None, size, size, channels)
     if expected is not None and (not isinstance(expected, tuple | list) or len(shape) != 4):
-        raise UserError(f"backbone {model.name}: takes {expected}; expected images [n, H, W, 3]")
-    if shape[-1] != 3:
-        raise UserError(f"backbone {model.name}: takes images of {shape[-1]} channels; expected 3")
+        raise UserError(
+            f"backbone {model.name}: takes {expected}; expected images [n, H, W, {channels}]"
+        )
+    if shape[-1] != channels:
+        raise UserError(
+            f"backbone {model.name}: takes images of {shape[-1]} channels; expected {channels}, as "
+            "views have; make it for such, or see --channels"
+        )
     for side in shape[1:3]:
         if size and side not in (None, size):
             raise UserError(
                 f"backbone {model.name}: takes images of {shape[1]}x{shape[2]}, views are of "
-                f"{size}x{size}; make it for input_shape=({size}, {size}, 3), or change the views' size"
+                f"{size}x{size}; make it for input_shape=({size}, {size}, {channels}), or change the "
+                "views' size"
             )
     sides = [side or size for side in shape[1:3]]
     try:
-        y = model(keras.Input((*sides, 3), dtype=keras.config.dtype_policy().compute_dtype))
+        y = model(keras.Input((*sides, channels), dtype=keras.config.dtype_policy().compute_dtype))
     except Exception as error:  # of code that is not ours
         raise UserError(
-            f"backbone {model.name}: cannot be called on images [n, {sides[0]}, {sides[1]}, 3]: "
-            f"{first_line(error)}; try larger images, or call a model of one size on some once before"
+            f"backbone {model.name}: cannot be called on images [n, {sides[0]}, {sides[1]}, "
+            f"{channels}]: {first_line(error)}; try larger images, or call a model of one size on some "
+            "once before"
         ) from error
     if not isinstance(y, keras.KerasTensor):
         raise UserError(
@@ -186,7 +196,7 @@ def _shapes(model, image_size):
             f"backbone {model.name}: returns {list(y.shape)}; expected features [n, C], tokens "
             "[n, L, C] or a map [n, H, W, C]"
         )
-    return (None, *sides, 3), y.shape
+    return (None, *sides, channels), y.shape
 
 
 def _preprocesses(model):

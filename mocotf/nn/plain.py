@@ -12,7 +12,7 @@ from mocotf.nn.resnet import Conv2D
 OUTPUTS = ("features", "embedding")
 
 
-def plain(encoder, *, size, mean, std):
+def plain(encoder, *, size, mean, std, channels=None):
     """Returns a `keras.Model` that computes what an `Encoder` does, and needs no mocotf to be loaded.
 
     It has the layers `normalize`, `backbone` and `head`, and weights of its own.
@@ -20,17 +20,19 @@ def plain(encoder, *, size, mean, std):
     Args:
         encoder: an `Encoder` of precision float32.
         size: side of the images, pixels.
-        mean, std: of R, G, B in [0, 1], that the encoder was trained with.
+        mean, std: that the encoder was trained with, of each channel, of R, G, B in [0, 1].
+        channels: of images that are no RGB; None: RGB.
 
     Returns:
-        A model from images `[n, size, size, 3]`, RGB in 0…255 of any dtype, to a dictionary of
-        `features` `[n, C]`, the pooled features, and `embedding` `[n, dim]`, the head's output of unit
-        length; both float32.
+        A model from images `[n, size, size, 3]`, RGB in 0…255 of any dtype, or `[n, size, size,
+        channels]` in the units of mean and std, to a dictionary of `features` `[n, C]`, the pooled
+        features, and `embedding` `[n, dim]`, the head's output of unit length; both float32.
     """
-    images = keras.Input((size, size, 3), name="image")
+    images = keras.Input((size, size, len(mean)), name="image")
     mean, std = np.array(mean), np.array(std)
     # keras.layers.Normalization would hold tensors, which the exporter to ONNX takes for inputs.
-    scale, offset = (1 / (255 * std)).tolist(), (-mean / std).tolist()
+    unit = 1 if channels else 255
+    scale, offset = (1 / (unit * std)).tolist(), (-mean / std).tolist()
     x = keras.layers.Rescaling(scale, offset, name="normalize")(images)
     if isinstance(encoder.backbone, KerasBackbone):
         backbone = encoder.backbone.plain("backbone")

@@ -5,15 +5,16 @@ from mocotf.errors import first_line
 from mocotf.nn.backbone import backbone_maker
 from mocotf.nn.backbone import maker_of
 from mocotf.nn.model_copies import read_file
-from mocotf.nn.plain import copy_by_name
 from mocotf.nn.resnet import ResNet
+from mocotf.nn.stem_channels import RGB
+from mocotf.nn.stem_channels import adapt_stem
 
 IMAGENET = "imagenet"
 BACKBONE = "backbone"
 ENCODER = {BACKBONE, "head", "unit_length"}  # layers of what `mocotf.nn.plain.plain` makes
 
 
-def pretrained(settings, start, image_size):
+def pretrained(settings, start, image_size, channels=None):
     """Returns a `keras.Model` that has the weights to begin with.
 
     Args:
@@ -22,6 +23,7 @@ def pretrained(settings, start, image_size):
             an encoder that `mocotf.convert --to=keras` wrote; or the name or folder of a preset of
             KerasHub.
         image_size: side of the images, pixels.
+        channels: of images that are no RGB, whatever the weights were trained on; None: RGB.
 
     Raises:
         UserError: there are none for this backbone, or they cannot be read.
@@ -35,7 +37,7 @@ def pretrained(settings, start, image_size):
         )
     try:
         if start == IMAGENET:
-            return backbone_maker(settings, image_size, weights=IMAGENET)()
+            return backbone_maker(settings, image_size, channels and RGB, weights=IMAGENET)()
         return maker_of(settings).from_preset(start)
     except AttributeError as error:
         raise UserError(
@@ -47,7 +49,7 @@ def pretrained(settings, start, image_size):
 
 
 def take_weights(backbone, model, start):
-    """Copies weights to the backbone of an encoder.
+    """Copies weights to the backbone of an encoder, its first convolution as `adapt_stem` has it.
 
     Args:
         backbone: a `ResNet` or a `KerasBackbone`.
@@ -58,18 +60,29 @@ def take_weights(backbone, model, start):
         UserError: it is of another architecture.
     """
     mine = backbone if isinstance(backbone, ResNet) else backbone.model
-    found, expected = ([tuple(w.shape) for w in one.weights] for one in (model, mine))
-    if sorted(found) != sorted(expected):
-        odd = [(a, b) for a, b in zip(found, expected, strict=False) if a != b]
+    named = _by_layer if isinstance(backbone, ResNet) else _by_place
+    variables = named(mine)
+    shapes = {name: tuple(v.shape) for name, v in variables.items()}
+    values = {name: v.numpy() for name, v in named(model).items()}
+    values = adapt_stem(values, shapes, f"--init_from={start}")
+    found = {name: value.shape for name, value in values.items()}
+    if found != shapes:
+        odd = [(a, b) for a, b in zip(found.values(), shapes.values(), strict=False) if a != b]
         where = f"the first that differs is {odd[0][0]}, expected {odd[0][1]}; " if odd else ""
         raise UserError(
             f"--init_from={start}: is of another architecture: {len(found)} weights, expected "
-            f"{len(expected)}; {where}expected the same backbone and the same --backbone_args"
+            f"{len(shapes)}; {where}expected the same backbone and the same --backbone_args"
         )
-    if isinstance(backbone, ResNet):
-        copy_by_name(model, mine)
-    else:
-        mine.set_weights(model.get_weights())
+    for name, variable in variables.items():
+        variable.assign(values[name])
+
+
+def _by_layer(resnet):  # Keras's own layers order their weights otherwise
+    return {f"{layer.name}/{v.name}": v for layer in resnet.layers for v in layer.weights}
+
+
+def _by_place(model):
+    return dict(enumerate(model.weights))
 
 
 def _of_file(path):

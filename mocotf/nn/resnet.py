@@ -50,8 +50,10 @@ class ResNet(keras.Model):
         return stages_of(self) or None
 
 
-def resnet(arch, *, width=1.0, stem="imagenet", stem_init="fan_out", bn_splits=1, name=None):
-    """Returns a backbone from images `[n, H, W, 3]` to globally pooled features `[n, C]`.
+def resnet(
+    arch, *, width=1.0, stem="imagenet", stem_init="fan_out", channels=3, bn_splits=1, name=None
+):
+    """Returns a backbone from images `[n, H, W, channels]` to globally pooled features `[n, C]`.
 
     Args:
         arch: a key of `ARCHITECTURES`.
@@ -59,6 +61,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", stem_init="fan_out", bn_splits=1
         stem: "imagenet" 7×7 stride 2 and 3×3 max-pool, for 224 px; "small" 3×3 stride 2 and
             "cifar" 3×3 stride 1, both without pooling, for images of 64 and 32 px and less.
         stem_init: of the first convolution, a key of `INITIALIZERS`; all others have "fan_out".
+        channels: of images.
         bn_splits: BN groups in a batch, see `BatchNorm`.
         name: of the returned `keras.Model`.
     """
@@ -68,7 +71,7 @@ def resnet(arch, *, width=1.0, stem="imagenet", stem_init="fan_out", bn_splits=1
     kernel, stride, pool = STEMS[stem]
     planes = round(64 * width)
 
-    images = keras.Input((None, None, 3), dtype=keras.config.dtype_policy().compute_dtype)
+    images = keras.Input((None, None, channels), dtype=keras.config.dtype_policy().compute_dtype)
     x = build.conv(images, planes, kernel, stride, "conv1", stem_init)
     x = build.norm(x, "bn1")
     if pool:

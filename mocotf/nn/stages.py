@@ -23,9 +23,9 @@ def stages_of(model):
     if not inputs:
         return None
     maps = list((getattr(model, "pyramid_outputs", None) or {}).values()) or _cuts(model)
-    size = inputs[0].shape[1:3]
+    *size, channels = inputs[0].shape[1:]
     size = (SIDE, SIDE) if None in size else size
-    shapes = keras.Model(inputs, maps).compute_output_shape((None, *size, 3))
+    shapes = keras.Model(inputs, maps).compute_output_shape((None, *size, channels))
     found = {_level(shape, size): tensor for tensor, shape in zip(maps, shapes, strict=True)}
     levels = sorted(found.keys() - {None})
     return {f"P{n}": (found[n], 2**n) for n in levels} if len(levels) > 1 else None

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.errors import first_line
+from mocotf.nn.stem_channels import adapt_stem
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
@@ -17,7 +18,7 @@ from mocotf.training.state import state_of
 
 
 def load_encoder(encoder, path):
-    """Loads the query encoder of a run.
+    """Loads the query encoder of a run, its first convolution as `adapt_stem` has it.
 
     Args:
         encoder: an `Encoder` of the same architecture, head and width.
@@ -33,7 +34,7 @@ def load_encoder(encoder, path):
             raise UserError(f"{path}: this run has no checkpoint yet")
         path = path_of(folder, steps[-1])
     named = named_variables("query_encoder", encoder.variables)
-    _load(named, path, lambda n: n.startswith("query_encoder/"))
+    _load(named, path, lambda n: n.startswith("query_encoder/"), adapt_stem)
 
 
 def load_backbone(backbone, path):
@@ -48,14 +49,16 @@ def load_state(model, path):
     _load(state_of(model), path, lambda n: n != "skipped_batches")
 
 
-def _load(named, path, wanted):
-    """Assigns the values that a checkpoint has under `wanted` names, which must be those of `named`."""
+def _load(named, path, wanted, adapt=lambda values, *_: values):
+    """Assigns the values that a checkpoint has under `wanted` names, which must be those of `named`;
+    `adapt` makes them fit first, see `adapt_stem`."""
     try:
         values = {n: v for n, v in read(path).items() if wanted(n)}
     except (tf.errors.OpError, ValueError, IndexError) as error:
         raise UserError(
             f"{path}: {first_line(error)}; expected a run directory, or a checkpoint in one, ckpt-STEP"
         ) from error
+    values = adapt(values, shapes(named), path)
     if odd := differences(shapes(values), shapes(named)):
         raise UserError(f"{path}: is of another architecture: {odd}")
     assign(named, values)

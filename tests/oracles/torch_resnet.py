@@ -96,7 +96,7 @@ def shortcut(inputs, outputs, stride, norm):
 
 
 class ResNet(nn.Module):
-    """A ResNet encoder: images [n, 3, H, W] → embeddings [n, dim], not yet of unit length.
+    """A ResNet encoder: images [n, inputs, H, W] → embeddings [n, dim], not yet of unit length.
 
     Args:
       block: `BasicBlock` or `Bottleneck`.
@@ -107,11 +107,12 @@ class ResNet(nn.Module):
       mlp: False: `fc` is Linear (v1). True: Linear – ReLU – Linear, as wide as the features (v2).
       base: channels of the stem and planes of the first stage at width 1.
       bn_groups, running: see `GroupBatchNorm2d`; bn_groups None builds plain `nn.BatchNorm2d`.
+      inputs: channels of images.
     """
 
     def __init__(
         self, block, layers, stem="imagenet", width=1, dim=128, mlp=False, base=64,
-        bn_groups=1, running="mean",
+        bn_groups=1, running="mean", inputs=3,
     ):  # fmt: skip
         super().__init__()
         if stem not in ("imagenet", "cifar"):
@@ -124,7 +125,7 @@ class ResNet(nn.Module):
 
         planes = base * width
         self.stem = stem
-        self.conv1 = conv(3, planes, 7, 2) if stem == "imagenet" else conv(3, planes, 3)
+        self.conv1 = conv(inputs, planes, 7, 2) if stem == "imagenet" else conv(inputs, planes, 3)
         self.bn1 = norm(planes)
         channels = planes
         self.stages = [f"layer{i + 1}" for i in range(len(layers))]
