@@ -9,7 +9,7 @@ from mocotf.files import atomic_write
 
 
 def of(values):
-    """Returns [pixels, means, sums of squared differences from them, least, most] of an image's channels.
+    """Returns [pixels, means, sums of squared differences from them, least, most] of each channel.
 
     Args:
         values: `[h, w, C]`.
@@ -20,8 +20,8 @@ def of(values):
 
 
 def joined(images):
-    """Returns {"mean", "std", "min", "max": a list of a number for each channel} of several `of`, over all
-    pixels; {} of none."""
+    """Returns {"mean", "std", "min", "max": a number for each channel} of all pixels of several `of`; {}
+    of none."""
     if not images:
         return {}
     counts, means, squares, least, most = map(np.array, zip(*images, strict=True))

@@ -60,7 +60,6 @@ def survey(path_of, size):
         path_of: number of a file → its path, bytes; or the file, open.
         size: files there are.
     """
-    register()
     numbers = np.arange(size)
     if size > SAMPLE:
         numbers = np.random.default_rng(0).choice(size, SAMPLE, replace=False)
@@ -79,9 +78,10 @@ def survey(path_of, size):
 def look_into(file):
     """Returns (format of an image file, a path or an open file; the orientation that EXIF says it has,
     from 1, as it is, to 8)."""
+    register()
     try:
-        if _is_dicom(file):
-            return "DICOM", 1
+        if kind := _beside_pillow(file):
+            return kind, 1
         with Image.open(file) as image:
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
             return kind, exif_orientation(image)
@@ -89,12 +89,12 @@ def look_into(file):
         return OTHER, 1
 
 
-def _is_dicom(file):
-    """Returns whether a file is of the format that Pillow does not know."""
+def _beside_pillow(file):
+    """Returns which of the formats that Pillow does not know a file has, None of any other."""
     with open(file, "rb") if isinstance(file, bytes) else contextlib.nullcontext(file) as stream:
         head = stream.read(HEAD)
         stream.seek(0)
-    return format_of(head) == "DICOM"
+    return next((kind for kind in ("DICOM", "NPY") if format_of(head) == kind), None)
 
 
 def _percent(n, of):

@@ -14,6 +14,7 @@ from mocotf.data.views.decode import read_png
 from mocotf.data.views.decode import starts
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import format_of
+from mocotf.data.views.other_formats import npy
 from mocotf.data.views.other_formats import opened
 
 MODES = ("L", "LA", "RGB", "RGBA", "CMYK", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # of Pillow's
@@ -57,7 +58,7 @@ def channels_of(content, channels):
     """
     kind = format_of(content)
     if kind == "NPY":
-        values = _npy(content)
+        values = npy(content)
     elif kind == "TIFF":
         values = _tiff(content)
     elif kind == "DICOM":
@@ -97,18 +98,6 @@ def _channels_last(values, channels):
         sides = " x ".join(map(str, values.shape))
         raise ValueError(f"an array of {sides}; expected {channels} channels, first or last")
     return values
-
-
-def _npy(content):
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
-    shape, _, dtype = read[version[0]](file)
-    if np.prod(shape, dtype=object) * dtype.itemsize > len(
-        content
-    ):  # NumPy would take the memory first
-        raise ValueError(f"cut short, or damaged: an array of {shape} in {len(content)} bytes")
-    return np.load(io.BytesIO(content), allow_pickle=False)
 
 
 def _tiff(content):

@@ -8,6 +8,8 @@ of the second nothing else is known.
 
 import functools
 import io
+import logging
+import math
 import warnings
 
 import numpy as np
@@ -41,6 +43,8 @@ def pixels_of(content):
         from mocotf.data.views import dicom  # pydicom may not be installed
 
         return dicom.pixels_of(content)
+    if format_of(content) == "NPY":
+        return _rgb_of_array(npy(content))
     with opened(content) as image:
         if image.width * image.height > MAX_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}")
@@ -79,6 +83,7 @@ def exif_orientation(image):
 def register():
     """Has Pillow know the formats of its plugins, and be silent: what fails is told of otherwise."""
     warnings.filterwarnings("ignore", module=r"(PIL|pydicom)\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     if is_installed("HEIF"):
         import pillow_heif
 
@@ -96,6 +101,26 @@ def opened(content):
     if not name:
         raise ValueError(f"begins as no picture does; expected one of {', '.join(OTHERS)}")
     return Image.open(io.BytesIO(content), formats=[name])
+
+
+def npy(content):
+    """Returns the array of a .npy file's bytes."""
+    file = io.BytesIO(content)
+    read = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}
+    shape, _, dtype = read[np.lib.format.read_magic(file)[0]](file)
+    if math.prod(shape) * dtype.itemsize > len(content):  # NumPy would take the memory first
+        raise ValueError(f"an array of {shape} in {len(content)} bytes: cut short, or damaged")
+    return np.load(io.BytesIO(content), allow_pickle=False)
+
+
+def _rgb_of_array(values):
+    """Returns RGB of an array that is gray, `[h, w]`, or has three channels, last."""
+    if values.ndim == 2:
+        values = np.repeat(values[..., None], 3, axis=-1)
+    if values.ndim != 3 or values.shape[-1] != 3 or 0 in values.shape:
+        sides = " x ".join(map(str, values.shape))
+        raise ValueError(f"an array of {sides}; expected H x W x 3 or H x W, or --channels")
+    return values if values.dtype == np.uint8 else to_levels(values)
 
 
 def _rgb(image):
