@@ -68,6 +68,15 @@ MISTAKES = [
     ("--cos --schedule=10", "--cos and --schedule contradict each other"),
     ("--exp_steps=5 --cos", "--cos and --exp_steps contradict each other"),
     ("--blur_prob=.5", "--blur_prob does nothing without --aug_plus"),
+    ("--show_channels=1", "--show_channels does nothing without --channels: drop it"),
+    (
+        "--channels=2 --mean=1,1 --std=1,1 --show_channels=1,2",
+        "expected one number or three, from 1 to 2",
+    ),
+    (
+        "--channels=2 --mean=1,1 --std=1,1 --show_channels=3",
+        "=3 with --channels=2: expected one number",
+    ),
     ("--num_logical_devices=2", "--strategy=one_device contradict each other"),
     ("--strategy=multi_worker", "--strategy=multi_worker contradicts what names the workers"),
     ("--worker_index=1", "--worker_index=1 without --workers; expected both"),

@@ -41,6 +41,7 @@ SHOWN = (
     "arch",
     "dataset",
     "image_size",
+    "channels",
     "batch_size",
     "lr",
     "moco_k",

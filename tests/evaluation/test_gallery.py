@@ -79,6 +79,19 @@ def test_large_images_are_kept_small_also_of_batches_that_add_none():
     assert album.nearest[2].shape == (SHOWN, 8, 96, 96, 3) and album.nearest[2].min() < 255
 
 
+def test_of_other_channels_the_chosen_are_drawn():
+    view = Augmentation(size=100, channels=5, mean=(9,) * 5, std=(2,) * 5, show_channels=(5, 2, 1))
+    album, labels = Album(view, 3), np.arange(3)
+    views = np.ones((3, 100, 100, 5), np.float32) * [-1, 0, 9, 9, 1]
+    album.see_queries(views, np.eye(3, 4), labels)
+    album.see_bank(views, np.eye(3, 4), labels)
+    assert set(map(tuple, album.queries[0].reshape(-1, 3))) == {(191, 127, 63)}
+    assert (
+        album.nearest[2].shape == (3, 3, 96, 96, 3)
+        and np.ptp(album.nearest[2], (0, 1, 2, 3)).max() == 0
+    )
+
+
 @pytest.mark.parametrize("label", [0, -1])
 def test_frames_tell_right_from_wrong_and_neither_without_labels(label):
     shown = np.zeros((1, 64, 64, 3), np.uint8), None, np.array([label])

@@ -81,6 +81,20 @@ def test_a_picture_that_is_there_many_times_is_one_picture():
     assert measured.scores(alike).mean() == 0, "to find the one that is there most is no success"
 
 
+def test_pictures_that_differ_where_nothing_is_shown_are_several():
+    class Deep(Pictures):
+        def __init__(self, numbers):
+            super().__init__(numbers)
+            last = self._pictures[..., :1]
+            self._pictures = tf.cast(tf.concat([0 * self._pictures, last], axis=-1), tf.float32)
+
+    view = Augmentation(
+        size=16, channels=4, mean=(0,) * 4, std=(255,) * 4, jitter=(0,) * 4, gray_prob=0, blur_prob=0
+    )
+    measured = Retrieval(Unlabelled(Deep(range(9))), view, BadImages(most=1))
+    assert len(measured.scores(colours)) == COPIES
+
+
 @pytest.mark.parametrize("count", [1, 2, 30])
 def test_where_no_two_pictures_differ_nothing_is_asked(count):
     assert retrieval(Pictures([5] * count)).scores(colours).shape == (0,)

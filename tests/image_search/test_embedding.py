@@ -16,6 +16,7 @@ import mocotf
 from mocotf.data.bad_images import BadImages
 from mocotf.data.places.directory import images_under
 from mocotf.data.sources.image_files import files_under
+from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from mocotf.image_search import embedding
 from mocotf.image_search import index
@@ -215,7 +216,8 @@ def test_the_sheet_is_one_file_that_shows_every_image(folder):
     found = [
         results_page.Found(name, f"{folder}/{name}", value) for name, value in similarities.items()
     ]
-    page = results_page.sheet("Nearest <images>", "of & in", [(str(folder / "a1.png"), found)])
+    results = [(str(folder / "a1.png"), found)]
+    page = results_page.sheet("Nearest <images>", "of & in", results, lambda x: decode(x).numpy())
     page.encode()  # UTF-8
     assert page.count("data:image/jpeg;base64,") == 3 and page.count("not there") == 1
     assert "Nearest &lt;images&gt;" in page and "<i>&." not in page and "http" not in page

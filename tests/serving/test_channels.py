@@ -10,7 +10,9 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.pretraining import prepare
+from mocotf.evaluation.head import Head
 from mocotf.moco.saved_run import open_run
+from mocotf.serving import saved_model
 from mocotf.serving.export import export
 from mocotf.serving.session import SessionModel
 from tests.data.support import example
@@ -83,6 +85,18 @@ def test_pixels_in_the_units_of_files_are_what_evaluation_sees(exported, channel
     views = (images - run.view.mean) / run.view.std
     features = run.encoder().backbone(tf.constant(views, tf.float32), training=False)
     np.testing.assert_allclose(loaded.features(images), features, rtol=1e-4, atol=1e-5)
+
+
+def test_a_classifier_of_many_channels_takes_pixels(exported, tmp_path):
+    run, _, _ = exported(5)
+    kernel = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    head = Head(("crop", "water"), kernel, np.zeros(2, np.float32))
+    saved_model.save(run.encoder(precision="float32"), run.view, str(tmp_path / "1"), head)
+    images, model = values(5, 2, 20, 30), SessionModel(str(tmp_path / "1"))
+    probabilities = head.probabilities(expected(run, images)["features"])
+    outputs = model.predict("classify", images)
+    np.testing.assert_allclose(outputs["probabilities"], probabilities, rtol=1e-4, atol=1e-6)
+    model.close()
 
 
 def test_pngs_are_read_with_all_bits_and_by_no_python(exported):
