@@ -3,10 +3,14 @@
 import pytest
 import torch
 
+import mocotf
 from tests.interop.support import make_run
+from tests.interop.support import relative
 from tests.interop.test_torch import trained_oracle
 from tests.oracles.torch_checkpoint import cleaned_file
+from tests.oracles.torch_checkpoint import randomise
 from tests.oracles.torch_checkpoint import training_file
+from tests.oracles.torch_resnet import resnet as torch_resnet
 from tests.processes import refuse
 from tests.processes import succeed
 from tests.saved_run import write_run
@@ -50,6 +54,22 @@ def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
     torch.save(cleaned_file(oracle.encoder_q, "resnet18", 200), tmp_path / "released.pth.tar")
     done = succeed("convert", *RUN, tmp_path / "released.pth.tar", tmp_path / "run")
     assert "'step': 0, 'training_state': False" in done.out
+
+
+@pytest.mark.slow
+def test_a_backbone_of_13_channels_becomes_a_keras_file_of_the_same_features(tmp_path):
+    network = randomise(torch_resnet("resnet50", inputs=13), seed=1).eval()
+    source, run, encoder = (tmp_path / name for name in ("sentinel.pth", "run", "encoder.keras"))
+    torch.save({"state_dict": network.state_dict()}, source)
+    refuse("convert", [source, run], "--channels=13: --mean and --std missing")
+    mean, std = ("--mean=" + ",".join(["1000"] * 13), "--std=" + ",".join(["300"] * 13))
+    succeed("convert", "--channels=13", mean, std, "--image_size=224", source, run)
+    succeed("convert", "--to=keras", run, encoder)
+    x = torch.randn(2, 13, 224, 224)
+    images = 1000 + 300 * x.permute(0, 2, 3, 1).numpy()
+    features = mocotf.load_encoder(encoder)(images)["features"]
+    with torch.no_grad():
+        assert relative(features, network.features(x).numpy()) < 1e-5
 
 
 OF_GARDEN = {"backbone.index", "backbone.data-00000-of-00001"}

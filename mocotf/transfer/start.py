@@ -62,9 +62,13 @@ def open_start(path, *, trained=True):
         trained: else it is the random start of that architecture.
 
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, or it is not of RGB.
     """
     run = open_run(path)
+    if run.view.channels:
+        raise UserError(
+            f"{path}: is of --channels={run.view.channels}; detection and segmentation take RGB only"
+        )
     if not trained:
         return Start(RANDOM, run, trained=False)
     return Start(path.rstrip(os.sep), run)

@@ -26,14 +26,18 @@ def fixture_of_run(**flags):
 
 def views(run, images):
     view = open_run(run).view
-    return (images / 255 - np.float32(view.mean)) / np.float32(view.std)
+    images = images if view.channels else images / 255
+    return (images - np.float32(view.mean)) / np.float32(view.std)
 
 
 def reference(path, n=3):
-    """Returns (images, features, embedding) of a run's own encoder, arrays: images in 0…255."""
+    """Returns (images, features, embedding) of a run's own encoder, arrays: images in 0…255, or with
+    --channels as far from 0 as its mean and std say."""
     saved = open_run(path)
-    size = saved.view.size
-    images = np.random.default_rng(5).integers(0, 256, (n, size, size, 3)).astype(np.float32)
+    view, rng = saved.view, np.random.default_rng(5)
+    shape = n, view.size, view.size, len(view.mean)
+    images = rng.normal(view.mean, view.std, shape) if view.channels else rng.integers(0, 256, shape)
+    images = images.astype(np.float32)
     encoder, given = saved.encoder(precision="float32"), views(path, images)
     return images, encoder.backbone(given).numpy(), encoder(given).numpy()
 

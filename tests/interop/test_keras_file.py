@@ -27,6 +27,8 @@ assert not any(name.startswith("mocotf") for name in sys.modules)
 np.savez(sys.argv[3], **found)
 """
 
+OF_5_CHANNELS = {"channels": "5", "mean": "900,800,700,600,10", "std": "90,80,70,60,2"}
+
 run = support.fixture_of_run(**FLAGS)  # its encoder is made quickly
 resnet_run = support.fixture_of_run()
 
@@ -61,6 +63,23 @@ def test_any_keras_model_is_handed_on_with_its_pooling_and_its_preprocessing(tmp
     write_run(tmp_path / "run", backbone=backbone, backbone_args=arguments, image_size="32")
     out = str(tmp_path / f"e.{ending}")
     assert write(open_run(str(tmp_path / "run")), out)["max_difference"] < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated")
+def test_a_run_of_other_channels_is_handed_on_in_the_units_of_its_files(tmp_path):
+    write_run(tmp_path / "run", **OF_5_CHANNELS)
+    run, saved = str(tmp_path / "run"), open_run(str(tmp_path / "run"))
+    paths = [str(tmp_path / name) for name in ("e.keras", "e.onnx", "e.tflite")]
+    for module, path in zip((keras_file, onnx, litert), paths, strict=True):
+        assert module.write(saved, path)["max_difference"] < 1e-4
+    images, *expected = support.reference(run)
+    given = {"image": images}
+    session = onnxruntime.InferenceSession(paths[1], providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    runner = tf.lite.Interpreter(paths[2]).get_signature_runner()
+    assert_near(mocotf.load_encoder(paths[0])(images), *expected, 1e-5)
+    assert_near(dict(zip(names, session.run(names, given), strict=True)), *expected, 1e-4)
+    assert_near(runner(**given), *expected, 1e-4)
 
 
 def with_gelu():

@@ -44,11 +44,11 @@ def trained_oracle(mlp, steps=2):
 oracle_of = functools.cache(trained_oracle)  # for reading only
 
 
-def model_for(content):
+def model_for(content, **more):
     flags = {
         "moco_k": K, "moco_m": 0.9, "moco_t": 0.2, "momentum": 0.9, "weight_decay": 1e-4, "seed": 0,
     }  # fmt: skip
-    return Config.of(flags | interop.describe(content)).build_model(0.01)
+    return Config.of(flags | more | interop.describe(content)).build_model(0.01)
 
 
 def saved(content, tmp_path):
@@ -146,6 +146,8 @@ LAYOUTS = {
         "classy_state_dict": {"base_model": {"model": {"trunk": named("_feature_blocks.", s)}}}
     },
     "timm": lambda s: {"state_dict": s, "args": argparse.Namespace(lr=0.03), "best": np.float64(3)},
+    "torchgeo's segmentation": lambda s: {"state_dict": named("model.encoder.", s)},
+    "torchgeo's BYOL": lambda s: {"state_dict": named("model.backbone.model.", s)},
     "lightly": lambda s: {"state_dict": of_lightly(s)},
     "torch.compile": lambda s: {"model": named("_orig_mod.module.", s)},
     "parameters": lambda s: {n: torch.nn.Parameter(v) for n, v in s.items() if v.is_floating_point()},
@@ -188,6 +190,34 @@ def test_a_backbone_begins_both_encoders(tmp_path):
     del content["backbone"]["layer3.0.bn1.bias"]
     with pytest.raises(UserError, match=r"file does not fit the model: missing layer3\.0\.bn1\.bias"):
         interop.load(model, content, "file")
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "encoder."])
+def test_of_13_channels_features_are_pytorchs(tmp_path, prefix):
+    network = randomise(torch_resnet("resnet18", base=16, inputs=13), seed=1).eval()
+    content = saved({"state_dict": named(prefix, network.state_dict())}, tmp_path)
+    assert interop.describe(content)["channels"] == 13
+    model = model_for(content, mean=(1e3,) * 13, std=(300.0,) * 13)
+    assert not interop.load(model, content, "file")
+    x = torch.randn(2, 13, 64, 64)
+    for encoder in (model.query_encoder, model.key_encoder):
+        features = encoder.backbone(x.permute(0, 2, 3, 1).numpy()).numpy()
+        with torch.no_grad():
+            assert relative(features, network.features(x).numpy()) < 1e-5
+
+
+def test_rgbs_backbone_is_adapted_and_a_training_state_is_not(tmp_path, caplog):
+    content = saved(state := resnet_state(), tmp_path)
+    of_4 = {"channels": 4, "mean": (0.0,) * 4, "std": (1.0,) * 4}
+    model = model_for(content, **of_4)
+    assert not interop.load(model, content, "file") and "is adapted to 4 channels" in caplog.text
+    found, R = read_state(model.key_encoder)["conv1.weight"], state["conv1.weight"].numpy()[:, 0]
+    np.testing.assert_allclose(found[:, 3], 0.75 * R, rtol=1e-6)
+    content = saved(training_file(oracle_of(True), "resnet18", 1), tmp_path)
+    with pytest.raises(
+        UserError, match=r"encoder_q.conv1.weight has shape \[16, 3, 7, 7\], expected \["
+    ):
+        interop.load(model_for(content, **of_4), content, "file")
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@ def pictures(tmp_path_factory):
     return folder
 
 
-def views(steps=4, seed=0, side=SIDE, n=N, views=2):
-    x = np.random.default_rng(seed).normal(size=(steps, views, n, side, side, 3)).astype(np.float32)
+def views(steps=4, seed=0, side=SIDE, n=N, views=2, channels=3):
+    shape = steps, views, n, side, side, channels
+    x = np.random.default_rng(seed).normal(size=shape).astype(np.float32)
     return tf.data.Dataset.from_tensor_slices(tuple(x[:, v] for v in range(views)))
 
 
@@ -126,6 +127,18 @@ def test_every_mechanism_takes_any_model(replicas, mechanism, backbone, count):
         model.compile("sgd")
     fitted(model, views(steps=2, n=2 * N))
     assert np.isfinite(model.history.history["loss"][0])
+
+
+def test_images_of_other_channels_are_learned_from():
+    images = keras.Input((SIDE, SIDE, 5))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3, 2)(images))
+    model = fitted(make(keras.Model(images, pooled), channels=5), views(steps=2, channels=5))
+    assert model.backbone.input_shape == (None, SIDE, SIDE, 5)
+    assert np.isfinite(model.history.history["loss"][0])
+    with pytest.raises(UserError, match=r"views are \[16, 16, 3\], .* takes \[16, 16, 5\]"):
+        fitted(model)
+    with pytest.raises(UserError, match=r"expected views \(x_q, x_k\), each \[N, H, W, 5\]; mocotf"):
+        fitted(model, views(views=1, channels=5))
 
 
 def test_float16_scales_the_loss():

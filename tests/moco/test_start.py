@@ -1,5 +1,6 @@
 """What a new run begins with."""
 
+import functools
 import types
 
 import keras
@@ -11,18 +12,20 @@ from keras.src.utils import file_utils
 from mocotf.errors import UserError
 from mocotf.moco.start import start_from
 from mocotf.nn.backbone import backbone_maker
+from mocotf.nn.plain import plain_backbone
 from mocotf.nn.settings import EncoderSettings
 from mocotf.training.checkpoints import Checkpoints
 from tests import keras_models
+from tests import tiny
 from tests.moco.test_model import make_model
 from tests.tiny import maker
 
 VIT = {"num_layers": 1, "num_heads": 1, "hidden_dim": 8, "mlp_dim": 8, "patch_size": 8}
 
 
-def config(**settings):
+def config(channels=None, **settings):
     """Returns what of a `Config` a start asks for."""
-    view = types.SimpleNamespace(size=keras_models.SIDE)
+    view = types.SimpleNamespace(size=keras_models.SIDE, channels=channels)
     return types.SimpleNamespace(encoder=EncoderSettings(**settings), view=view)
 
 
@@ -50,11 +53,11 @@ def test_a_new_run_may_start_from_the_query_encoder_of_another(replicas, tmp_pat
         assert new.step == 0
 
 
-def begun(replicas, start, make=None, size=keras_models.SIDE, **settings):
+def begun(replicas, start, make=None, size=keras_models.SIDE, channels=None, **settings):
     """Returns (the backbone's weights, the keys') of a model that has begun with `start`."""
-    made = config(**settings)
-    make = make or backbone_maker(made.encoder, size)
-    model = make_model(replicas(1), backbone=make, image_size=size)
+    made = config(channels, **settings)
+    make = make or backbone_maker(made.encoder, size, channels)
+    model = make_model(replicas(1), backbone=make, image_size=size, channels=channels)
     start_from(model, made, start)
     return [[w.numpy() for w in e.backbone.weights] for e in (model.query_encoder, model.key_encoder)]
 
@@ -93,6 +96,39 @@ def test_it_may_start_from_imagenets_weights(replicas, tmp_path, monkeypatch):
     monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(path))
     name = {"backbone": "keras.applications:MobileNetV2", "backbone_args": '{"alpha": 0.35}'}
     assert_begun(begun(replicas, "imagenet", size=32, **name), model.get_weights())
+
+
+def assert_adapted(found, expected, channels):
+    """Holds weights against RGB's, of which they have the first kernel for images of other channels."""
+    first = next(i for i, w in enumerate(expected) if w.ndim == 4)
+    kernel = np.take(expected[first], np.arange(channels) % 3, 2) * np.float32(3 / channels)
+    assert_begun(found, [*expected[:first], kernel, *expected[first + 1 :]])
+
+
+def test_rgbs_weights_begin_a_run_of_other_channels(replicas, tmp_path, monkeypatch):
+    own = make_model(replicas(2), backbone=maker(width=1 / 8, stem="cifar"))
+    saved(own, tmp_path / "run")
+    backbone = own.query_encoder.backbone
+    plain_backbone(backbone).save(tmp_path / "own.keras")
+    weights = [w.numpy() for w in backbone.weights]
+    make = functools.partial(tiny.backbone, 1 / 8, "cifar", channels=4)
+    for start in ("run", "own.keras"):
+        assert_adapted(begun(replicas, str(tmp_path / start), make, channels=4), weights, 4)
+
+    model = keras.applications.MobileNetV2(alpha=0.35, include_top=False, weights=None)
+    model.save_weights(path := tmp_path / "mobilenet.weights.h5")
+    monkeypatch.setattr(file_utils, "get_file", lambda *_, **__: str(path))
+    name = {"backbone": "keras.applications:MobileNetV2", "backbone_args": '{"alpha": 0.35}'}
+    found = begun(replicas, "imagenet", size=32, channels=5, **name)
+    assert_adapted(found, model.get_weights(), 5)
+
+
+def test_from_other_channels_to_others_a_start_is_refused(replicas, tmp_path):
+    make = {n: functools.partial(tiny.backbone, 1 / 8, channels=n) for n in (3, 4, 5)}
+    saved(make_model(replicas(1), backbone=make[4], channels=4), tmp_path)
+    for channels in (3, 5):
+        with pytest.raises(UserError, match=f"ckpt-2: was .* of 4 channels; expected {channels}, or 3"):
+            begun(replicas, str(tmp_path), make[channels], channels=channels)
 
 
 def test_what_is_wrong_is_told_in_one_line(replicas, tmp_path):

@@ -50,6 +50,16 @@ def test_what_a_user_gives_beats_what_is_given_by_default():
     assert backbone_maker(settings, 8)().input_shape == (None, 9, 9, 3)
 
 
+def test_images_of_other_channels_are_told_to_who_asks():
+    settings = EncoderSettings(backbone=f"{__name__}:stock")
+    assert backbone_maker(settings, 8, 5)().input_shape == (None, 8, 8, 5)
+    arguments = '{"alpha": 0.25, "minimalistic": true}'
+    settings = EncoderSettings(backbone="keras.applications:MobileNetV3Small", backbone_args=arguments)
+    model = backbone_maker(settings, 32, 5)()
+    assert model.input_shape == (None, None, None, 5)
+    assert keras.layers.Rescaling not in map(type, model.layers), "which is of RGB in 0…255"
+
+
 def test_a_module_of_the_current_folder_is_found(tmp_path, monkeypatch):
     (tmp_path / "own_backbone.py").write_text(f"from {__name__} import stock as make")
     monkeypatch.chdir(tmp_path)

@@ -107,6 +107,23 @@ def test_a_model_that_preprocesses_is_given_pixels():
     assert "preprocesses by itself" in backbone.about
 
 
+def test_of_other_channels_than_rgb_it_is_given_what_files_have():
+    images = keras.Input((16, 16, 5))
+    x = keras.layers.Normalization(mean=[1e4] * 5, variance=[4e6] * 5)(images)
+    model = keras.Model(images, keras.layers.GlobalAveragePooling2D()(x))
+    mean, std = (1e4, 9e3, 8e3, 7e3, 6e3), (1e3, 2e3, 3e3, 4e3, 5e3)
+    backbone = as_backbone(model, mean=mean, std=std, channels=5)
+    values = np.random.default_rng(1).normal(mean, std, (2, 16, 16, 5)).astype(np.float32)
+    views = ((values - mean) / std).astype(np.float32)
+    np.testing.assert_allclose(backbone(views), model(values), rtol=1e-4, atol=1e-4)
+    for of, channels in ((keras_models.sequential, 5), (lambda: model, None)):
+        have, expected = (3, 5) if channels else (5, 3)
+        with pytest.raises(
+            UserError, match=f"takes images of {have} channels; expected {expected}, as"
+        ):
+            as_backbone(of, channels=channels)
+
+
 def test_layers_are_named_alike_whatever_was_made_before():
     paths = []
     for _ in range(2):

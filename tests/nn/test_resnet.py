@@ -26,6 +26,15 @@ def count(make):
         return sum(int(np.prod(v.shape)) for v in make().trainable_variables)
 
 
+def test_images_of_other_channels_change_the_first_convolution_only():
+    rgb, wide = (resnet("resnet10", width=1 / 8, channels=channels) for channels in (3, 13))
+    assert wide.input_shape == (None, None, None, 13)
+    shapes = [
+        (a.path, a.shape) for a, b in zip(wide.weights, rgb.weights, strict=True) if a.shape != b.shape
+    ]
+    assert shapes == [("conv1/kernel", (7, 7, 13, 8))]
+
+
 def test_parameter_counts_are_the_published_ones():
     assert count(lambda: resnet("resnet50")) == 23_508_032
     assert count(lambda: linear_head(2048, 128)) == 23_770_304 - 23_508_032

@@ -61,9 +61,9 @@ def test_max_pool_is_what_it_is_without_xla():
         np.testing.assert_array_equal(whole, plain)
 
 
-@pytest.mark.parametrize("kernel", [7, 3])
-def test_the_stem_is_what_it_is_without_xla(kernel):
-    x = tf.random.stateless_normal([2, 10, 14, 3], [0, 1], dtype=tf.float64)
+@pytest.mark.parametrize(("kernel", "channels"), [(7, 3), (3, 3), (7, 1), (7, 4), (7, 13)])
+def test_the_stem_is_what_it_is_without_xla(kernel, channels):
+    x = tf.random.stateless_normal([2, 10, 14, channels], [0, 1], dtype=tf.float64)
     layer = Conv2D(5, kernel, 2, padding="valid", use_bias=False, dtype="float64")
     layer.build(x.shape)
     for plain, whole in zip(*(run(layer, x, compiled=c) for c in (False, True)), strict=True):

@@ -119,6 +119,14 @@ def test_a_supervised_run_is_a_start(run, tmp_path):
     np.testing.assert_array_equal(start.pyramid().get_layer("conv1").kernel, kernel)
 
 
+def test_a_run_of_other_channels_is_none(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    with open(copy / "flags.cfg", "a", encoding="utf-8") as config:
+        config.write("--channels=1\n--mean=5\n--std=2\n")
+    with pytest.raises(UserError, match="is of --channels=1; detection and segmentation take RGB only"):
+        open_start(str(copy))
+
+
 @pytest.mark.parametrize("change", ["--width=0.25", "--arch=resnet18"])
 def test_a_run_of_another_architecture_is_told(run, tmp_path, change):
     copy = shutil.copytree(run, tmp_path / "run")

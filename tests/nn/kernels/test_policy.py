@@ -110,6 +110,14 @@ def test_where_nothing_is_known_of_a_shape_plain_paths_are_taken(compiled):
         assert (policy.batch_norm_for(x) is None) is not compiled  # which XLA's does without
 
 
+def test_the_stems_kernel_is_for_few_channels():
+    with xla.compiled_whole(True):
+        stems = {
+            n: policy.stem_for(tf.TensorSpec([None, 30, 30, n]), 2, "valid") for n in (1, 3, 4, 5, 13)
+        }
+    assert [n for n, stem in stems.items() if stem] == [1, 3, 4]
+
+
 @pytest.mark.parametrize("by", ["setting", "environment"])
 def test_off_takes_what_is_needed_only(by, monkeypatch):
     if by == "setting":
