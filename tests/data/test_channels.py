@@ -62,6 +62,7 @@ FILES = {
     "TIFF, a plane a channel": (tiff(FIRST, planarconfig="separate"), BANDS),
     "TIFF, a page a channel": (tiff(FIRST), BANDS),
     "TIFF, deflate": (tiff(BANDS, planarconfig="contig", compression="zlib"), BANDS),
+    "TIFF, LZW": (tiff(BANDS, planarconfig="contig", compression="lzw"), BANDS),
     "TIFF, one channel": (tiff(TWELVE[..., 0]), TWELVE[..., :1]),
     "TIFF, floats": (tiff(KELVIN, planarconfig="contig"), KELVIN),
     "npy, channels last": (npy(BANDS), BANDS),

@@ -9,6 +9,8 @@ from PIL import Image
 
 from mocotf.data.places.survey import look_into
 from mocotf.data.views import other_formats
+from mocotf.data.views.channels import decode_channels
+from mocotf.data.views.channels import values_of
 from mocotf.data.views.decode import decode
 from mocotf.data.views.formats import format_of
 
@@ -114,3 +116,11 @@ def test_it_is_told_by_its_content(tmp_path):
     assert format_of(content) == "DICOM" and not format_of(content[1:])
     (tmp_path / "scan").write_bytes(content)
     assert look_into(bytes(tmp_path / "scan")) == look_into(io.BytesIO(content)) == ("DICOM", 1)
+
+
+def test_of_one_channel_what_is_measured_is_kept_rescaled_and_without_a_window():
+    decoded = decode_channels(tf.constant(dicom(RAMP, **WINDOW)), 1)
+    np.testing.assert_array_equal(decoded[..., 0], 2.0 * RAMP - 100)
+    np.testing.assert_array_equal(decode_channels(tf.constant(dicom(NOISE, "RGB")), 3), NOISE)
+    with pytest.raises(ValueError, match="DICOM of 2 frames; expected one"):
+        values_of(dicom(np.stack([RAMP, RAMP])), 1)
