@@ -29,8 +29,11 @@ def signatures_of(channels):
         wanted = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}
         return image(tf.io.parse_single_example(serialized, wanted)["image/encoded"], upright)
 
+    def decoded(image, _):
+        return tf.debugging.check_numerics(image, "no image") if channels else image
+
     dtype = tf.float32 if channels else tf.uint8
-    pixels = tf.TensorSpec([None, None, None, channels or 3], dtype, "image"), lambda image, _: image
+    pixels = tf.TensorSpec([None, None, None, channels or 3], dtype, "image"), decoded
     if channels and channels > CHANNELS_OF_PNG:
         return {"serving_default": pixels, "serving_tensor": pixels}
     return {
