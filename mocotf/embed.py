@@ -20,7 +20,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.places.parts import whole
 from mocotf.data.places.tree import place_of
 from mocotf.data.sources.image_files import files_under
-from mocotf.data.views.formats import FORMATS
+from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.files import printable
 from mocotf.image_search.embedding import channels_of
@@ -191,7 +191,9 @@ def finish(partial, index, about, bad_images):
         bad_images = sorted([*bad_images, *gone], key=place_of)
         names, vectors = merge(index, names, vectors, partial.file("merged"))
     if not names:
-        raise UserError(f"--data_dir={FLAGS.data_dir}: no image decodes; expected {FORMATS}")
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir}: no image decodes; expected {expected(about.get('channels'))}"
+        )
     about = about | {"bad_images": bad_images}
     if added or not index or about != index.about:  # else the file is what it would become
         write_index(FLAGS.out, Index(names, vectors, about))

@@ -20,7 +20,7 @@ from absl import flags
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
-from mocotf.data.views.formats import FORMATS
+from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
@@ -71,7 +71,9 @@ def main():
             told = time.monotonic()
             print(f"{seen:,} of {len(files):,} images", flush=True)
     if not rows:
-        raise UserError(f"--data_dir={FLAGS.data_dir}: no image decodes; expected {FORMATS}")
+        raise UserError(
+            f"--data_dir={FLAGS.data_dir}: no image decodes; expected {expected(run.view.channels)}"
+        )
     write(rows, top)
     most = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(SHOWN))
     print(f"{FLAGS.out}: {len(rows):,} images; {most}" + ", …" * (len(counts) > SHOWN))

@@ -17,8 +17,8 @@ from absl import flags
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_named
+from mocotf.data.views import formats
 from mocotf.data.views.augmentations import Augmentation
-from mocotf.data.views.formats import FORMATS
 from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
@@ -133,7 +133,8 @@ def embed_queries(encoder, queries, about):
     batches = embed(encoder, files, about["output"], about["batch_size"], bad_images)
     vectors = np.concatenate([vectors for _, vectors, _ in batches])
     if bad_images.names:
-        raise UserError(f"{', '.join(bad_images.names)}: does not decode; expected {FORMATS}")
+        expected = formats.expected(about.get("channels"))
+        raise UserError(f"{', '.join(bad_images.names)}: does not decode; expected {expected}")
     return vectors
 
 

@@ -1,5 +1,8 @@
 """`python -m mocotf.embed` and `mocotf.search` as a user types them, on a run and a folder."""
 
+import base64
+import io
+import re
 import shutil
 import signal
 
@@ -8,6 +11,9 @@ import pytest
 from PIL import Image
 
 from mocotf.image_search.index import read_index
+from mocotf.interop import keras_file
+from mocotf.moco.saved_run import open_run
+from tests.image_search.test_channels import write_place
 from tests.processes import refuse
 from tests.processes import start
 from tests.processes import succeed
@@ -159,3 +165,41 @@ def test_mistakes_are_one_line(place, tmp_path):
     refuse("embed", [model, f"--data_dir={tmp_path}", out], "no images found")
     refuse("search", [f"--index={tmp_path / 'v.npz'}", "q.jpg"], "cannot be read")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["v.npz"]
+
+
+def thumbnails(page):
+    """Returns the mean colours of the pictures on a page."""
+    encoded = re.findall('data:image/jpeg;base64,([^"]*)', page.read_text())
+    pictures = [Image.open(io.BytesIO(base64.b64decode(text))) for text in encoded]
+    return [np.asarray(picture).mean(axis=(0, 1)).round() for picture in pictures]
+
+
+def test_files_of_other_channels_are_found_and_shown_in_those_chosen(tmp_path):
+    write_place(tmp_path)
+    index, page, files = (tmp_path / name for name in ("v.npz", "found.html", "files"))
+    model = f"--model_dir={tmp_path / 'run'}"
+    assert (
+        succeed("embed", model, f"--data_dir={files}", f"--out={index}", "--json").json["images"] == 9
+    )
+    about = read_index(str(index)).about
+    assert (about["channels"], about["bad_images"]) == (4, ["rgb.png"])
+    query = f"--index={index}", "--k=2", f"--html={page}", "--json", files / "2.tif"
+    (result,) = succeed("search", *query).json["results"]
+    assert sorted(name for name, _ in result["found"]) == ["10.png", "6.npy"]
+    # The third channel is one std above its mean, the others as far below: of 4,3,2 it is green.
+    np.testing.assert_allclose(thumbnails(page), [[64, 191, 64]] * 3, atol=4)
+
+
+def test_three_channels_of_a_keras_file_are_said_to_be_no_rgb(tmp_path):
+    write_run(tmp_path / "run", channels="3", mean="9e3,9e3,9e3", std="1e3,1e3,1e3")
+    model = tmp_path / "encoder.keras"
+    encoder = keras_file.from_run(open_run(str(tmp_path / "run")))
+    encoder.save(model)
+    (tmp_path / "files").mkdir()
+    values = np.random.default_rng(0).normal(9e3, 1e3, (16, 16, 3)).astype(np.float32)
+    np.save(tmp_path / "files" / "a.npy", values)
+    flags = [f"--data_dir={tmp_path / 'files'}", f"--out={tmp_path / 'v.npz'}", "--channels=3"]
+    refuse("embed", [f"--model_dir={tmp_path / 'run'}", *flags], "--channels=3 does nothing with a run")
+    succeed("embed", f"--model_dir={model}", *flags)
+    found, expected = read_index(str(tmp_path / "v.npz")).vectors, encoder(values[None])["features"]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
-from mocotf.data.views.formats import FORMATS
+from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 
@@ -38,7 +38,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
     batches = list(embed(encoder, files, output, batch_size, bad))
     names = [name for batch, *_ in batches for name in batch]
     if not names:
-        raise UserError(f"{folder}: no image decodes; expected {FORMATS}")
+        raise UserError(f"{folder}: no image decodes; expected {expected(channels)}")
     return names, np.concatenate([vectors for _, vectors, _ in batches])
 
 

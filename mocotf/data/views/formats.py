@@ -46,6 +46,11 @@ ENDINGS = {
 EXTRAS = {"HEIF": ("heic", "pillow_heif"), "DICOM": ("dicom", "pydicom")}  # extra of mocotf, its module
 
 
+def expected(channels=None):
+    """Returns what files are to be, a phrase; `channels` of images that are no RGB."""
+    return f"{FORMATS}, of {channels} channels" if channels else FORMATS
+
+
 @functools.cache
 def is_installed(name):
     """Returns whether what reads a format, a key of `ENDINGS`, is there."""
