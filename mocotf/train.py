@@ -35,6 +35,7 @@ from mocotf.files import write_json
 from mocotf.moco.start import start_from
 from mocotf.pretraining.build import batches
 from mocotf.pretraining.build import build_model
+from mocotf.pretraining.build import check_units
 from mocotf.pretraining.recipe import RECIPE_FILE
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
@@ -126,6 +127,7 @@ def main():
 
     def first_record():
         views, *_ = model.unpack(next(iter(views_from(0))))
+        check_units(views, augmentation)
         show_views(run_dir, views, augmentation)
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 

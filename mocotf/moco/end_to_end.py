@@ -1,31 +1,62 @@
 """The end-to-end mechanism (arXiv 1911.05722, Figure 2a): keys are back-propagated through."""
 
+import dataclasses
+
 import tensorflow as tf
 
+from mocotf.errors import UserError
 from mocotf.moco.contrastive import check_others
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
+from mocotf.moco.two_encoders import SHARED
 from mocotf.moco.two_encoders import TwoEncoders
 from mocotf.moco.two_encoders import TwoEncodersSettings
+from mocotf.nn.backbone import backbone_maker
+from mocotf.nn.backbone import is_path
+from mocotf.nn.resnet import ARCHITECTURES
+from mocotf.settings import setting
 from mocotf.training.collectives import own_rows
 
 
-class EndToEnd(TwoEncoders):
-    """Two encoders, both trained; a query's negatives are the keys of the other images of its batch.
+@dataclasses.dataclass(frozen=True)
+class EndToEndSettings(TwoEncodersSettings):
+    """Keys that are trained, too, need not be of an encoder like the queries'."""
 
-    Keys are shuffled with the gradient going back through it.
+    GROUP = "end_to_end"
+
+    key_backbone: str | None = setting(
+        None,
+        "Encoder of keys: shared, the queries' own; another name as of --arch or --backbone, one of "
+        "that structure. Default: a second one like the queries', which starts as its copy.",
+    )
+
+    def check(self, given=None):
+        super().check(given)
+        name = self.key_backbone
+        if name and name not in (SHARED, *ARCHITECTURES) and not is_path(name):
+            raise UserError(
+                f"--key_backbone={name}: expected {SHARED}, one of {', '.join(ARCHITECTURES)}, or "
+                "MODULE:NAME"
+            )
+
+
+class EndToEnd(TwoEncoders):
+    """Encoders of queries and keys, all trained; negatives are the keys of a batch's other images.
+
+    Keys are shuffled with the gradient going back through it. The two encoders may be equal, shared or
+    different (arXiv 1911.05722, §3.1).
 
     Args:
-        backbone: see `TwoEncoders`; f_k starts equal to f_q and goes its own way.
+        backbone: see `TwoEncoders`; f_k goes its own way.
         N: images of a batch, over all replicas, at least 2.
         more: see `TwoEncoders`.
     """
 
     NAME = "end_to_end"
     SUMMARY = "the batch, and a key encoder that is trained too"
-    SETTINGS = TwoEncodersSettings
+    SETTINGS = EndToEndSettings
     KEYS_REMAT = True
 
     def __init__(self, backbone, *, N, **more):
@@ -39,12 +70,19 @@ class EndToEnd(TwoEncoders):
 
     @classmethod
     def build(cls, backbone, settings, setup, **common):
+        key_backbone = settings.key_backbone
+        if key_backbone not in (None, SHARED):
+            path = key_backbone if is_path(key_backbone) else None
+            own = {"arch": key_backbone, "backbone": path, "backbone_args": None}
+            encoder = dataclasses.replace(setup.encoder, **own)
+            key_backbone = backbone_maker(encoder, common["image_size"], common["channels"])
         return cls(
             backbone,
             N=setup.batch_size,
             T=settings.moco_t,
             symmetric=settings.symmetric,
             shuffle=settings.shuffle_bn,
+            key_backbone=key_backbone,
             **common,
         )
 
@@ -54,7 +92,8 @@ class EndToEnd(TwoEncoders):
 
     @property
     def trained_variables(self):
-        return self.query_encoder.trainable_variables + self.key_encoder.trainable_variables
+        own = [] if self._shares else self.key_encoder.trainable_variables
+        return self.query_encoder.trainable_variables + own
 
     def train_step(self, batch):
         """One step on this replica's share of the global batch; see `MoCo.train_step`."""

@@ -37,27 +37,38 @@ class TwoEncodersSettings(ContrastiveSettings):
             )
 
 
+SHARED = "shared"  # key encoder: the query's own
+
+
 class TwoEncoders(Contrastive):
     """A query encoder f_q, and a key encoder f_k that starts as its copy.
 
     Args:
         backbone: of both encoders, see `Mechanism`.
+        key_backbone: of f_k, if it is to be of another structure, with a start of its own; or SHARED:
+            f_k is f_q.
         symmetric: sum the loss of both directions, each view once query and once key.
         shuffle: who permutes key images over replicas and BN groups: "gather" the step, which gathers
             them; "input" the input pipeline, see `shuffle_keys`; "off" nobody.
         more: see `Contrastive`.
 
     Attributes:
-        key_encoder: an `Encoder` of the query encoder's structure.
+        key_encoder: an `Encoder`, of the query encoder's structure or `key_backbone`'s.
     """
 
     KEYS_REMAT = False  # whether keys have a backward pass, in which memory may be saved
 
-    def __init__(self, backbone, *, symmetric=False, shuffle="gather", **more):
+    def __init__(self, backbone, *, key_backbone=None, symmetric=False, shuffle="gather", **more):
         super().__init__(backbone, **more)
         remat = self.KEYS_REMAT and self.query_encoder.remat
         options = self._encoder | {"remat": remat, "name": "key_encoder"}
-        self.key_encoder = self.make_encoder(backbone, **options)
+        self._shares = key_backbone == SHARED
+        self._copies = key_backbone is None
+        self.key_encoder = (
+            self.query_encoder
+            if self._shares
+            else self.make_encoder(key_backbone or backbone, **options)
+        )
         self.symmetric = symmetric
         # Where no statistics are shared there is nothing to hide.
         self.shuffle = shuffle if batch_norms(self.key_encoder) else "off"
@@ -93,8 +104,9 @@ class TwoEncoders(Contrastive):
         return found | {"chance": found["collapse"], "leak": leak}
 
     def start_keys(self):
-        """Makes f_k the copy of f_q that it starts as: θk ← θq, BN statistics too."""
-        copy_weights(self.query_encoder, self.key_encoder)
+        """Makes f_k the copy of f_q that it starts as, if it does: θk ← θq, BN statistics too."""
+        if self._copies:
+            copy_weights(self.query_encoder, self.key_encoder)
 
     def arrange(self, batches, first_step):
         if self.shuffle != "input":
@@ -104,7 +116,8 @@ class TwoEncoders(Contrastive):
 
     def variable_groups(self):
         query, *rest = super().variable_groups().items()
-        return dict([query, ("key_encoder", self.key_encoder.variables), *rest])
+        keys = [] if self._shares else [("key_encoder", self.key_encoder.variables)]
+        return dict([query, *keys, *rest])
 
     def directions(self, x_q, x_k):
         """Returns the pairs of views that are compared, queries first."""

@@ -1,11 +1,18 @@
 """What pre-training settings describe: the model, and the batches that it learns from."""
 
+import logging
+
 import keras
+import numpy as np
 
 from mocotf.data.pretraining import augment_crops
 from mocotf.data.pretraining import random_views
 from mocotf.nn import xla
 from mocotf.nn.kernels import policy
+
+log = logging.getLogger(__name__)
+
+FAR = 50  # standard deviations; a measured value is seldom further from the mean
 
 
 def build_model(settings, source, strategy, schedule):
@@ -59,6 +66,27 @@ def batches(settings, source, model, order, bad_images, first_step=0):
         views=model.VIEWS,
         indices=model.INDEXED,
     )
+
+
+def check_units(views, augmentation):
+    """Says so where values of other channels than RGB are far from the mean and std they should have.
+
+    Args:
+        views: of a batch, normalised, `[n, S, S, C]` each.
+        augmentation: an `Augmentation`.
+    """
+    if not augmentation.channels:
+        return
+    furthest = np.max([np.abs(view).max((0, 1, 2)) for view in views], axis=0)
+    if furthest.max() > FAR:
+        channel = int(furthest.argmax())
+        log.warning(
+            "channel %d of the first batch has values %.0f standard deviations from --mean: those of "
+            "other units, or other images? python tools/check_data.py --channels=%d measures both",
+            channel + 1,
+            furthest[channel],
+            augmentation.channels,
+        )
 
 
 def is_on_device(settings):

@@ -123,4 +123,4 @@ def test_of_one_channel_what_is_measured_is_kept_rescaled_and_without_a_window()
     np.testing.assert_array_equal(decoded[..., 0], 2.0 * RAMP - 100)
     np.testing.assert_array_equal(decode_channels(tf.constant(dicom(NOISE, "RGB")), 3), NOISE)
     with pytest.raises(ValueError, match="DICOM of 2 frames; expected one"):
-        values_of(dicom(np.stack([RAMP, RAMP])), 1)
+        values_of(dicom(np.stack([RAMP, RAMP]), NumberOfFrames=2), 1)

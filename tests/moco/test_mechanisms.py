@@ -23,6 +23,7 @@ from mocotf.training.state import shared_state
 from tests.moco import test_model
 from tests.tiny import ARCH
 from tests.tiny import ONE_BLOCK
+from tests.tiny import STAGES
 
 IMAGES, BATCH, DIM = 41, 8, 8
 CONFIG = {
@@ -32,6 +33,7 @@ CONFIG = {
 KINDS = {  # name: (options, replicas, the loss of chance)
     "end_to_end": ({"mechanism": "end_to_end", "symmetric": True}, 2, 2 * log(BATCH)),
     "end_to_end, remat": ({"mechanism": "end_to_end", "arch": ONE_BLOCK, "remat": True}, 1, log(BATCH)),
+    "end_to_end, other keys": ({"mechanism": "end_to_end", "key_backbone": STAGES}, 1, log(BATCH)),
     "memory_bank": ({"mechanism": "memory_bank", "bank_dtype": "bfloat16"}, 1, log(17)),
     "npid": ({"mechanism": "npid"}, 2, losses.nce_chance(16)),
     "npid, full softmax": ({"mechanism": "npid", "npid_softmax": "full"}, 1, log(IMAGES)),
@@ -222,9 +224,35 @@ def test_keys_end_to_end_start_as_a_copy(replicas):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
 
 
+def test_shared_keys_give_their_gradient_to_the_encoder_of_the_queries(replicas):
+    moved = {}
+    for name in (None, "shared"):
+        still = {"weight_decay": 0.0, "momentum": 0.0, "key_backbone": name}
+        model = make_model(replicas(1), mechanism="end_to_end", **still)
+        encoders = {id(encoder): encoder for encoder in (model.query_encoder, model.key_encoder)}
+        before = model.query_encoder.get_weights()
+        assert len(model.trained_variables) == len(encoders) * len(
+            model.query_encoder.trainable_variables
+        )
+        train(model, 0, 1)
+        after = [[v.numpy() for v in e.trainable_variables] for e in encoders.values()]
+        model.query_encoder.set_weights(before)
+        start = [v.numpy() for v in model.query_encoder.trainable_variables]
+        moved[name] = [
+            sum(np.array(w) - w_0 for w in ws) for *ws, w_0 in zip(*after, start, strict=True)
+        ]
+    for shared, both in zip(moved["shared"], moved[None], strict=True):
+        np.testing.assert_allclose(shared, both, atol=1e-7)
+    assert max(np.abs(both).max() for both in moved[None]) > 1e-4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (
+            {"mechanism": "end_to_end", "key_backbone": "resnet11"},
+            "--key_backbone=resnet11: expected shared, one of resnet10, ",
+        ),
         ({"mechanism": "byol"}, "--mechanism=byol: expected one of moco, end_to_end, memory_bank"),
         ({"mechanism": "simsiam", "symmetric": True}, "is for moco and end_to_end only; drop it"),
         ({"moco_t": 0}, "--moco_t=0: expected a finite number from 1e-06"),

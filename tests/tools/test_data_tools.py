@@ -46,6 +46,27 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     assert processes.run("tools/check_data.py", "--data_dir=/nowhere").code == 1
 
 
+def test_check_data_measures_channels_and_writes_them_as_flags(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.normal((100, 5, -3), (20, 1, 0.5), (8, width, 3)) for width in (8, 40)]
+    for i, image in enumerate(images):
+        np.save(tmp_path / f"{i}.npy", image)
+    np.save(tmp_path / "nan.npy", np.full([8, 8, 3], np.nan))
+    flags = f"--data_dir={tmp_path}", "--channels=3", f"--write={tmp_path}/mine.cfg"
+    done = processes.succeed("tools/check_data.py", *flags, "--json")
+    pixels = np.concatenate([image.reshape(-1, 3) for image in images])
+    channels = done.json["channels"]
+    np.testing.assert_allclose(channels["mean"], pixels.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(channels["std"], pixels.std(0), rtol=1e-5)
+    np.testing.assert_allclose(channels["max"], pixels.max(0), rtol=1e-5)
+    assert [why for _, why in done.json["unreadable"]] == ["has a NaN or an infinite value"]
+    assert f"channel 2: mean {pixels[:, 1].mean():.6g}, std" in done.out
+    written = (tmp_path / "mine.cfg").read_text().splitlines()
+    assert written[0] == "--channels=3" and written[1].startswith(f"--mean={pixels[:, 0].mean():.6g},")
+    refused = processes.run("tools/check_data.py", f"--data_dir={tmp_path}", "--write=x")
+    assert refused.code == 1 and "--write=x does nothing without --channels" in refused.err
+
+
 def write_odd_files(folder):
     """Writes files of all kinds; returns {name: why training skips it} of those that it does."""
     os.makedirs(folder)

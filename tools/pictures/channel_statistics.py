@@ -20,7 +20,7 @@ def of(values):
 
 
 def joined(images):
-    """Returns {"mean", "std", "min", "max": a number for each channel} of all pixels of several `of`; {}
+    """Returns {"mean", "std", "min", "max": a number a channel} of all pixels of several `of`; {}
     of none."""
     if not images:
         return {}
