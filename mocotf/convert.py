@@ -135,6 +135,8 @@ def from_torch(source, target):
     _check_method(settings.config, target)
     content = torch.read_file(source)
     decided = torch.describe(content)
+    if settings.config.view.channels:  # for which the file's first convolution may be adapted
+        decided.pop("channels", None)
     if decided["arch"] not in ARCHITECTURES:
         raise UserError(f"{source}: arch {decided['arch']}; expected one of {', '.join(ARCHITECTURES)}")
     settings = train_flags.read(decided)

@@ -62,6 +62,8 @@ def test_a_backbone_of_13_channels_becomes_a_keras_file_of_the_same_features(tmp
     source, run, encoder = (tmp_path / name for name in ("sentinel.pth", "run", "encoder.keras"))
     torch.save({"state_dict": network.state_dict()}, source)
     refuse("convert", [source, run], "--channels=13: --mean and --std missing")
+    of_1 = ["--channels=1", "--mean=1000", "--std=300", source, run]
+    refuse("convert", of_1, "sentinel.pth: was trained on images of 13 channels; expected 1, or 3")
     mean, std = ("--mean=" + ",".join(["1000"] * 13), "--std=" + ",".join(["300"] * 13))
     succeed("convert", "--channels=13", mean, std, "--image_size=224", source, run)
     succeed("convert", "--to=keras", run, encoder)

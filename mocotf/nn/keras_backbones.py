@@ -110,15 +110,17 @@ class KerasBackbone(keras.Model):
         return self._pooling(y) if self._pooling else y
 
 
-def as_backbone(source, *, bn_splits=1, seed=0, name=None, **views):
+def as_backbone(
+    source, *, bn_splits=1, image_size=None, mean=None, std=None, channels=None, seed=0, name=None
+):
     """Returns a new backbone: a `ResNet` as it is, anything else as a `KerasBackbone`.
 
     Args:
         source: a functional or sequential `keras.Model`, or another that its config tells all of, of
             which a copy is taken, with its weights; or a function () → new model.
         bn_splits: groups of a batch in its batch norm.
+        image_size, mean, std, channels: see `KerasBackbone`.
         seed, name: of what draws in training: dropout, stochastic depth. Each name draws otherwise.
-        views: image_size, mean, std and channels, see `KerasBackbone`.
 
     Raises:
         UserError: it cannot be one, and why.
@@ -131,7 +133,11 @@ def as_backbone(source, *, bn_splits=1, seed=0, name=None, **views):
         make = functools.partial(made_by, source)
         model = make()
     check_trainable(model)
-    backbone = model if isinstance(model, ResNet) else KerasBackbone(model, make, **views)
+    if isinstance(model, ResNet):
+        backbone = model
+    else:
+        views = {"image_size": image_size, "mean": mean, "std": std, "channels": channels}
+        backbone = KerasBackbone(model, make, **views)
     # Last, for some models are built by the first call only.
     replica_layers.adapt(model, bn_splits=bn_splits, seeds=random.Random(f"{seed}/{name}"))
     return backbone

@@ -69,10 +69,11 @@ def test_any_keras_model_is_handed_on_with_its_pooling_and_its_preprocessing(tmp
 def test_a_run_of_other_channels_is_handed_on_in_the_units_of_its_files(tmp_path):
     write_run(tmp_path / "run", **OF_5_CHANNELS)
     run, saved = str(tmp_path / "run"), open_run(str(tmp_path / "run"))
+    images, *expected = support.reference(run)
+    assert_near(mocotf.load_encoder(run)(images), *expected, 1e-5)
     paths = [str(tmp_path / name) for name in ("e.keras", "e.onnx", "e.tflite")]
     for module, path in zip((keras_file, onnx, litert), paths, strict=True):
         assert module.write(saved, path)["max_difference"] < 1e-4
-    images, *expected = support.reference(run)
     given = {"image": images}
     session = onnxruntime.InferenceSession(paths[1], providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

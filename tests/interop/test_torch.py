@@ -206,6 +206,20 @@ def test_of_13_channels_features_are_pytorchs(tmp_path, prefix):
             assert relative(features, network.features(x).numpy()) < 1e-5
 
 
+def test_of_other_channels_a_run_moves_to_pytorch_and_back(tmp_path):
+    network = torch_resnet(
+        "resnet18", base=16, dim=DIM, inputs=3
+    )  # as many as of RGB, but in other units
+    options = {"channels": 3, "mean": (900.0,) * 3, "std": (90.0,) * 3}
+    model = model_for(saved(network.state_dict(), tmp_path), **options)
+    content = saved(interop.dump(model, "resnet18", 0, channels=3), tmp_path)
+    assert interop.describe(content)["channels"] == 3
+    back = model_for(content, **options)
+    assert interop.load(back, content, "file")
+    for a, b in zip(model.variables, back.variables, strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
+
+
 def test_rgbs_backbone_is_adapted_and_a_training_state_is_not(tmp_path, caplog):
     content = saved(state := resnet_state(), tmp_path)
     of_4 = {"channels": 4, "mean": (0.0,) * 4, "std": (1.0,) * 4}
