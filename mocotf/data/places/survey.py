@@ -17,6 +17,7 @@ from mocotf.data.views.other_formats import register
 SAMPLE = 2000
 SECONDS = 5.0
 OTHER = "unknown"
+BESIDE_PILLOW = "DICOM", "NPY"
 USE = {False: "used as they are stored", True: "turned"}  # of rotated pictures, by --upright
 
 
@@ -79,22 +80,24 @@ def look_into(file):
     """Returns (format of an image file, a path or an open file; the orientation that EXIF says it has,
     from 1, as it is, to 8)."""
     register()
+    kind = None
     try:
-        if kind := _beside_pillow(file):
+        kind = _format(file)
+        if kind in BESIDE_PILLOW:
             return kind, 1
         with Image.open(file) as image:
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
             return kind, exif_orientation(image)
     except Exception:  # Pillow fails in many ways; what does not decode is told of where it is met
-        return OTHER, 1
+        return (kind if kind == "TIFF" else OTHER), 1  # of more channels than Pillow has modes for
 
 
-def _beside_pillow(file):
-    """Returns which of the formats that Pillow does not know a file has, None of any other."""
+def _format(file):
+    """Returns the format that a file begins as, see `format_of`."""
     with open(file, "rb") if isinstance(file, bytes) else contextlib.nullcontext(file) as stream:
         head = stream.read(HEAD)
         stream.seek(0)
-    return next((kind for kind in ("DICOM", "NPY") if format_of(head) == kind), None)
+    return format_of(head)
 
 
 def _percent(n, of):
