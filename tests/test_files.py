@@ -60,7 +60,8 @@ def test_of_what_several_write_into_one_file_nothing_is_lost(tmp_path):
         files.update_json(path, {f"top1_{i}": i, "of all": "the same"})
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(add, range(100)))
+        adding = [pool.submit(add, i) for i in range(100)]
+    assert not [one.exception() for one in adding if one.exception()]
     found = files.read_json(path)
     assert found == {"of all": "the same"} | {f"top1_{i}": i for i in range(100)}
     assert [file.name for file in tmp_path.iterdir()] == ["evaluation.json"]
