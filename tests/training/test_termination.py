@@ -35,8 +35,11 @@ def start(**options):
 
 
 def end(process):
-    """Returns (exit code, what it said) of a process that ends within 3 seconds."""
-    said, _ = process.communicate(timeout=3)
+    """Returns (exit code, what it said) of a process, which is killed if it does not end in time."""
+    late = threading.Timer(5, process.kill)
+    late.start()
+    said, _ = process.communicate()
+    late.cancel()
     return process.returncode, said
 
 
