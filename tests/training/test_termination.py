@@ -40,6 +40,7 @@ def end(process):
     late.start()
     said, _ = process.communicate()
     late.cancel()
+    late.join()
     return process.returncode, said
 
 
