@@ -10,7 +10,15 @@ class UserError(ValueError):
 
 
 class Preempted(Exception):  # noqa: N818  (no error)
-    """The process was asked to end by SIGTERM, and did so in good order; says what was kept."""
+    """The process was asked to end, and did so in good order; says what was kept.
+
+    Attributes:
+        code: exit code that tells of it: 143 of SIGTERM, as a shell has it, 130 of Ctrl-C.
+    """
+
+    def __init__(self, said, code):
+        super().__init__(said)
+        self.code = code
 
 
 def first_line(error):

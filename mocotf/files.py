@@ -25,9 +25,12 @@ log = logging.getLogger(__name__)
 
 
 def atomic_write(path, content):
-    """Writes a file, text or bytes, so that no reader ever sees a part of it."""
+    """Writes a file, text or bytes, so that no reader ever sees a part of it; in the place of a link,
+    too, and never to where one points."""
     partial = f"{path}.partial"
-    with open(partial, "wb") as file:
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(partial)
+    with open(partial, "xb") as file:
         file.write(content.encode() if isinstance(content, str) else content)
         file.flush()
         os.fsync(file.fileno())
@@ -54,6 +57,17 @@ def read_json(path):
         raise UserError(
             f"{path}: {error}; expected a JSON object; remove it, or write it anew"
         ) from error
+
+
+def update_json(path, values):
+    """Writes name → value into the dictionary of a JSON file that several processes add to: none of
+    them loses what another has written.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    with locked_folder(os.path.dirname(path) or "."):
+        write_json(path, read_json(path) | values)
 
 
 @contextlib.contextmanager
@@ -89,36 +103,44 @@ def _remove(path):
         os.remove(path)
 
 
-def lock(file, busy):
-    """Locks an open file against other processes until it is closed.
+def lock(path, busy):
+    """Locks a file, made where it is not there, against other processes until it is closed.
 
     Where files cannot be locked, a warning says so.
 
     Returns:
-        The file.
+        The file, open.
 
     Raises:
-        UserError: another process has locked it; `busy` is the message.
+        OSError: it cannot be opened.
+        UserError: another process has locked it, `busy` is the message; or it is a link.
     """
+    if os.path.islink(path):  # whose file it is, nobody here knows
+        raise UserError(f"{path}: is a link; expected a file of this folder; remove it")
+    file = open(path, "a")  # noqa: SIM115  (open for as long as it is locked)
     try:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         elif msvcrt:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # the first byte, there or not
         else:
-            _warn_unlocked(file.name)
+            _warn_unlocked(path)
     except (BlockingIOError, PermissionError) as error:  # as fcntl has it, and msvcrt
+        file.close()
         raise UserError(busy) from error
     return file
 
 
 @contextlib.contextmanager
-def locked_folder(folder, busy):
+def locked_folder(folder, busy=None):
     """Locks a folder against other processes meanwhile, as `lock` does a file; only Unix can.
+
+    Args:
+        busy: message where another process has locked it; None: wait for that.
 
     Raises:
         OSError: it cannot be opened.
-        UserError: another process has locked it; `busy` is the message.
+        UserError: another process has locked it.
     """
     if not fcntl:
         _warn_unlocked(folder)
@@ -126,8 +148,10 @@ def locked_folder(folder, busy):
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        lock(handle, busy)
+        fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         yield
+    except BlockingIOError as error:
+        raise UserError(busy) from error
     finally:
         os.close(handle)
 

@@ -1,5 +1,6 @@
-"""Locks of files, on systems that lock in other ways too."""
+"""Files of state: whole, locked on systems that lock in other ways too, and not where a link points."""
 
+import concurrent.futures
 import fcntl
 import importlib.util
 import sys
@@ -36,21 +37,45 @@ WINDOWS = types.SimpleNamespace(LK_NBLCK=2, locking=windows_lock)
 @pytest.mark.parametrize("modules", [{}, {"fcntl": None, "msvcrt": WINDOWS}], ids=["unix", "windows"])
 def test_one_process_at_a_time_has_a_lock(tmp_path, monkeypatch, caplog, modules):
     lock = files_where(monkeypatch, **modules).lock
-    with open(tmp_path / "lock", "w") as first, open(tmp_path / "lock", "w") as second:
-        assert lock(first, "in use") is first
-        with pytest.raises(UserError, match="^in use$"):
-            lock(second, "in use")
-        first.close()
-        lock(second, "in use")
-    assert not caplog.messages
+    with lock(tmp_path / "lock", "in use"), pytest.raises(UserError, match="^in use$"):
+        lock(tmp_path / "lock", "in use")
+    with lock(tmp_path / "lock", "in use"):
+        assert not caplog.messages
 
 
 def test_what_cannot_be_locked_is_said_in_one_line(tmp_path, monkeypatch, caplog):
     elsewhere = files_where(monkeypatch, fcntl=None, msvcrt=None)
-    with open(tmp_path / "lock", "w") as file:
-        assert elsewhere.lock(file, "in use") is file
+    elsewhere.lock(tmp_path / "lock", "in use").close()
     elsewhere = files_where(monkeypatch, fcntl=None, msvcrt=WINDOWS)  # which locks no folder
     with elsewhere.locked_folder(str(tmp_path), "in use"):
         pass
     expected = "cannot be locked on this system; let no other process write to it"
     assert caplog.messages == [f"{tmp_path / 'lock'}: {expected}", f"{tmp_path}: {expected}"]
+
+
+def test_of_what_several_write_into_one_file_nothing_is_lost(tmp_path):
+    path = tmp_path / "evaluation.json"
+
+    def add(i):
+        files.update_json(path, {f"top1_{i}": i, "of all": "the same"})
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        adding = [pool.submit(add, i) for i in range(100)]
+    assert not [one.exception() for one in adding if one.exception()]
+    found = files.read_json(path)
+    assert found == {"of all": "the same"} | {f"top1_{i}": i for i in range(100)}
+    assert [file.name for file in tmp_path.iterdir()] == ["evaluation.json"]
+
+
+def test_what_a_link_points_to_is_not_written(tmp_path):
+    other = tmp_path / "other"
+    other.write_text("precious")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    for name in ("lock", "facts.json", "facts.json.partial"):
+        (folder / name).symlink_to(other)
+    with pytest.raises(UserError, match="lock: is a link; expected a file of this folder; remove it"):
+        files.lock(folder / "lock", "in use")
+    files.write_json(folder / "facts.json", {"images": 1})
+    assert other.read_text() == "precious"
+    assert files.read_json(folder / "facts.json") == {"images": 1}

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import time
 
 import numpy as np
 import pytest
@@ -20,22 +21,34 @@ from tools.differences import compare
 FOREVER = [*commands.SMALL, "--steps=1000000", "--checkpoint_every=1000000"]
 
 
-def until_sigterm(folder, first):
+def until_asked(folder, number, words, first):
     """Runs `train` until it tells of a step, then asks it to end; returns the step that it saved."""
     process = processes.start("train", *FOREVER, f"--model_dir={folder}")
     process.wait_until(lambda: f"step {first}/" in process.out)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     done = process.wait()
-    assert done.code == 143, done.err
+    assert done.code == 128 + number, done.err
     assert first == 3 or f"at step {first - 3} of" in done.out
-    return int(re.search(r"SIGTERM; saved at step (\d+); the same command resumes", done.out)[1])
+    assert f"{words}: ends after this step, once it is saved\n" in done.out
+    return int(re.search(f"{words}; saved at step (\\d+); the same command resumes", done.out)[1])
 
 
-def test_sigterm_saves_and_the_same_command_resumes_at_that_step(tmp_path):
-    saved = until_sigterm(tmp_path, 3)
+def test_sigterm_and_ctrl_c_save_and_the_same_command_resumes_at_that_step(tmp_path):
+    saved = until_asked(tmp_path, signal.SIGTERM, "asked to end by SIGTERM", 3)
     assert steps_in(tmp_path / "checkpoints") == [saved]
-    again = until_sigterm(tmp_path, saved + 3)
+    again = until_asked(tmp_path, signal.SIGINT, "interrupted", saved + 3)
     assert [record["step"] for record in commands.metrics(tmp_path)] == list(range(again + 1))
+
+
+def test_before_the_first_step_a_run_ends_within_two_seconds(tmp_path):
+    process = processes.start("train", *FOREVER, f"--model_dir={tmp_path}")
+    process.wait_until((tmp_path / "metrics.jsonl").exists)  # then come pictures and accuracies
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    done = process.wait()
+    assert done.code == 130 and time.monotonic() - began < 2
+    said = "interrupted, before there was anything to save; the same command goes on"
+    assert done.out.splitlines()[-1] == said and not steps_in(tmp_path / "checkpoints")
 
 
 def test_a_run_that_diverges_names_the_step_and_keeps_the_last_healthy_checkpoint(tmp_path):
@@ -70,9 +83,7 @@ def test_on_nan_restore_goes_on_as_if_the_batch_were_not_there(tmp_path, monkeyp
         monkeypatch.setattr(build, "random_views", changed)
         options = ["--strategy=one_device", "--steps=10", "--checkpoint_every=4", "--log_every=5"]
         commands.set_flags(*commands.SMALL, *options, f"--model_dir={folder}", *arguments)
-        handler = signal.getsignal(signal.SIGTERM)
         train.main()
-        signal.signal(signal.SIGTERM, handler)
         return commands.variables(folder)
 
     def spoiled(batches):

@@ -17,15 +17,13 @@ from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.nn.kernels import policy
 
-PREEMPTED = 128 + 15  # as a shell reports a process that SIGTERM ended
-
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
 flags.declare_key_flag("json")
 
 
 def run(main, positional=(), resumes=False):
     """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags; 130
-    when interrupted; 143 when it was asked to end by SIGTERM, and can be resumed.
+    when interrupted, 143 when it was asked to end by SIGTERM, both in good order and to be resumed.
 
     Args:
         main: called with the positional arguments; may return an exit code of its own.
@@ -47,7 +45,7 @@ def run(main, positional=(), resumes=False):
             code = _complain(arguments.explain(str(error)), 1)
         except Preempted as stop:
             print(stop)
-            code = PREEMPTED
+            code = stop.code
         except KeyboardInterrupt:
             code = _complain(
                 "interrupted; a run goes on from its last checkpoint by the same command", 130

@@ -2,8 +2,7 @@
 
 import os
 
-from mocotf.files import read_json
-from mocotf.files import write_json
+from mocotf.files import update_json
 
 UNTRAINED = "_untrained"  # ends the name of a number that is of the encoder before its first step
 
@@ -19,7 +18,6 @@ def add_to_evaluation(run, values, *, trained=True):
     Raises:
         UserError: the file that is there cannot be read.
     """
-    path = os.path.join(run.path, "evaluation.json")
     suffix = "" if trained else UNTRAINED
-    known = read_json(path) | {f"{name}{suffix}": value for name, value in values.items()}
-    write_json(path, known)
+    named = {f"{name}{suffix}": value for name, value in values.items()}
+    update_json(os.path.join(run.path, "evaluation.json"), named)

@@ -34,7 +34,7 @@ class PartialIndex:
         try:
             os.makedirs(folder, exist_ok=True)
             self._lock = lock(
-                open(self.file(LOCK), "w"),  # noqa: SIM115
+                self.file(LOCK),
                 f"{folder}: another process is writing it; wait for it, or write to another file",
             )
             kept = self._kept()

@@ -102,7 +102,8 @@ class StopWhenAsked(Timed):
     def act(self, logs):
         saved = not self.progress.records or self.run.checkpoints.wait()
         kept = f"saved at step {self.progress.step}" if saved else "not saved"
-        raise Preempted(f"asked to end by SIGTERM; {kept}; the same command resumes the run")
+        asked, code = self.progress.asked
+        raise Preempted(f"{asked}; {kept}; the same command resumes the run", code)
 
 
 class StopOnCollapse(Timed):

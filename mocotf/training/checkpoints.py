@@ -6,6 +6,7 @@ import hashlib
 import logging
 import os
 import shutil
+import time
 
 import tensorflow as tf
 
@@ -41,6 +42,7 @@ class Checkpoints:
         skipped: the `SkippedBatches` of the run.
         spared: steps of checkpoints that are kept however old they are.
         named: name → variable of all that a checkpoint holds.
+        took: seconds that the last save took; None before one has ended.
     """
 
     def __init__(self, directory, model, keep=3):
@@ -55,6 +57,7 @@ class Checkpoints:
         self._saved = None
         self._writer = concurrent.futures.ThreadPoolExecutor(1, "checkpoint")
         self._pending = None
+        self.took = None
         self._complete = True  # what was saved last
 
     def save(self, best=False):
@@ -69,10 +72,15 @@ class Checkpoints:
                 return
             self._saved = step
         self.wait()
+        began = time.monotonic()
         folder, keep = (self._best, 1) if best else (self.directory, self._keep)
         values = {name: tf.convert_to_tensor(v.numpy()) for name, v in self.named.items()}
-        write = _write, folder, step, values, keep, self.spared
+        write = self._timed, began, folder, step, values, keep, self.spared
         self._pending = step, self._writer.submit(*write)
+
+    def _timed(self, began, *what):
+        _write(*what)
+        self.took = time.monotonic() - began
 
     def wait(self):
         """Waits until the last save is complete; returns whether it succeeded. If not, says so."""

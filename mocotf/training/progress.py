@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import signal
 import time
 from collections.abc import Callable
 
@@ -131,10 +132,18 @@ class Progress(keras.callbacks.Callback):
         executed = self.before + self.model.steps_per_execution
         self.step = min(executed, epoch_end, course.total_steps)
         self.now = time.monotonic()
+        self._termination.saves, self._termination.took = True, self.run.checkpoints.took
         self.ending, collapsed = self._agreed(logs)
         self.given_up = collapsed and self.run.health.exhausted
         self.collapsed = collapsed and not self.given_up
         self.accuracies = {}
+
+    @property
+    def asked(self):
+        """How the run was asked to end, a phrase, and the exit code that tells of it."""
+        if self._termination.requested:
+            return self._termination.words, self._termination.code
+        return "another worker was asked to end", 128 + signal.SIGTERM
 
     def announce(self):
         """Tells all workers whether this one wants the run to end; they will know a step later."""
@@ -146,7 +155,7 @@ class Progress(keras.callbacks.Callback):
     def _agreed(self, logs):
         """Returns whether to end as asked, and whether by a collapse; all workers agree on it."""
         if self.run.workers == 1:
-            asked = self._termination.requested
+            asked = self._termination.requested is not None
             return asked, self._wants_to_act and not asked
         stop = float(logs["stop"])
         return stop > 0, stop < 0

@@ -82,9 +82,9 @@ class Run:
         """
         if self.run_dir:
             self._restore()
-        termination = Termination()
-        while not self._fit(termination):
-            pass
+        with Termination() as termination:
+            while not self._fit(termination):
+                pass
         if self.run_dir and not self.checkpoints.wait():
             raise UserError(
                 "the last checkpoint was not saved, see above; make room, and run the same command"

@@ -42,12 +42,13 @@ class RunDir:
             if not os.path.exists(config):
                 _check_empty(path)
             self._lock = lock(
-                open(self.file("lock"), "w"),  # noqa: SIM115  (open for as long as the process lives)
+                self.file("lock"),
                 f"--model_dir={path}: another process is running it; expected one at a time; wait for "
                 "it, or use another folder",
             )
             self.resuming = os.path.exists(config)
             if not self.resuming:
+                _check_lines(texts_of(settings))
                 atomic_write(decided, json.dumps(facts or {}) + "\n")
                 lines = [f"--{name}={text}\n" for name, text in sorted(texts_of(settings).items())]
                 atomic_write(config, "".join(lines))
@@ -85,6 +86,16 @@ class RunDir:
 def stamped(record):
     """Returns a record with its wall-clock `time`."""
     return record | {"time": round(time.time(), 3)}
+
+
+def _check_lines(texts):
+    """Refuses settings, name → text, that flags.cfg would not give back."""
+    for name, text in texts.items():
+        if text != text.rstrip() or len(text.splitlines()) > 1:
+            raise UserError(
+                f"--{name}={text!r}: a run keeps its settings a line each; expected none that ends in "
+                "a blank, or has a line break; of a folder, try a link to it"
+            )
 
 
 def _check_empty(path):

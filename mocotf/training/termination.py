@@ -1,18 +1,83 @@
-"""SIGTERM: how clusters ask a process to end, some seconds before they end it."""
+"""SIGTERM, by which clusters ask a process to end some seconds before they end it, and Ctrl-C."""
 
+import os
 import signal
+import sys
+import threading
+
+ASKING = signal.SIGTERM, signal.SIGINT
+WORDS = {signal.SIGTERM: "asked to end by SIGTERM", signal.SIGINT: "interrupted"}
 
 
 class Termination:
-    """Takes note of SIGTERM, instead of the process's ending at once.
+    """Takes note of SIGTERM and Ctrl-C while it is entered, instead of the process's ending somewhere.
+
+    Where there is nothing to save yet, and where Ctrl-C comes again, it ends the process at once. That
+    is for a thread to do: Python itself acts on a signal when its main thread is back from what it
+    computes, and that may be compiling for minutes.
+
+    Args:
+        saves: see the attribute.
+        ends: when a process ends that has something to save, a phrase.
 
     Attributes:
-        requested: whether it came.
+        requested: the signal that came, None before one does.
+        saves: whether there is something to save.
+        took: seconds that the last save took, None where there was none.
     """
 
-    def __init__(self):
-        self.requested = False
-        signal.signal(signal.SIGTERM, self._note)
+    def __init__(self, saves=False, ends="ends after this step, once it is saved"):
+        self.requested, self.saves, self.took, self._ends = None, saves, None, ends
 
-    def _note(self, *_):
-        self.requested = True
+    def __enter__(self):
+        self._handlers = {}
+        if threading.current_thread() is not threading.main_thread():
+            return self  # signals are not for others
+        self._ended, self._begun = os.pipe()
+        os.set_blocking(self._begun, False)
+        self._before = signal.set_wakeup_fd(self._begun, warn_on_full_buffer=False)
+        for number in ASKING:
+            self._handlers[number] = signal.signal(number, self._note)
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_):
+        if not self._handlers:
+            return
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(self._before)
+        os.write(self._begun, b"\0")
+        self._watcher.join()
+        os.close(self._begun)
+        os.close(self._ended)
+
+    @property
+    def words(self):
+        """What the request was, a phrase."""
+        return WORDS[self.requested]
+
+    @property
+    def code(self):
+        """The exit code that tells of the request, as a shell has it."""
+        return 128 + self.requested
+
+    def _note(self, number, _):
+        """Does nothing: to have a handler keeps Python from ending the process."""
+
+    def _watch(self):
+        while (number := os.read(self._ended, 1)[0]) in ASKING:
+            again = self.requested and number == signal.SIGINT
+            self.requested = self.requested or signal.Signals(number)
+            if again or not self.saves:
+                kept = "once more, while it saves" if again else "before there was anything to save"
+                _say(f"{WORDS[number]}, {kept}; the same command goes on")
+                os._exit(128 + number)
+            took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
+            _say(f"{self.words}: {self._ends}{took}")
+
+
+def _say(line):
+    sys.stdout.write(f"{line}\n")  # in one piece, whatever the main thread prints meanwhile
+    sys.stdout.flush()

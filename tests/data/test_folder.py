@@ -1,5 +1,6 @@
 """Folders of images: what is found, which parts evaluation reads, what a mistake is told."""
 
+import contextlib
 import os
 
 import pytest
@@ -46,15 +47,8 @@ def test_order_does_not_depend_on_the_file_system(tmp_path, monkeypatch):
     touch(tmp_path, *(f"{folder}/{i}.png" for folder in "dbca" for i in (3, 1, 2)))
     expected = [f"{folder}/{i}.png" for folder in "abcd" for i in (1, 2, 3)]
     assert found(tmp_path) == expected
-    walk = os.walk
-
-    def backwards(root, **options):
-        for place, subfolders, names in walk(root, **options):
-            subfolders.reverse()
-            names.reverse()
-            yield place, subfolders, names
-
-    monkeypatch.setattr(os, "walk", backwards)
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: contextlib.nullcontext([*scandir(path)][::-1]))
     assert found(tmp_path) == expected
 
 
@@ -186,7 +180,8 @@ def test_what_is_hidden_or_no_picture_is_left_out_and_counted(tmp_path):
     }  # fmt: skip
     for name, head in heads.items():
         (tmp_path / name).write_bytes(head)
-    os.mkfifo(tmp_path / "b" / "pipe")
+    for name in ("pipe", "pipe.jpg"):
+        os.mkfifo(tmp_path / "b" / name)
     source = Folder(str(tmp_path))
     names = {
         os.path.relpath(os.fsdecode(source.describe(i).numpy()), tmp_path) for i in range(source.size)
@@ -194,7 +189,8 @@ def test_what_is_hidden_or_no_picture_is_left_out_and_counted(tmp_path):
     assert names == {"a/0.png", "b/0.png", "a/1.jfif", "a/2", "a/3.tmp", "b/5"}
     assert source.class_names == ("a", "b")
     assert str(source.left_out) == (
-        "left out: 4 hidden, 6 that are no pictures to be read (3 without an ending, 1 .txt, 1 .nef, …)"
+        "left out: 4 hidden, 5 that are no pictures to be read (2 without an ending, 1 .txt, 1 .nef, …)"
+        ", 2 that are no files, as pipes"
     )
 
 
@@ -204,6 +200,14 @@ def picture(path, format, rotated=False):
     exif[ORIENTATION] = 6 if rotated else 1
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, format, exif=exif)
+
+
+def test_links_to_nothing_are_told_of_where_they_are_read(tmp_path):
+    touch(tmp_path, "a/0.png")
+    (tmp_path / "a" / "gone.jpg").symlink_to("nowhere.jpg")
+    (tmp_path / "a" / "circle.jpg").symlink_to("circle.jpg")
+    source = Folder(str(tmp_path))
+    assert source.size == 3 and not str(source.left_out)
 
 
 def test_what_was_found_is_a_line(tmp_path, monkeypatch):

@@ -108,3 +108,11 @@ def test_forgets_metrics_after_a_step_and_a_line_cut_short(tmp_path):
     assert (tmp_path / "metrics.jsonl").read_text() == "\n".join(lines[:2]) + "\n"
     run_dir.forget_after(0, {"step": 0, "retry": 1})
     assert [(r["step"], r.get("retry")) for r in run_dir.metrics()] == [(0, None), (0, 1)]
+
+
+@pytest.mark.parametrize("text", ["photos ", "two\nlines", "two\x85lines"])
+def test_settings_that_a_line_does_not_give_back_are_refused(tmp_path, text):
+    with pytest.raises(UserError, match=r"--arch='.*a line each; expected none that ends in a blank"):
+        RunDir(str(tmp_path / "a"), [Example(arch=text)])
+    assert RunDir(str(tmp_path / "b"), [Example(arch=" photos of two ; #1")]).resuming is False
+    assert RunDir(str(tmp_path / "b"), [Example(arch=" photos of two ; #1")]).resuming

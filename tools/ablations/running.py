@@ -35,30 +35,32 @@ def run_all(runs, out, jobs, ended):
             it was asked to end.
 
     Raises:
-        Preempted: on SIGTERM, after the processes have saved and ended; likewise KeyboardInterrupt.
+        Preempted: on SIGTERM or Ctrl-C, after the processes have saved and ended.
     """
-    termination = Termination()
     waiting, running = list(reversed(runs)), {}
     free = shares(sorted(os.sched_getaffinity(0)), jobs)
-    try:
-        while waiting or running:
-            while waiting and free:
-                run, cores = waiting.pop(), free.pop(0)
-                running[run.name] = run, _start(run, out, cores), time.monotonic(), cores
-            time.sleep(PAUSE)
-            for run, process, began, cores in list(running.values()):
-                if process.poll() is not None:
-                    del running[run.name]
-                    free.append(cores)
-                    ended(run, process.returncode, time.monotonic() - began)
-            if termination.requested:
-                raise Preempted("asked to end by SIGTERM; the same command resumes the grid")
-    finally:
-        for _, process, *_ in running.values():
-            process.terminate()
-        for run, process, began, _ in running.values():
-            process.wait()
-            ended(run, None, time.monotonic() - began)
+    with Termination(saves=True, ends="ends once its runs have saved") as termination:
+        try:
+            while waiting or running:
+                while waiting and free:
+                    run, cores = waiting.pop(), free.pop(0)
+                    running[run.name] = run, _start(run, out, cores), time.monotonic(), cores
+                time.sleep(PAUSE)
+                for run, process, began, cores in list(running.values()):
+                    if process.poll() is not None:
+                        del running[run.name]
+                        free.append(cores)
+                        ended(run, process.returncode, time.monotonic() - began)
+                if termination.requested:
+                    raise Preempted(
+                        f"{termination.words}; the same command resumes the grid", termination.code
+                    )
+        finally:
+            for _, process, *_ in running.values():
+                process.terminate()
+            for run, process, began, _ in running.values():
+                process.wait()
+                ended(run, None, time.monotonic() - began)
 
 
 def shares(cores, jobs):

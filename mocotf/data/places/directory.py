@@ -1,5 +1,6 @@
 """A folder of this machine."""
 
+import contextlib
 import os
 import stat
 
@@ -21,7 +22,7 @@ class Directory(Tree):
 
     def entries(self, folder):
         with os.scandir(os.path.join(self.name, folder)) as entries:
-            seen = [(entry.name, entry.is_dir()) for entry in entries if not is_hidden(entry.name)]
+            seen = [(e.name, _holds(e.is_dir)) for e in entries if not is_hidden(e.name)]
         return [sorted(name for name, is_dir in seen if is_dir == wanted) for wanted in (True, False)]
 
     def pictures(self, folder, left_out):
@@ -63,27 +64,55 @@ def images_under(root, left_out=None):
     """
     left_out = left_out or LeftOut()
     root, seen = os.path.join(os.fsencode(root), b""), set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
+    waiting = [root]
+    while waiting:
+        folder = waiting.pop()
         real = os.path.realpath(folder)
         if real in seen:
-            subfolders.clear()
             continue
         seen.add(real)
-        entries = len(subfolders) + len(names)
-        subfolders[:] = sorted(name for name in subfolders if not is_hidden(name))
-        names = sorted(name for name in names if not is_hidden(name))
-        left_out.hidden += entries - len(subfolders) - len(names)
+        subfolders, names = _entries(folder, left_out)
         for name in names:
             path = os.path.join(folder, name)
             if is_picture(name, lambda path=path: _head(path), left_out):
                 yield path[len(root) :]
+        waiting += [os.path.join(folder, name) for name in reversed(subfolders)]
+
+
+def _entries(folder, left_out):
+    """Returns the sorted names of folders and of files in a folder; none of one that cannot be read."""
+    subfolders, names = [], []
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                left_out.hidden += 1
+            elif _is_special(entry):
+                left_out.refused["that are no files, as pipes"] += 1
+            else:
+                (subfolders if _holds(entry.is_dir) else names).append(entry.name)
+    return sorted(subfolders), sorted(names)
+
+
+def _is_special(entry):
+    """Returns whether an entry of a folder is neither file nor folder: to open it might never end."""
+    if _holds(entry.is_file) or _holds(entry.is_dir):
+        return False
+    try:
+        return not stat.S_ISREG(entry.stat().st_mode)
+    except OSError:  # a link to nothing is told of where it is read
+        return False
+
+
+def _holds(asked):
+    try:
+        return asked()
+    except OSError:  # a link in a circle
+        return False
 
 
 def _head(path):
-    """Returns the first bytes of a file; none of what is no file, or cannot be read."""
+    """Returns the first bytes of a file; none of what cannot be read."""
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):  # to open a pipe would wait for ever
-            return b""
         with open(path, "rb") as file:
             return file.read(HEAD)
     except OSError:

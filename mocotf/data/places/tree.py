@@ -11,7 +11,7 @@ from mocotf.data.views.formats import format_of
 # What lies beside pictures, by the million perhaps: not worth a look into it.
 NEVER = (
     *(b".txt", b".json", b".jsonl", b".xml", b".csv", b".tsv", b".md", b".html", b".yaml", b".yml"),
-    *(b".log", b".py", b".npy", b".npz", b".mat", b".pkl", b".pt", b".pth", b".h5", b".parquet"),
+    *(b".log", b".py", b".npz", b".mat", b".pkl", b".pt", b".pth", b".h5", b".parquet"),
     *(b".zip", b".tar", b".gz", b".db", b".mp4", b".avi", b".mov", b".pdf", b".ini", b".cls"),
     # What a look takes for TIFF: cameras' raw files, for their thumbnails, and whole slides; and a
     # table of contents that is DICOM.
