@@ -111,6 +111,9 @@ def test_time_is_given_to_what_is_chosen_only():
     set_flags("--minutes=3")
     with pytest.raises(UserError, match="--minutes=3 does nothing without --recipe=auto"):
         recipe_flags.is_auto()
+    set_flags("--dataset=folder", "--channels=4")
+    with pytest.raises(UserError, match="--channels=4: the rules .* are for RGB; try --recipe=v2"):
+        recipe_flags.is_auto()
 
 
 def test_a_batch_is_as_large_as_there_is_memory_for(trained, tmp_path, monkeypatch):

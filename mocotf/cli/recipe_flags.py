@@ -26,11 +26,17 @@ def is_auto():
     agree.
 
     Raises:
-        UserError: --minutes is given, but they are not, or were not for the run that is resumed.
+        UserError: --minutes is given, but they are not, or were not for the run that is resumed; or the
+            images are no RGB.
     """
     chosen = FLAGS.recipe == AUTO
     if FLAGS.recipe is None and "dataset" in arguments.given():
         chosen = FLAGS.dataset in OWN and not arguments.files()
+    if chosen and FLAGS.channels and not _resumes():
+        raise UserError(
+            f"--channels={FLAGS.channels}: the rules by which settings are chosen are for RGB; try "
+            "--recipe=v2, or --recipe=none with settings of your own"
+        )
     if FLAGS.minutes and _resumes():
         _check_minutes()
     elif FLAGS.minutes and not chosen:
