@@ -9,6 +9,7 @@ from mocotf.training import callbacks
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.progress import Progress
+from mocotf.training.termination import Termination
 from mocotf.training.trainer import Gauges
 
 BATCH = 8
@@ -34,8 +35,9 @@ def written():
 def progress(written):
     course = Course(9, 9, BATCH, lambda step: 0.1, log=Every(1), save=Every(), keep=1, measure=Every())
     records = SimpleNamespace(write=written.append, progress_line=lambda *_: "")
-    run = SimpleNamespace(course=course, health=None, workers=1)
-    progress = Progress(run, records, SimpleNamespace(requested=False))
+    checkpoints = SimpleNamespace(took=None)
+    run = SimpleNamespace(course=course, health=None, workers=1, checkpoints=checkpoints)
+    progress = Progress(run, records, Termination())
     model = SimpleNamespace(step=0, steps_per_execution=1, gauges=Gauges(), watched=lambda *_: {})
     progress.set_model(model)
     progress.on_train_begin()
