@@ -50,8 +50,9 @@ def test_sigterm_of_one_worker_ends_both_at_one_step(tmp_path, asked):
     done = [process.wait() for process in both]
     assert [result.code for result in done] == [143, 143], done
     said = [result.out.splitlines()[-1] for result in done]
-    assert said[0] == said[1]
-    assert f"saved at step {steps_in(tmp_path / 'checkpoints')[-1]};" in said[0]
+    saved = f"saved at step {steps_in(tmp_path / 'checkpoints')[-1]}; the same command resumes the run"
+    assert said[asked] == f"asked to end by SIGTERM; {saved}"
+    assert said[1 - asked] == f"another worker was asked to end; {saved}"
 
 
 @pytest.mark.slow
