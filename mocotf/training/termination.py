@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
 
@@ -33,9 +34,9 @@ class Termination:
         self._handlers = {}
         if threading.current_thread() is not threading.main_thread():
             return self  # signals are not for others
-        self._ended, self._begun = os.pipe()
-        os.set_blocking(self._begun, False)
-        self._before = signal.set_wakeup_fd(self._begun, warn_on_full_buffer=False)
+        self._told, self._tells = socket.socketpair()  # Windows takes no pipe
+        self._tells.setblocking(False)
+        self._before = signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
         for number in ASKING:
             self._handlers[number] = signal.signal(number, self._note)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -48,10 +49,10 @@ class Termination:
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._before)
-        os.write(self._begun, b"\0")
+        self._tells.send(b"\0")
         self._watcher.join()
-        os.close(self._begun)
-        os.close(self._ended)
+        self._tells.close()
+        self._told.close()
 
     @property
     def words(self):
@@ -67,7 +68,7 @@ class Termination:
         """Does nothing: to have a handler keeps Python from ending the process."""
 
     def _watch(self):
-        while (number := os.read(self._ended, 1)[0]) in ASKING:
+        while (number := self._told.recv(1)[0]) in ASKING:
             again = self.requested and number == signal.SIGINT
             self.requested = self.requested or signal.Signals(number)
             if again or not self.saves:
