@@ -53,13 +53,13 @@ def record(progress, logs):
 
 def test_speed_counts_what_the_device_still_computes_when_a_record_is_written(progress, written):
     record(progress, {"loss": Pending(0.2)})
-    assert BATCH / 0.4 < written[0]["images_per_second"] <= BATCH / 0.2
+    assert BATCH / 2 < written[0]["images_per_second"] <= BATCH / 0.2
 
 
 def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progress, written):
     progress.records.progress_line = lambda *_: time.sleep(0.2) or ""
     record(progress, {"loss": 1.0})
     with progress.untimed():
-        time.sleep(0.5)
+        time.sleep(1.5)
     record(progress, {"loss": 1.0})
-    assert BATCH / 0.4 < written[1]["images_per_second"] <= BATCH / 0.2
+    assert BATCH / 1.5 < written[1]["images_per_second"] <= BATCH / 0.2
