@@ -13,6 +13,7 @@ from mocotf.moco.metrics import summary
 from mocotf.moco.two_encoders import SHARED
 from mocotf.moco.two_encoders import TwoEncoders
 from mocotf.moco.two_encoders import TwoEncodersSettings
+from mocotf.nn.backbone import NAMES
 from mocotf.nn.backbone import backbone_maker
 from mocotf.nn.backbone import is_path
 from mocotf.nn.resnet import ARCHITECTURES
@@ -36,10 +37,7 @@ class EndToEndSettings(TwoEncodersSettings):
         super().check(given)
         name = self.key_backbone
         if name and name not in (SHARED, *ARCHITECTURES) and not is_path(name):
-            raise UserError(
-                f"--key_backbone={name}: expected {SHARED}, one of {', '.join(ARCHITECTURES)}, or "
-                "MODULE:NAME"
-            )
+            raise UserError(f"--key_backbone={name}: expected {SHARED}, one of {NAMES}, or MODULE:NAME")
 
 
 class EndToEnd(TwoEncoders):

@@ -45,17 +45,13 @@ def values_of(content, channels):
         Exception: of any type: it is no image, or not one of so many channels.
     """
     if format_of(content) != "PNG":
-        return channels_of(content, channels)
+        return _by_python(content, channels)
     values = read_png(tf.constant(content)).numpy()
     return _channels_last(values, channels)
 
 
-def channels_of(content, channels):
-    """Returns `values_of` a file that is no PNG, of the file's type.
-
-    Raises:
-        Exception: of any type: it is no image, or not one of so many channels.
-    """
+def _by_python(content, channels):
+    """Returns `values_of` a file that is no PNG, of the file's type."""
     kind = format_of(content)
     if kind == "NPY":
         values = npy(content)
@@ -80,9 +76,9 @@ def channels_of(content, channels):
 
 
 def _in_graph(content, channels):
-    """Returns `channels_of` as float32, or no channels for no image: TensorFlow prints exceptions."""
+    """Returns `_by_python` as float32, or no channels for no image: TensorFlow prints exceptions."""
     try:
-        return channels_of(np.asarray(content, object).item(), int(channels)).astype(np.float32)
+        return _by_python(np.asarray(content, object).item(), int(channels)).astype(np.float32)
     except Exception:  # decoders fail in many ways
         return np.zeros([0, 0, 0], np.float32)
 
