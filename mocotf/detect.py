@@ -26,7 +26,7 @@ from mocotf.transfer.scenes import cutout_scenes
 from mocotf.transfer.settings import DetectionSettings
 
 settings_flags.define(DetectionSettings)
-settings_flags.adopt(transfer_flags, fit_flags)
+settings_flags.adopt(transfer_flags)
 
 DATASETS = (
     "voc or coco (of tensorflow-datasets), tfds (a prepared one with boxes), json (of COCO's format), "

@@ -9,22 +9,16 @@ From scratch, with the same labels and steps: --untrained.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
-from mocotf.cli import data_flags
+from mocotf.api import supervised
 from mocotf.cli import fit_flags
 from mocotf.cli import settings_flags
-from mocotf.cli import supervised_flags
-from mocotf.evaluation import protocol
-from mocotf.optim.settings import LayerRateSettings
 
-settings_flags.define(LayerRateSettings)
-settings_flags.adopt(data_flags, supervised_flags, fit_flags)
+settings_flags.define(*supervised.FINETUNE)
 
 
 def main():
-    own = settings_flags.read(LayerRateSettings)
-    task = supervised_flags.make_task(own, "runs/v2_ft")
-    command.print_json(protocol.train("finetune", task, tune=True, lr_scales=own.factors))
+    command.print_json(supervised.finetune(settings_flags.asked()))
 
 
 if __name__ == "__main__":
-    fit_flags.run_command(main, {"lr": 0.03, "epochs": 100, "schedule": (60.0, 80.0)})
+    fit_flags.run_command(main, supervised.FINETUNE_DEFAULTS)

@@ -12,24 +12,16 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 
 # isort: split
 import logging
-import os
-import time
 
 from absl import flags
 
-import mocotf
-from mocotf.cli import data_flags
-from mocotf.cli.found import open_and_tell
-from mocotf.data.bad_images import BadImages
+from mocotf.api.report import check_writable
+from mocotf.api.report import write
+from mocotf.api.report import write_page
+from mocotf.cli import settings_flags
+from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
-from mocotf.files import atomic_write
-from mocotf.moco.saved_run import open_run
-from mocotf.reporting.page import gallery_figure
-from mocotf.reporting.page import make_page
-from mocotf.reporting.page import map_figure
-from mocotf.reporting.page import sheet_figure
 from mocotf.reporting.pictures import PROJECTIONS
-from mocotf.reporting.pictures import look
 from mocotf.reporting.runs import is_run
 from mocotf.reporting.runs import read_runs
 from mocotf.reporting.table import markdown
@@ -39,6 +31,7 @@ from mocotf.reporting.table import verdicts
 FLAGS = flags.FLAGS
 log = logging.getLogger(__name__)
 
+settings_flags.define(DataSettings)
 flags.DEFINE_string(
     "out", None, "File to write. Default: report.html; with --table none but the terminal."
 )
@@ -57,7 +50,8 @@ def main(*paths):
     if FLAGS.table:
         write_table(paths)
     else:
-        write_page(paths)
+        asked = settings_flags.asked()
+        command.print_json(write_page(asked, paths, FLAGS.out or "report.html", FLAGS.projection))
 
 
 def write_table(paths):
@@ -76,63 +70,5 @@ def write_table(paths):
     command.print_json({"runs": rows, "out": FLAGS.out})
 
 
-def write_page(paths):
-    """Writes the page."""
-    out = FLAGS.out or "report.html"
-    runs = read_runs(paths)
-    for run in runs:
-        if not run.metrics:
-            raise UserError(
-                f"{run.path}: has no metrics yet; expected a run that has logged some steps"
-            )
-    check_writable(out)
-    galleries, maps = zip(*map(pictures, runs), strict=True)
-    made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
-    write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
-    size = os.path.getsize(out)
-    print(f"{out}: {len(runs)} runs, {size / 1e6:.1f} MB", flush=True)
-    command.print_json({"out": out, "runs": [run.path for run in runs], "bytes": size})
-
-
-def pictures(run):
-    """Returns (gallery, map) of a `Run`; in place of each, why there is none."""
-    try:
-        if "knn_features" not in run.flags:
-            raise UserError(f"{run.path}: is no pre-training run")
-        saved = open_run(run.path)
-        data = data_flags.read_for(saved)
-        source = open_and_tell(data)
-        bad_images = BadImages(None, source.size, data.max_bad_images, source.root)
-        seen = look(saved, source, bad_images)
-    except UserError as error:
-        log.warning("no neighbours and no map: %s", error)
-        return (f"None: {error}.",) * 2
-    return gallery_figure(seen), map_figure(source, seen, FLAGS.projection)
-
-
-def check_writable(out):
-    """Refuses a file that cannot be written before the work is done for it.
-
-    Raises:
-        UserError: it cannot be.
-    """
-    folder = os.path.dirname(out) or "."
-    if not os.path.isdir(folder) or os.path.isdir(out) or not os.access(folder, os.W_OK):
-        raise UserError(f"--out={out}: cannot be written; expected a file in a folder that is there")
-
-
-def write(out, text):
-    """Writes the file that --out names.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        atomic_write(out, text)
-    except OSError as error:
-        raise UserError(f"--out={out}: {error.strerror}; expected a file to write") from error
-
-
 if __name__ == "__main__":
-    flags.adopt_module_key_flags(data_flags)
     command.run(main, positional=None)

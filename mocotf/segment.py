@@ -27,7 +27,7 @@ from mocotf.transfer.tfds_masked import FORMS
 from mocotf.transfer.tfds_masked import TFDSMasked
 
 settings_flags.define(SegmentationSettings)
-settings_flags.adopt(transfer_flags, fit_flags)
+settings_flags.adopt(transfer_flags)
 
 DATASETS = (
     "voc (a VOCdevkit's folder), folder (images and masks), cutouts (embedded), or of "

@@ -19,10 +19,10 @@ import os
 import numpy as np
 from absl import flags
 
+from mocotf.api.data import open_and_tell
 from mocotf.cli import recipe_flags
 from mocotf.cli import settings_flags
 from mocotf.cli import train_flags
-from mocotf.cli.found import open_and_tell
 from mocotf.data.bad_images import BadImages
 from mocotf.data.settings import DataSettings
 from mocotf.data.settings import PairSettings
@@ -56,7 +56,8 @@ settings_flags.adopt(recipe_flags, train_flags)  # so that --help shows them
 
 def main():
     # ---- What was asked for, checked before anything is written
-    devices = settings_flags.values(PretrainingDeviceSettings)
+    asked = settings_flags.asked()
+    devices = asked.unchecked(PretrainingDeviceSettings)
     configure_host(devices)
     cluster = find_cluster(devices.workers, devices.worker_index)
     worker, workers = place_in(cluster)
@@ -71,8 +72,8 @@ def main():
     replicas = strategy.num_replicas_in_sync
     if settings:
         settings.check_devices(replicas, workers)
-    pairs = settings_flags.read(PairSettings)
-    source = open_and_tell(settings_flags.read(DataSettings), pairs, tell=chief)
+    pairs = asked.read(PairSettings)
+    source = open_and_tell(asked.read(DataSettings), pairs, tell=chief)
     if auto:
         settings, recipe = recipe_flags.choose(source, strategy, worker, workers)
         if recipe:

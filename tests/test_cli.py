@@ -9,11 +9,12 @@ from mocotf import detect
 from mocotf import finetune
 from mocotf import linear
 from mocotf import segment
-from mocotf.cli import supervised_flags
+from mocotf.api.supervised import SHARED
 from mocotf.cli import train_flags
+from mocotf.settings import settings_of
 from tests import processes
 
-OF_TASKS = [flag.name for flag in flags.FLAGS.get_key_flags_for_module(supervised_flags.__name__)]
+OF_TASKS = [name for cls in SHARED for name in settings_of(cls)]
 
 ASK = """
 import os

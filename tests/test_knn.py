@@ -8,7 +8,8 @@ import tensorflow as tf
 from absl import flags
 
 from mocotf import knn
-from mocotf.cli import data_flags
+from mocotf.api.data import data_of
+from mocotf.cli import settings_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.patches import Patches
 from mocotf.errors import UserError
@@ -116,10 +117,10 @@ def test_pictures_are_turned_where_those_of_the_run_were(tmp_path):
     elsewhere = "--dataset=folder", f"--data_dir={tmp_path}"
     for given in ((), elsewhere):
         set_flags(*given)
-        found = [data_flags.read_for(one).upright for one in (base, tuned, old)]
+        found = [data_of(settings_flags.asked(), one).upright for one in (base, tuned, old)]
         assert found == [True, False, True]
     set_flags("--noupright")
-    assert not data_flags.read_for(base).upright
+    assert not data_of(settings_flags.asked(), base).upright
 
 
 def test_images_are_those_of_the_run_unless_another_place_is_named(tmp_path):
@@ -135,7 +136,7 @@ def test_images_are_those_of_the_run_unless_another_place_is_named(tmp_path):
         (["--data_dir=others", "--files=other.txt"], ("others", "other.txt")),
     ):
         set_flags(*given)
-        data = data_flags.read_for(run)
+        data = data_of(settings_flags.asked(), run)
         assert (data.dataset, data.data_dir, data.files) == ("folder", *expected)
 
 

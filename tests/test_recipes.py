@@ -35,7 +35,7 @@ def from_file(name):
 
 
 def make_schedule():
-    return settings_flags.read(OptimisationSettings).make_schedule(STEPS)
+    return settings_flags.asked().read(OptimisationSettings).make_schedule(STEPS)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ import pytest
 from absl import flags
 
 from mocotf import train
-from mocotf.cli import fit_flags
+from mocotf.api.supervised import training_of
+from mocotf.cli import settings_flags
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.nn import xla
@@ -142,7 +143,7 @@ def test_recipes_parse_and_say_command_time_and_accuracy(name, tmp_path):
     set_flags(f"--flagfile={path}", f"--model_dir={tmp_path}", "--data_dir=photos")
     if flags.FLAGS.dataset == "patches":
         flags.FLAGS["data_dir"].unparse()
-    train_flags.read() if own is train else fit_flags.read(None)
+    train_flags.read() if own is train else training_of(settings_flags.asked(), None)
 
 
 # ---- --jit_compile: its forms, what is saved of it, and what an earlier run's file says

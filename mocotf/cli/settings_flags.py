@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from mocotf.api.asked import Asked
 from mocotf.cli import arguments
 from mocotf.settings import Switch
 from mocotf.settings import settings_of
@@ -73,17 +74,6 @@ def require(name, expected):
     flags.register_validator(name, bool, f"expected {expected}")
 
 
-def read(cls):
-    """Returns the `Settings` that the flags give, held against each other.
-
-    Raises:
-        UserError: they contradict each other.
-    """
-    settings = values(cls)
-    settings.check(arguments.given())
-    return settings
-
-
-def values(cls):
-    """Returns the `Settings` that the flags give, unchecked."""
-    return cls(**{name: FLAGS[name].value for name in settings_of(cls)})
+def asked():
+    """Returns what the flags ask for, an `Asked`."""
+    return Asked(FLAGS.flag_values_dict(), arguments.given(), bool(arguments.files()))

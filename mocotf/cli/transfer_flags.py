@@ -4,10 +4,10 @@ import dataclasses
 import os
 from typing import NamedTuple
 
-from mocotf.cli import arguments
-from mocotf.cli import fit_flags
+from mocotf.api.data import say
+from mocotf.api.supervised import TRAINING
+from mocotf.api.supervised import training_of
 from mocotf.cli import settings_flags
-from mocotf.cli.found import say
 from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
 from mocotf.evaluation.settings import PretrainedSettings
@@ -36,7 +36,7 @@ IDLE = {
 }
 SCHEDULES = ("cos", "exp_steps", "schedule")  # which take the place of a default of --drop_at
 OWN = (TransferSettings, LayerRateSettings, ComparisonSettings)
-settings_flags.define(DataSettings, *OWN, hidden=IDLE)
+settings_flags.define(DataSettings, PretrainedSettings, *TRAINING, *OWN, hidden=IDLE)
 
 
 class Flags(NamedTuple):
@@ -61,16 +61,16 @@ def read(own, example):
 
     Args:
         own: class of the command's own settings.
-        example: see `fit_flags.read`.
+        example: see `training_of`.
 
     Raises:
         UserError: they contradict each other.
     """
-    training, pretrained = fit_flags.read(example)
-    data = settings_flags.values(DataSettings)
-    transfer, rates, comparison = map(settings_flags.read, OWN)
-    found = Flags(training, pretrained, data, transfer, rates, comparison, settings_flags.read(own))
-    given = arguments.given()
+    asked = settings_flags.asked()
+    training, pretrained = training_of(asked, example)
+    data = asked.unchecked(DataSettings)
+    found = Flags(training, pretrained, data, *map(asked.read, OWN), asked.read(own))
+    given, transfer, comparison = asked.given, found.transfer, found.comparison
     for name, instead in IDLE.items():
         if any(part.changed(name, given) for part in found.saved if hasattr(part, name)):
             raise UserError(f"--{name} does nothing here: {instead}")

@@ -1,0 +1,87 @@
+"""The HTML page of runs."""
+
+import logging
+import os
+import time
+
+import mocotf
+from mocotf.api.data import data_of
+from mocotf.api.data import open_and_tell
+from mocotf.data.bad_images import BadImages
+from mocotf.errors import UserError
+from mocotf.files import atomic_write
+from mocotf.moco.saved_run import open_run
+from mocotf.reporting.page import gallery_figure
+from mocotf.reporting.page import make_page
+from mocotf.reporting.page import map_figure
+from mocotf.reporting.page import sheet_figure
+from mocotf.reporting.pictures import look
+from mocotf.reporting.runs import read_runs
+
+log = logging.getLogger(__name__)
+
+
+def write_page(asked, paths, out, projection="tsne"):
+    """Writes the page; returns what --json prints.
+
+    Args:
+        asked: `Asked` of `DataSettings`.
+        paths: of the runs.
+        out: path of the file.
+        projection: one of `PROJECTIONS`.
+
+    Raises:
+        UserError: there are no such runs, or the file cannot be written.
+    """
+    runs = read_runs(paths)
+    for run in runs:
+        if not run.metrics:
+            raise UserError(
+                f"{run.path}: has no metrics yet; expected a run that has logged some steps"
+            )
+    check_writable(out)
+    galleries, maps = zip(*(pictures(asked, run, projection) for run in runs), strict=True)
+    made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
+    write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
+    size = os.path.getsize(out)
+    print(f"{out}: {len(runs)} runs, {size / 1e6:.1f} MB", flush=True)
+    return {"out": out, "runs": [run.path for run in runs], "bytes": size}
+
+
+def pictures(asked, run, projection):
+    """Returns (gallery, map) of a `Run`; in place of each, why there is none."""
+    try:
+        if "knn_features" not in run.flags:
+            raise UserError(f"{run.path}: is no pre-training run")
+        saved = open_run(run.path)
+        data = data_of(asked, saved)
+        source = open_and_tell(data)
+        bad_images = BadImages(None, source.size, data.max_bad_images, source.root)
+        seen = look(saved, source, bad_images)
+    except UserError as error:
+        log.warning("no neighbours and no map: %s", error)
+        return (f"None: {error}.",) * 2
+    return gallery_figure(seen), map_figure(source, seen, projection)
+
+
+def check_writable(out):
+    """Refuses a file that cannot be written before the work is done for it.
+
+    Raises:
+        UserError: it cannot be.
+    """
+    folder = os.path.dirname(out) or "."
+    if not os.path.isdir(folder) or os.path.isdir(out) or not os.access(folder, os.W_OK):
+        raise UserError(f"--out={out}: cannot be written; expected a file in a folder that is there")
+
+
+def write(out, text):
+    """Writes the file that --out names.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        atomic_write(out, text)
+    except OSError as error:
+        raise UserError(f"--out={out}: {error.strerror}; expected a file to write") from error
