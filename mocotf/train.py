@@ -12,165 +12,19 @@ resumes a run that was stopped.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
-import dataclasses
-import functools
-import os
-
-import numpy as np
 from absl import flags
 
-from mocotf.api.data import open_and_tell
-from mocotf.cli import recipe_flags
+from mocotf.api.pretrain import SETTINGS
+from mocotf.api.pretrain import pretrain
 from mocotf.cli import settings_flags
-from mocotf.cli import train_flags
-from mocotf.data.bad_images import BadImages
-from mocotf.data.settings import DataSettings
-from mocotf.data.settings import PairSettings
-from mocotf.data.sources.base import Order
-from mocotf.evaluation import pretraining
-from mocotf.evaluation.measures import MEASURES
-from mocotf.evaluation.monitor import encoder_function
-from mocotf.evaluation.monitor import make_monitor
-from mocotf.files import write_json
-from mocotf.moco.start import start_from
-from mocotf.pretraining.build import batches
-from mocotf.pretraining.build import build_model
-from mocotf.pretraining.build import check_units
-from mocotf.pretraining.recipe import RECIPE_FILE
-from mocotf.training.checkpoints import Checkpoints
-from mocotf.training.cluster import find_cluster
-from mocotf.training.cluster import place_in
-from mocotf.training.health import Health
-from mocotf.training.host import configure_host
-from mocotf.training.pictures import show_views
-from mocotf.training.progress import Course
-from mocotf.training.progress import Every
-from mocotf.training.replicas import check_agreement
-from mocotf.training.run import Run
-from mocotf.training.run_dir import RunDir
-from mocotf.training.settings import PretrainingDeviceSettings
-from mocotf.training.strategy import make_strategy
 
-settings_flags.adopt(recipe_flags, train_flags)  # so that --help shows them
+settings_flags.define(*SETTINGS)
 
 
 def main():
-    # ---- What was asked for, checked before anything is written
-    asked = settings_flags.asked()
-    devices = asked.unchecked(PretrainingDeviceSettings)
-    configure_host(devices)
-    cluster = find_cluster(devices.workers, devices.worker_index)
-    worker, workers = place_in(cluster)
-    chief = worker == 0
-    auto, recipe = recipe_flags.is_auto(), None
-    settings = None if auto else train_flags.read()
-    if workers > 1 and settings:  # before they meet: of each, which has a replica or more
-        settings.check_devices(workers, workers)
-    strategy = make_strategy(
-        devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
-    )
-    replicas = strategy.num_replicas_in_sync
-    if settings:
-        settings.check_devices(replicas, workers)
-    pairs = asked.read(PairSettings)
-    source = open_and_tell(asked.read(DataSettings), pairs, tell=chief)
-    if auto:
-        settings, recipe = recipe_flags.choose(source, strategy, worker, workers)
-        if recipe:
-            print(recipe.table(), end="\n\n", flush=True)
-    settings.check_source(source, replicas, workers)
-    settings.advise(source, replicas, workers)
-    optimisation, run_settings, devices = settings.training
-    steps_per_epoch = source.steps_per_epoch(optimisation.batch_size, workers)
-    course = Course.of(
-        settings.training,
-        steps_per_epoch,
-        measure=Every(settings.monitor.knn_every * steps_per_epoch),
-        compare=Every(devices.check_replicas_every),
-        most_skipped=run_settings.max_skipped_batches if run_settings.on_nan == "restore" else 0,
-    )
-
-    facts = {"replicas": replicas, "images": source.size}
-    if digest := source.digest():
-        facts["names and sizes of images"] = digest
-    if workers > 1:
-        role = "the chief, which writes" if chief else "which writes nothing to"
-        print(f"worker {worker} of {workers}: {role} {run_settings.model_dir}", flush=True)
-        check_agreement(strategy, settings.texts(), facts)
-
-    # ---- Model
-    model = build_model(settings, source, strategy, course.schedule)
-
-    # ---- Where the run is kept, once all of it can be made
-    run_dir = RunDir(run_settings.model_dir, settings.saved, facts) if chief else None
-    if chief and recipe and not run_dir.resuming:
-        write_json(run_dir.file(RECIPE_FILE), recipe.json())
-    names_file = run_dir.file("bad_images.txt") if chief else None
-    bad_images = BadImages(names_file, source.size, settings.data.max_bad_images, source.root)
-    bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
-    folder = os.path.join(run_settings.model_dir, "checkpoints")
-    checkpoints = Checkpoints(folder, model, course.keep)
-
-    # ---- Data
-    order = Order(run_settings.seed, optimisation.batch_size, steps_per_epoch, worker, workers)
-
-    @functools.cache  # a start is traced once: of what is shown before the first step, and trained on
-    def views_from(batch):
-        return batches(settings, source, model, order, bad_images, batch)
-
-    def batches_from(step):
-        return model.arrange(checkpoints.skipped.dataset_from(step, views_from), step)
-
-    # ---- What is measured, and shown before the first step
-    augmentation = settings.views.augmentation
-    monitor = make_monitor(settings.monitor, source, augmentation, bad_images) if chief else None
-    encode = encoder_function(model.query_encoder, settings.monitor.knn_features)
-
-    def first_record():
-        views, *_ = model.unpack(next(iter(views_from(0))))
-        check_units(views, augmentation)
-        show_views(run_dir, views, augmentation)
-        return monitor.record_baselines(encode, run_dir) if monitor else {}
-
-    # ---- Run
-    hints = settings.config.hints()
-    health = Health(
-        run_settings.on_collapse,
-        course.total_steps,
-        steps_per_epoch,
-        judged_after=max(
-            model.steps_to_fill(course.batch_size), optimisation.warmup_epochs * steps_per_epoch
-        ),
-        lr=optimisation.lr,
-        hints=hints,
-    )
-    start = run_settings.init_from
-    run = Run(
-        model,
-        dataclasses.replace(course, chance=model.chance),
-        batches_from,
-        bad_images,
-        checkpoints,
-        run_dir,
-        measure=functools.partial(monitor.record, encode, run_dir) if monitor else lambda step: {},
-        measures=MEASURES,
-        accuracy=monitor.ACCURACY if monitor else "knn_top1",
-        settings=settings.texts(),
-        initialise=lambda: start and start_from(model, settings.config, start),
-        first_record=first_record,
-        health=health,
-        workers=workers,
-        saves_memory=(hints["memory"],),
-    )
-    run.train()
-
-    # ---- Results
-    if chief:
-        results = pretraining.finish(run_dir, bad_images)
-        if summary := health.summary():
-            print(summary, flush=True)
+    results = pretrain(settings_flags.asked())
+    if results:  # those of the chief
         command.print_json(results)
-    run.meet()  # the chief has written all
 
 
 if __name__ == "__main__":

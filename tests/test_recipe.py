@@ -9,7 +9,9 @@ import tensorflow as tf
 from absl import flags
 
 from mocotf import train
-from mocotf.cli import recipe_flags
+from mocotf.api.recipe import choose
+from mocotf.api.recipe import is_auto
+from mocotf.cli import settings_flags
 from mocotf.cli import train_flags
 from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
@@ -90,7 +92,7 @@ def test_who_gives_a_file_of_flags_has_nothing_chosen():
         ([], False),
     ):
         set_flags("--data_dir=photos", *arguments)
-        assert recipe_flags.is_auto() == auto, arguments
+        assert is_auto(settings_flags.asked()) == auto, arguments
 
 
 def test_a_recipe_is_a_file_of_flags_by_its_name(tmp_path):
@@ -110,10 +112,10 @@ def test_a_recipe_is_a_file_of_flags_by_its_name(tmp_path):
 def test_time_is_given_to_what_is_chosen_only():
     set_flags("--minutes=3")
     with pytest.raises(UserError, match="--minutes=3 does nothing without --recipe=auto"):
-        recipe_flags.is_auto()
+        is_auto(settings_flags.asked())
     set_flags("--dataset=folder", "--channels=4")
     with pytest.raises(UserError, match="--channels=4: the rules .* are for RGB; try --recipe=v2"):
-        recipe_flags.is_auto()
+        is_auto(settings_flags.asked())
 
 
 def test_a_batch_is_as_large_as_there_is_memory_for(trained, tmp_path, monkeypatch):
@@ -128,13 +130,13 @@ def test_a_batch_is_as_large_as_there_is_memory_for(trained, tmp_path, monkeypat
     monkeypatch.setattr(recipe, "try_steps", try_steps)
     set_flags(*GIVEN, f"--data_dir={trained / 'pictures'}", f"--model_dir={tmp_path}")
     source, strategy = open_source(train_flags.read().data), tf.distribute.OneDeviceStrategy("")
-    settings, chosen = recipe_flags.choose(source, strategy, 0, 1)
+    settings, chosen = choose(settings_flags.asked(), source, strategy, 0, 1)
     assert tried == [8, 4] and settings.training.optimisation.batch_size == 4
     assert chosen.choices["batch_size"].reason == "what there is memory for"
     assert chosen.values["lr"] == pytest.approx(0.06 * 4 / 64, abs=1e-4)
     set_flags(*GIVEN, f"--data_dir={trained / 'pictures'}", "--batch_size=16", "--model_dir=nowhere")
     with pytest.raises(UserError, match="--batch_size=16: does not fit .*; try --batch_size=8"):
-        recipe_flags.choose(source, strategy, 0, 1)
+        choose(settings_flags.asked(), source, strategy, 0, 1)
 
 
 def test_what_does_not_go_together_is_refused_before_any_training(trained, tmp_path, monkeypatch):
