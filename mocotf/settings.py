@@ -41,7 +41,7 @@ class Setting:
         choices: the only values of a text; None for any.
         count: numbers in a list; None for any.
         neutral: it decides what is shown or kept, not what is computed: another value resumes a run.
-        place: it says where a run is, not what it is: it is not saved.
+        place: it says where a run is, or is of this start alone, not what the run is: it is not saved.
         before: the value of runs that were saved before there was this setting; None: as by default.
         formerly: text in the flags.cfg of an earlier release → what it is now.
         kind: int, float, str, bool or `Switch`; of the elements, where it is a list.

@@ -76,8 +76,15 @@ def test_pictures_may_move_but_not_change(trained, tmp_path, capsys):
     )
     write_pictures(tmp_path / "others")
     (tmp_path / "others/train/red/0.png").write_bytes(b"shorter")
-    with pytest.raises(UserError, match="another run .names and sizes of images=.* there, .* here"):
-        train_here(tmp_path / "run", *OPTIONS, f"--data_dir={tmp_path / 'others'}")
+    others = [*OPTIONS, f"--data_dir={tmp_path / 'others'}"]
+    with pytest.raises(UserError, match="that it was begun with .names and sizes of images=.* there"):
+        train_here(tmp_path / "run", *others)
+    found = train_here(tmp_path / "run", *others, "--accept_changed_data", "--verify_data=content")
+    assert all(np.array_equal(found[name], known[name]) for name in known)  # it was at its end
+    assert "accept_changed_data" not in read_flags(tmp_path / "run" / "flags.cfg")
+    (tmp_path / "others/val/red/0.png").write_bytes(b"shorter")
+    with pytest.raises(UserError, match="begun with .1 of 96 files changed: val/red/0.png."):
+        train_here(tmp_path / "run", *others, "--verify_data=content")
 
 
 def test_who_gives_a_file_of_flags_has_nothing_chosen():

@@ -30,6 +30,7 @@ FITS = "linear, finetune, detect, segment"
 CLASSES = (  # (commands, classes)
     (TRAIN, (RecipeSettings,)),
     ("all that read images", (data.DataSettings,)),
+    (f"{TRAIN}, linear, finetune", (data.VerifySettings,)),
     (TRAIN, (data.ViewSettings, data.PairSettings, *MODEL, evaluation.MonitorSettings)),
     (f"{TRAIN}, {FITS}", (optim.OptimisationSettings, training.RunSettings, training.DeviceSettings)),
     (TRAIN, (training.PretrainingRunSettings, training.PretrainingDeviceSettings)),

@@ -31,6 +31,7 @@ from mocotf.training.cluster import find_cluster
 from mocotf.training.cluster import place_in
 from mocotf.training.health import Health
 from mocotf.training.host import configure_host
+from mocotf.training.image_facts import ImageFacts
 from mocotf.training.pictures import show_views
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
@@ -88,19 +89,18 @@ def pretrain(asked):
         most_skipped=run_settings.max_skipped_batches if run_settings.on_nan == "restore" else 0,
     )
 
-    facts = {"replicas": replicas, "images": source.size}
-    if digest := source.digest():
-        facts["names and sizes of images"] = digest
+    facts = {"replicas": replicas}
+    images = ImageFacts(source, settings.verify, source.size, tell=chief)
     if workers > 1:
         role = "the chief, which writes" if chief else "which writes nothing to"
         print(f"worker {worker} of {workers}: {role} {run_settings.model_dir}", flush=True)
-        check_agreement(strategy, settings.texts(), facts)
+        check_agreement(strategy, settings.texts(), facts | images.values)
 
     # ---- Model
     model = build_model(settings, source, strategy, course.schedule)
 
     # ---- Where the run is kept, once all of it can be made
-    run_dir = RunDir(run_settings.model_dir, settings.saved, facts) if chief else None
+    run_dir = RunDir(run_settings.model_dir, settings.saved, facts, images) if chief else None
     if chief and recipe and not run_dir.resuming:
         write_json(run_dir.file(RECIPE_FILE), recipe.json())
     names_file = run_dir.file("bad_images.txt") if chief else None

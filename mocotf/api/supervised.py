@@ -4,6 +4,7 @@ from mocotf.api.data import data_of
 from mocotf.api.data import open_and_tell
 from mocotf.data.bad_images import BadImages
 from mocotf.data.settings import DataSettings
+from mocotf.data.settings import VerifySettings
 from mocotf.data.supervised import Labelled
 from mocotf.errors import UserError
 from mocotf.evaluation import cached
@@ -21,7 +22,7 @@ from mocotf.training.settings import RunSettings
 from mocotf.training.settings import TrainingSettings
 
 TRAINING = (OptimisationSettings, RunSettings, DeviceSettings)
-SHARED = (DataSettings, ProtocolSettings, PretrainedSettings, *TRAINING)
+SHARED = (DataSettings, VerifySettings, ProtocolSettings, PretrainedSettings, *TRAINING)
 # Of each protocol: its settings, and those that have another default than elsewhere.
 LINEAR = (*SHARED, LinearSettings)
 LINEAR_DEFAULTS = {"lr": 30.0, "weight_decay": 0.0, "epochs": 100, "schedule": (60.0, 80.0)}
@@ -74,7 +75,7 @@ def make_task(asked, own, example=None):
         example: see `training_of`.
     """
     training, pretrained = training_of(asked, example)
-    chosen = asked.read(ProtocolSettings)
+    chosen, verify = asked.read(ProtocolSettings), asked.read(VerifySettings)
     configure_host(training.devices)
     run = open_run(pretrained.pretrained)
     data = data_of(asked, run)
@@ -85,9 +86,10 @@ def make_task(asked, own, example=None):
         BadImages(None, source.size, data.max_bad_images, source.root),
         training,
         chosen,
+        verify,
         ops=data.host_ops,
         trained=not pretrained.untrained,
-        saved=(*training, pretrained, chosen, data, own),
+        saved=(*training, pretrained, chosen, verify, data, own),
     )
 
 

@@ -94,6 +94,26 @@ class DataSettings(Settings):
 
 
 @dataclasses.dataclass(frozen=True)
+class VerifySettings(Settings):
+    """How a run that is resumed makes sure that its images are still the same."""
+
+    GROUP = "Data"
+
+    verify_data: str = setting(
+        "names",
+        "What images are known by when a run is resumed: names, and sizes of some; or content: every "
+        "byte is read at each start, and data.sha256 in the run keeps a digest of each file.",
+        choices=("names", "content"),
+        neutral=True,
+    )
+    accept_changed_data: bool = setting(
+        False,
+        "Resume a run although its images are others now; what has changed is noted in its facts.json.",
+        place=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class ViewSettings(Settings):
     """How views are made of images in pre-training."""
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import centre_views
 from mocotf.data.pretraining import random_views
+from mocotf.data.settings import VerifySettings
 from mocotf.data.sources.base import Order
 from mocotf.data.supervised import Labelled
 from mocotf.evaluation.classifier import Classifier
@@ -28,6 +29,7 @@ from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
 from mocotf.training.fit import compile_trainer
+from mocotf.training.image_facts import ImageFacts
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.run import Run
@@ -46,6 +48,7 @@ class Task:
         bad_images: a `BadImages`.
         settings: `TrainingSettings`.
         protocol: `ProtocolSettings`.
+        verify: `VerifySettings`.
         ops: see `random_views`.
         trained: begin with the encoder as it is, else as it was before its run's first step.
         saved: all `Settings` of the run.
@@ -56,6 +59,7 @@ class Task:
     bad_images: BadImages
     settings: TrainingSettings
     protocol: ProtocolSettings
+    verify: VerifySettings
     ops: str
     trained: bool
     saved: tuple
@@ -97,12 +101,8 @@ class Task:
         return centre_views(source, source.evaluation("queries"), self.run.view, self.bad_images)
 
     def facts(self):
-        """Returns what decides a run beside its settings."""
-        return {
-            "images": self.labelled.size,
-            "classes": self.labelled.classes,
-            "encoder": digest(self.run.checkpoint),
-        }
+        """Returns what decides a run beside its settings and its images."""
+        return {"classes": self.labelled.classes, "encoder": digest(self.run.checkpoint)}
 
     def announce(self, name, scores, table):
         """Writes the table of a protocol's `Scores`, prints them, and enters the top-1."""
@@ -143,7 +143,8 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
         chance=math.log(classes),
     )
     facts = task.facts() | {"replicas": strategy.num_replicas_in_sync}
-    run_dir = RunDir(settings.run.model_dir, task.saved, facts)
+    images = ImageFacts(task.labelled.source, task.verify, task.labelled.size)
+    run_dir = RunDir(settings.run.model_dir, task.saved, facts, images)
     write_json(run_dir.file(CLASSES_FILE), {"classes": task.names})
 
     # ---- Model

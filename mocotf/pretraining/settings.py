@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from mocotf.data.settings import DataSettings
 from mocotf.data.settings import PairSettings
+from mocotf.data.settings import VerifySettings
 from mocotf.data.settings import ViewSettings
 from mocotf.errors import UserError
 from mocotf.evaluation.settings import MonitorSettings
@@ -21,19 +22,20 @@ from mocotf.training.settings import TrainingSettings
 log = logging.getLogger(__name__)
 TRAINING = (OptimisationSettings, PretrainingRunSettings, PretrainingDeviceSettings)
 MODEL = (EncoderSettings, MechanismSettings, *(one.SETTINGS for one in MECHANISMS.values()))
-ALL = (DataSettings, ViewSettings, PairSettings, *MODEL, *TRAINING, MonitorSettings)
+ALL = (DataSettings, VerifySettings, ViewSettings, PairSettings, *MODEL, *TRAINING, MonitorSettings)
 
 
 class Pretraining(NamedTuple):
     """The settings of a pre-training run.
 
     Attributes:
-        data, views, pairs, training, monitor: of its rooms.
+        data, verify, views, pairs, training, monitor: of its rooms.
         config: of its model.
         saved: all of them, those of the other mechanisms too.
     """
 
     data: DataSettings
+    verify: VerifySettings
     views: ViewSettings
     pairs: PairSettings
     training: TrainingSettings
@@ -52,8 +54,8 @@ class Pretraining(NamedTuple):
         Raises:
             UserError: they contradict each other, or one that was given is of another mechanism.
         """
-        kinds = (DataSettings, ViewSettings, PairSettings, MonitorSettings, *TRAINING)
-        data, views, pairs, monitor, *training = (one.of(values) for one in kinds)
+        kinds = (DataSettings, VerifySettings, ViewSettings, PairSettings, MonitorSettings, *TRAINING)
+        data, verify, views, pairs, monitor, *training = (one.of(values) for one in kinds)
         EncoderSettings.of(values).check(given)
         config = Config.of(values, given)
         for settings in (*training, views, pairs, monitor, config.encoder):
@@ -65,8 +67,8 @@ class Pretraining(NamedTuple):
             )
         data.check(given)
         _check_views(views, pairs, config)
-        saved = (data, views, pairs, *(one.of(values) for one in MODEL), *training, monitor)
-        return cls(data, views, pairs, TrainingSettings(*training), monitor, config, saved)
+        saved = (data, verify, views, pairs, *(one.of(values) for one in MODEL), *training, monitor)
+        return cls(data, verify, views, pairs, TrainingSettings(*training), monitor, config, saved)
 
     def texts(self):
         """Returns name → text of all that decides what is computed."""

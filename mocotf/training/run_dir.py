@@ -11,6 +11,7 @@ from mocotf.files import lock
 from mocotf.files import read_json
 from mocotf.settings import settings_of
 from mocotf.settings import texts_of
+from mocotf.training.image_facts import CONTENTS_FILE
 
 log = logging.getLogger(__name__)
 FLAGS_FILE = "flags.cfg"
@@ -24,7 +25,8 @@ class RunDir:
     Args:
         path: of the folder.
         settings: all `Settings` of the run; they are saved, as a file that is itself a flagfile.
-        facts: name → value of what else decides what is computed: replicas, images.
+        facts: name → value of what else decides what is computed, as replicas.
+        images: `ImageFacts` of what is learned from; None: all that counts of it is among the facts.
 
     Attributes:
         path: of the folder.
@@ -34,9 +36,10 @@ class RunDir:
         UserError: the folder cannot be written, is in use, or holds another run or no run.
     """
 
-    def __init__(self, path, settings, facts=None):
+    def __init__(self, path, settings, facts=None, images=None):
         self.path = path = os.path.expanduser(path)
         config, decided = self.file(FLAGS_FILE), self.file("facts.json")
+        facts = (facts or {}) | (images.values if images else {})
         try:
             os.makedirs(path, exist_ok=True)
             if not os.path.exists(config):
@@ -49,7 +52,9 @@ class RunDir:
             self.resuming = os.path.exists(config)
             if not self.resuming:
                 _check_lines(texts_of(settings))
-                atomic_write(decided, json.dumps(facts or {}) + "\n")
+                if images:
+                    images.begin(path)
+                atomic_write(decided, json.dumps(facts) + "\n")
                 lines = [f"--{name}={text}\n" for name, text in sorted(texts_of(settings).items())]
                 atomic_write(config, "".join(lines))
         except OSError as error:
@@ -60,8 +65,12 @@ class RunDir:
             _check_same(path, _decisive(config, settings), texts_of(settings, decisive=True), "--")
             if facts:
                 known = read_json(decided)
-                here = {name: value for name, value in facts.items() if name in known}
-                _check_same(path, known, here, "")
+                own = images.NAMES if images else ()
+                there = {name: value for name, value in known.items() if name not in own}
+                here = {name: facts[name] for name in there if name in facts}
+                _check_same(path, there, here, "")
+                if images and (found := images.resume(path, known)) != known:
+                    atomic_write(decided, json.dumps(found) + "\n")
 
     def file(self, name):
         """Returns the path of `name` in the folder."""
@@ -100,7 +109,8 @@ def _check_lines(texts):
 
 def _check_empty(path):
     # A process killed while it created the run leaves these.
-    others = [n for n in os.listdir(path) if n not in ("lock", "facts.json") and ".partial" not in n]
+    own = ("lock", "facts.json", CONTENTS_FILE)
+    others = [name for name in os.listdir(path) if name not in own and ".partial" not in name]
     if others:
         raise UserError(
             f"--model_dir={path}: holds files but no flags.cfg, so it is no run of mocotf; "

@@ -12,6 +12,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.bad_images import BadImages
+from mocotf.data.contents import read_contents
 from mocotf.data.pretraining import centre_views
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
@@ -262,6 +263,15 @@ def test_a_digest_is_of_images_wherever_they_lie(place):
     assert HuggingFace(str(place / "saved")).digest() == known
     assert HuggingFace(write(place / "c.parquet", table([0, 1, 2, 3, 5]))).digest() != known
     assert HuggingFace(write(place / "d.parquet", table(range(4)))).digest() != known
+
+
+def test_a_row_that_has_changed_is_named(place):
+    write(place / "data/train-0.parquet", table(range(5)))
+    write(place / "data/test-0.parquet", table(range(3)))
+    before = read_contents(HuggingFace(str(place)))
+    write(place / "data/test-0.parquet", table([0, 1, 3]))
+    now = read_contents(HuggingFace(str(place)))
+    assert before.changes_to(now) == "1 of 8 files changed: data/test-0.parquet#2"
 
 
 def test_a_file_that_is_written_anew_is_read_anew(place):

@@ -16,6 +16,7 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.bad_images import BadImages
+from mocotf.data.contents import read_contents
 from mocotf.data.places import remote
 from mocotf.data.settings import DataSettings
 from mocotf.data.sources.base import Order
@@ -154,6 +155,7 @@ def test_order_labels_and_draws_are_those_of_a_folder(tmp_path, kind):
     path = source.describe(tf.constant(7, tf.int64)).numpy().decode()
     assert path.endswith("cat/cat1.png") and ("/" in path.removesuffix("cat/cat1.png"))
     assert source.digest() == open_source(DataSettings("folder", data_dir, files=files)).digest()
+    assert read_contents(source).digest == read_contents(expected).digest
 
 
 def test_a_digest_does_not_hold_the_place(tmp_path):

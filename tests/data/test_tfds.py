@@ -7,6 +7,7 @@ import types
 import pytest
 import tensorflow as tf
 
+from mocotf.data.contents import read_contents
 from mocotf.data.sources import tfds
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.tfds import TFDS
@@ -43,6 +44,15 @@ def test_a_prepared_data_set_is_found_by_its_folder(data_dir):
     order = Order(0, 7, source.steps_per_epoch(7))
     assert order.steps_per_epoch == 8 and drawn(source, order, 12) == drawn(named, order, 12)
     assert drawn(source, order, 3, first_step=9) == drawn(named, order, 12)[9:]
+
+
+def test_its_files_are_told_by_name_size_and_content(data_dir):
+    named, lying = TFDS("tiny_images", data_dir), TFDS("tfds", prepared(data_dir))
+    assert named.digest() == lying.digest() != ""
+    names = [line.split("  ")[1] for line in read_contents(named).text.decode().splitlines()]
+    folder = {name for name in os.listdir(prepared(data_dir)) if "-of-" in name}
+    assert set(names) == folder and len(names) == len(folder)
+    assert read_contents(named).digest == read_contents(lying).digest
 
 
 def test_images_stay_encoded(data_dir):

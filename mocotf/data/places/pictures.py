@@ -2,18 +2,24 @@
 
 import array
 import bisect
+import functools
 import hashlib
 import io
 import itertools
+import os
 
 import numpy as np
 import tensorflow as tf
 
+from mocotf.data.places import remote
 from mocotf.data.places.listing import Listing
+from mocotf.data.places.lists import is_whole
 from mocotf.data.places.lists import path_of
 from mocotf.data.places.survey import SAMPLE
 from mocotf.data.places.survey import survey
 from mocotf.data.places.tree import LeftOut
+from mocotf.errors import UserError
+from mocotf.files import printable
 
 NOWHERE = (0, 0, 0)  # the spot of what a path says all of
 WHOLE = r"/.*|\w+://.*"  # names that say all of where a file is, as `lists.is_whole` has it
@@ -38,6 +44,7 @@ class Pictures:
     def __init__(self, parts, take=None):
         self._trees = [tree for tree, _ in parts]
         self._roots = [tree.root(folder) for tree, folder in parts]
+        self._folders = [os.fsencode(os.path.basename(f)) if len(parts) > 1 else b"" for _, f in parts]
         self.servable = all(tree.plain for tree in self._trees)
         self.root = None if any(tree.archive for tree in self._trees) else ""
         self.left_out, self.counts = LeftOut(), [0] * len(parts)
@@ -121,6 +128,24 @@ class Pictures:
             length = self._tree(number).size(self.path_of(number), self._spot(number))
             found.update(length.to_bytes(8, "little", signed=True))
         return found.hexdigest()[:16]
+
+    def contents(self):
+        """Yields of each picture (name, function that yields its content), as `Source.contents` has it.
+
+        Names are below the root, after the name of its folder where there are several.
+        """
+        for number, name in enumerate(self.names()):
+            path = path_of(self._roots[self._part(number)], name)
+            shown = name if is_whole(name) else os.path.join(self._folders[self._part(number)], name)
+            yield shown, functools.partial(self._content, number, path)
+
+    def _content(self, number, path):
+        try:
+            yield self._read(number, path)
+        except Exception as error:  # each place has its own
+            if remote.is_url(path) and (why := remote.why_unreadable(path)):
+                raise UserError(f"{printable(path)}: {why}; the same command goes on later") from error
+            raise
 
     def _read(self, number, path):
         path = np.asarray(path, object).item()  # eagerly an array, in a graph bytes

@@ -17,6 +17,9 @@ class ArrayRecordFiles:
         flag: what messages begin with, as "--dataset=my_set".
         training, queries: of each file, what `tfds.core.SplitInfo.file_instructions` says.
 
+    Attributes:
+        paths: of all files.
+
     Raises:
         UserError: array_record is not installed.
     """
@@ -32,7 +35,8 @@ class ArrayRecordFiles:
         files = [*training, *queries]
         # Its readers are safe to use from the pipeline's threads, one a file for all of them.
         self._records = array_record_data_source.ArrayRecordDataSource(files)
-        self._paths = tf.constant([str(file.filename) for file in files])
+        self.paths = [str(file.filename) for file in files]
+        self._paths = tf.constant(self.paths)
         self._ends = tf.constant(np.cumsum([file.take for file in files]), tf.int64)
         self._firsts = self._ends - tf.constant([file.take + file.skip for file in files], tf.int64)
         self._size = sum(file.take for file in training)

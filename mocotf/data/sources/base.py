@@ -82,6 +82,15 @@ class Source(abc.ABC):
         nothing but their number is known."""
         return ""
 
+    def contents(self):
+        """Returns what all images are made of, those held out too: (how many files, or rows of a table;
+        an iterator over their names, bytes, in order, each with a function without arguments).
+
+        The function yields the content in pieces, bytes; any exception but a `UserError` means that it
+        cannot be read.
+        """
+        raise NotImplementedError(f"{self.name} has no files")
+
     def steps_per_epoch(self, batch_size, workers=1):
         """Returns how many whole batches an epoch has for `workers` workers."""
         del workers

@@ -68,6 +68,9 @@ class Folder(Classified):
         found = self._pictures.digest(self.size)
         return f"{found} in groups {self.groups.digest}" if self.groups else found
 
+    def contents(self):
+        return len(self._pictures), self._pictures.contents()
+
     def group_numbers(self, by=None):
         if not by and not self._groups.shape[0]:
             raise UserError(

@@ -1,6 +1,7 @@
 """Pictures in a column of a table: Parquet files, and data sets that Hugging Face's datasets saved."""
 
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import io
@@ -88,6 +89,17 @@ class HuggingFace(Classified):
             found.update(hashlib.sha256(self._content(row)).digest())
         return found.hexdigest()[:16]
 
+    def contents(self):
+        paths = [os.path.relpath(os.fsdecode(path), self._folder) for path in self._paths.numpy()]
+        counts = np.diff(self._ends, prepend=0)
+        rows = ((path, row) for path, n in zip(paths, counts, strict=True) for row in range(n))
+
+        def each():
+            for number, (path, row) in enumerate(rows):
+                yield os.fsencode(f"{path}#{row}"), functools.partial(self._pieces, number)
+
+        return int(self._ends[-1]), each()
+
     def load(self, handle):
         return tf.ensure_shape(tf.numpy_function(self._content, [handle], tf.string), [])
 
@@ -96,6 +108,9 @@ class HuggingFace(Classified):
         handle = tf.cast(handle, tf.int64)
         file = tf.searchsorted(self._ends, [handle], side="right")[0]
         return named(self._paths[file], handle - self._firsts[file])
+
+    def _pieces(self, row):
+        yield self._content(row)
 
     def _content(self, row):
         """Returns the bytes of an image; none, which do not decode, where there are none."""

@@ -12,8 +12,10 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.sources.base import RandomAccessSource
+from mocotf.data.sources.records import contents_of
 from mocotf.errors import UserError
 
+FOLDER = os.path.join(os.path.dirname(skimage.__file__), "data")
 PHOTOGRAPHS = [
     "astronaut.png",
     "brick.png",
@@ -67,6 +69,9 @@ class Patches(RandomAccessSource):
         self.size = TRAIN_PATCHES
         self.evaluation_sizes = (TRAIN_PATCHES, TEST_PATCHES)
 
+    def contents(self):
+        return contents_of([os.path.join(FOLDER, name) for name in PHOTOGRAPHS])
+
     def load(self, handle):
         return self._images[handle]
 
@@ -86,7 +91,7 @@ class Patches(RandomAccessSource):
 
 def photograph(name):
     """Returns a photograph, uint8 `[h, w, 3]`, its small side SIDE pixels."""
-    path = os.path.join(os.path.dirname(skimage.__file__), "data", name)
+    path = os.path.join(FOLDER, name)
     if not os.path.exists(path):
         raise UserError(
             f"--dataset=patches: {name} is not in the installed scikit-image {skimage.__version__}; "

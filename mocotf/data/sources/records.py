@@ -1,6 +1,9 @@
 """Records kept in files that are read in sequence: which worker reads what, and in which order."""
 
+import functools
+import hashlib
 import itertools
+import os
 
 import tensorflow as tf
 
@@ -8,6 +11,7 @@ from mocotf.errors import UserError
 
 SHUFFLE_BUFFER = 16384  # encoded images: about 2 GB of ImageNet's
 READERS = 16  # files read in turn
+PIECE = 2**22  # bytes read at a time, to know all of a file
 MOST_FILES, MOST_RECORDS = 2**20, 2**28  # of a data set, of a file: a key has so much room for each
 
 
@@ -32,6 +36,11 @@ class RecordFiles:
         self._counts = counts
         self._firsts = tf.constant([0, *itertools.accumulate(counts)][:-1], tf.int64)
         self._paths = {"bank": paths, "queries": queries}
+
+    @property
+    def paths(self):
+        """Of all files."""
+        return [*self._paths["bank"], *self._paths["queries"]]
 
     def steps_per_epoch(self, batch_size, workers):
         """Returns how many steps the worker with the fewest records can make."""
@@ -106,6 +115,30 @@ class RecordFiles:
             divided[worker].append(file)
             load[worker] += self._counts[file]
         return divided
+
+
+def contents_of(paths):
+    """Returns what `Source.contents` does of whole files."""
+    names = (os.fsencode(os.path.basename(path)) for path in paths)
+    return len(paths), zip(names, (functools.partial(_pieces, path) for path in paths), strict=True)
+
+
+def names_and_sizes(paths):
+    """Returns a text that stands for the names and sizes of files."""
+    found = [(os.path.basename(path), tf.io.gfile.stat(path).length) for path in paths]
+    return hashlib.sha256(repr(found).encode()).hexdigest()[:16]
+
+
+def opened(path):
+    """Returns a file of this machine, or at an address, open for reading."""
+    # TensorFlow's reads half a megabyte after each seek.
+    return open(path, "rb", buffering=0) if os.path.isfile(path) else tf.io.gfile.GFile(path, "rb")
+
+
+def _pieces(path):
+    with opened(path) as file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def named(path, number):

@@ -7,6 +7,8 @@ import tensorflow as tf
 from mocotf.data.sources.array_record import ArrayRecordFiles
 from mocotf.data.sources.base import Source
 from mocotf.data.sources.records import RecordFiles
+from mocotf.data.sources.records import contents_of
+from mocotf.data.sources.records import names_and_sizes
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 
@@ -49,6 +51,12 @@ class TFDS(Source):
         if "label" in features and queries:
             self.evaluation_sizes = (self.size, queries.num_examples)
             self.class_names = tuple(getattr(features["label"], "names", None) or ())
+
+    def digest(self):
+        return names_and_sizes(self._records.paths)
+
+    def contents(self):
+        return contents_of(self._records.paths)
 
     def steps_per_epoch(self, batch_size, workers=1):
         return self._records.steps_per_epoch(batch_size, workers)

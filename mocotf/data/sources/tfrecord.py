@@ -10,6 +10,9 @@ from google.protobuf.message import DecodeError
 from mocotf.data.sources.base import Source
 from mocotf.data.sources.records import READERS
 from mocotf.data.sources.records import RecordFiles
+from mocotf.data.sources.records import contents_of
+from mocotf.data.sources.records import names_and_sizes
+from mocotf.data.sources.records import opened
 from mocotf.data.views.decode import or_else
 from mocotf.errors import UserError
 
@@ -65,6 +68,12 @@ class TFRecords(Source):
             )
         if LABEL in found and LABEL in self._features("queries"):
             self.evaluation_sizes = (self.size, sum(query_counts))
+
+    def digest(self):
+        return names_and_sizes(self._files.paths)
+
+    def contents(self):
+        return contents_of(self._files.paths)
 
     def steps_per_epoch(self, batch_size, workers=1):
         return self._files.steps_per_epoch(batch_size, workers)
@@ -134,7 +143,7 @@ def count_records(path):
     """Returns (how many whole records a file has, what is wrong with it or None), by their headers."""
     size = tf.io.gfile.stat(path).length
     count = position = 0
-    with _opened(path) as file:
+    with opened(path) as file:
         while position < size:
             file.seek(position)
             header = file.read(8)
@@ -143,11 +152,6 @@ def count_records(path):
                 return count, f"cut short after {count} records"
             count += 1
     return count, None if count else "empty"
-
-
-def _opened(path):
-    # TensorFlow's reads half a megabyte after each seek.
-    return open(path, "rb", buffering=0) if os.path.isfile(path) else tf.io.gfile.GFile(path, "rb")
 
 
 def _feature(handle, name, absent):
