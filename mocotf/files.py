@@ -1,9 +1,10 @@
-"""Files that are there whole or not at all, locks, and names of files as text."""
+"""Files that are there whole or not at all, locks, and text that a terminal may get."""
 
 import contextlib
 import json
 import logging
 import os
+import re
 import shutil
 
 import tensorflow as tf
@@ -22,6 +23,11 @@ except ImportError:
     msvcrt = None
 
 log = logging.getLogger(__name__)
+
+# Controls of two sets, breaks of lines and paragraphs, marks of direction, and halves of characters.
+ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+ESCAPE = re.compile(rb"\\(?:[nrt]|x([0-9a-f]{2})|u([0-9a-f]{4}))")
 
 
 def atomic_write(path, content):
@@ -160,6 +166,52 @@ def _warn_unlocked(path):
     log.warning("%s: cannot be locked on this system; let no other process write to it", path)
 
 
-def printable(name):
-    """Returns the name of a file, str or bytes, as one line of text; what is no UTF-8 becomes \\xXX."""
-    return os.fsencode(name).decode(errors="backslashreplace").replace("\n", "\\n")
+def printable(text, keep=""):
+    """Returns a text, or the name of a file, str or bytes, as one line that does nothing to a terminal.
+
+    Control characters, and those that turn the direction of what is beside them, are escaped as Python
+    does it; so is, as \\xXX, what is no UTF-8.
+
+    Args:
+        keep: control characters that stay.
+    """
+    text = text.decode(errors="surrogateescape") if isinstance(text, bytes) else str(text)
+    return ODD.sub(lambda odd: odd[0] if odd[0] in keep else _escaped(odd[0]), text)
+
+
+def name_of(text):
+    """Returns the name, bytes, that `printable` has made a text of; one that looks as if it had escapes
+    is taken for another."""
+    return ESCAPE.sub(_unescaped, os.fsencode(text))
+
+
+class Terminal:
+    """A stream of text through which no control characters pass, but for line breaks and tabs.
+
+    Args:
+        stream: the other.
+    """
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def write(self, text):
+        return self._stream.write(printable(text, keep="\n\t"))
+
+    def __getattr__(self, name):
+        return getattr(self._stream, name)
+
+
+def _escaped(odd):
+    code = ord(odd)
+    if 0xDC80 <= code <= 0xDCFF:  # as Python has a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return SHORT.get(odd) or (f"\\x{code:02x}" if code < 0x80 else f"\\u{code:04x}")
+
+
+def _unescaped(found):
+    if found[1]:
+        return bytes.fromhex(found[1].decode())
+    if found[2]:
+        return chr(int(found[2], 16)).encode(errors="surrogatepass")
+    return next(odd for odd, text in SHORT.items() if text == found[0].decode()).encode()

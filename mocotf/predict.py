@@ -10,8 +10,6 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 
 # isort: split
 import collections
-import csv
-import io
 import os
 import time
 
@@ -27,6 +25,7 @@ from mocotf.files import atomic_write
 from mocotf.image_search.embedding import embed
 from mocotf.interop.keras_file import from_run
 from mocotf.moco.saved_run import open_run
+from mocotf.tables import csv_of
 
 FLAGS = flags.FLAGS
 SHOWN = 10  # classes in the printed summary
@@ -86,15 +85,10 @@ def write(rows, top):
     Raises:
         UserError: it cannot be written.
     """
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
     places = ["", *(f"_{place}" for place in range(2, top + 1))]
-    table.writerow(
-        ["image", *(f"{cell}{place}" for place in places for cell in ("label", "probability"))]
-    )
-    table.writerows(rows)
+    head = ["image", *(f"{name}{place}" for place in places for name in ("label", "probability"))]
     try:
-        atomic_write(FLAGS.out, text.getvalue())
+        atomic_write(FLAGS.out, csv_of([head, *rows]))
     except OSError as error:
         raise UserError(f"--out={FLAGS.out}: {error.strerror}; expected a file in a folder") from error
 

@@ -3,6 +3,7 @@
 import base64
 import concurrent.futures
 import json
+import math
 
 import flask
 import grpc
@@ -11,6 +12,11 @@ import tensorflow as tf
 import werkzeug.exceptions
 from tensorflow_serving.apis import predict_pb2
 from tensorflow_serving.apis import prediction_service_pb2_grpc
+
+from mocotf.errors import first_line
+
+# What a request may raise; the last where it is nested too deeply.
+WRONG = (ArithmeticError, KeyError, TypeError, ValueError, tf.errors.OpError, RecursionError)
 
 
 def rest(model, name, version):
@@ -30,13 +36,13 @@ def rest(model, name, version):
     def predict(**asked):
         check(asked)
         try:
-            body = json.loads(flask.request.get_data())
+            body = json.loads(flask.request.get_data(), **STRICT)
             rows = "instances" in body
             elements = body["instances" if rows else "inputs"]
             signature = body.get("signature_name", "serving_default")
             outputs = model.predict(signature, to_array(elements, *model.input_of(signature)))
-        except (ArithmeticError, KeyError, TypeError, ValueError, tf.errors.OpError) as error:
-            return {"error": f"{type(error).__name__}: {error}"}, 400
+        except WRONG as error:
+            return {"error": f"{type(error).__name__}: {first_line(error)}"}, 400
         outputs = {name: values.tolist() for name, values in outputs.items()}
         if not rows:
             return {"outputs": outputs}
@@ -52,6 +58,23 @@ def rest(model, name, version):
         return {"error": error.description}, error.code
 
     return app
+
+
+def _finite(text):
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number that can be kept")
+    return number
+
+
+def _once(pairs):
+    if len(dict(pairs)) < len(pairs):
+        raise ValueError("a name comes twice in an object")
+    return dict(pairs)
+
+
+# As the server reads JSON, which Python reads more kindly.
+STRICT = {"parse_constant": _finite, "parse_float": _finite, "object_pairs_hook": _once}
 
 
 def to_array(elements, name, dtype):
@@ -79,8 +102,9 @@ def serve_grpc(model, served, host, port):
             try:
                 name, _ = model.input_of(signature)
                 outputs = model.predict(signature, tf.make_ndarray(request.inputs[name]))
-            except (KeyError, ValueError, tf.errors.OpError) as error:
-                context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
+            except WRONG as error:
+                said = f"{type(error).__name__}: {first_line(error)}"
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, said)
             response = predict_pb2.PredictResponse()
             for key, values in outputs.items():
                 response.outputs[key].CopyFrom(tf.make_tensor_proto(values))

@@ -15,6 +15,8 @@ from mocotf.cli import arguments
 from mocotf.cli import help
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
+from mocotf.files import Terminal
+from mocotf.files import printable
 from mocotf.nn.kernels import policy
 
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
@@ -55,6 +57,8 @@ def run(main, positional=(), resumes=False):
             code = 1
         _leave(code)
 
+    # Names of files, of classes and of columns are in much of what is said: they have one way out.
+    sys.stdout, sys.stderr = Terminal(sys.stdout), Terminal(sys.stderr)
     app.run(guarded, flags_parser=functools.partial(_parse, resumes=resumes))
 
 
@@ -95,7 +99,7 @@ def _stop(message, code):
 
 
 def _complain(message, code):
-    print(f"error: {message}", file=sys.stderr, flush=True)
+    print(f"error: {printable(message)}", file=sys.stderr, flush=True)
     return code
 
 

@@ -13,6 +13,7 @@ from mocotf.data.places import remote
 from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
+from mocotf.files import name_of
 from mocotf.files import printable
 
 log = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class BadImages:
         self._names = {}  # as keys, in the order in which they came
         if path and os.path.exists(path):
             with open(path, encoding="utf-8", newline="\n") as lines:
-                names = [line.removesuffix("\n") for line in lines]
+                names = [printable(line.removesuffix("\n")) for line in lines]
             self._names = dict.fromkeys(name for name in names if not self._can_be_read(name))
             if len(self._names) < len(names):
                 atomic_write(path, "".join(name + "\n" for name in self._names))
@@ -101,8 +102,9 @@ class BadImages:
     def _can_be_read(self, name):
         if self._root is None:
             return False
-        path = os.path.join(self._root, name)
-        return remote.is_url(path) or os.access(path, os.R_OK)
+        # A name may have in it what only looks escaped, as those of Windows do.
+        paths = [os.path.join(os.fsencode(self._root), n) for n in (os.fsencode(name), name_of(name))]
+        return any(remote.is_url(path) or os.access(path, os.R_OK) for path in paths)
 
     def _folder_gone(self, name):
         """Returns the folder of a file, bytes, if that is not there any more, or empty; an address that

@@ -9,6 +9,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from mocotf.evaluation.knn import unit_rows
 from mocotf.files import atomic_write
+from mocotf.tables import cell
 from mocotf.training.pictures import encode
 
 CONFIG = "projector_config.pbtxt"  # by this name, in the directory of a run, TensorBoard finds it
@@ -38,7 +39,7 @@ def write_projector(run_dir, album, class_names=()):
     if labels.min() >= 0:
         embedding.metadata_path = f"{FOLDER}/metadata.tsv"
         names = [class_names[label] if class_names else str(label) for label in labels]
-        lines = "".join(" ".join(name.split()) + "\n" for name in names)
+        lines = "".join(cell(" ".join(name.split())) + "\n" for name in names)
         atomic_write(run_dir.file(embedding.metadata_path), lines)
     atomic_write(run_dir.file(embedding.sprite.image_path), encode(sprites(pictures)))
     atomic_write(run_dir.file(embedding.tensor_path), _rows(features))

@@ -1,12 +1,11 @@
 """How right a classifier is: top-1, top-5, class by class, and what is taken for what."""
 
-import csv
 import dataclasses
-import io
 
 import numpy as np
 
 from mocotf.files import atomic_write
+from mocotf.tables import csv_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +55,7 @@ class Scores:
             path: of the file.
             names: of the classes.
         """
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["class", "images", "top1", *(f"taken for {name}" for name in names)])
+        rows = [["class", "images", "top1", *(f"taken for {name}" for name in names)]]
         for name, row, top1 in zip(names, self.confusion, self.of_classes(), strict=True):
-            table.writerow([name, row.sum(), f"{top1:.2f}", *row])
-        atomic_write(path, text.getvalue())
+            rows.append([name, row.sum(), f"{top1:.2f}", *row])
+        atomic_write(path, csv_of(rows))

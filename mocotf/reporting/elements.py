@@ -3,6 +3,8 @@
 import base64
 from xml.etree import ElementTree
 
+from mocotf.files import printable
+
 STYLE = """
 :root { --ink: #1c2430; --soft: #5b6675; --line: #dfe4ea; --paper: #ffffff; --tint: #f5f7f9; }
 * { box-sizing: border-box; }
@@ -67,12 +69,13 @@ def element(tag, *children, **attributes):
     found = ElementTree.Element(tag)
     for name, value in attributes.items():
         if value is not None:
-            found.set(name.rstrip("_").replace("_", "-"), str(value))
+            found.set(name.rstrip("_").replace("_", "-"), printable(value, keep="\n\t"))
     last = None
     for child in children:
         if child is None:
             continue
         if isinstance(child, str):
+            child = printable(child, keep="\n\t")
             if last is None:
                 found.text = (found.text or "") + child
             else:

@@ -51,7 +51,7 @@ def test_it_takes_a_graphs_names():
 
 def test_a_resumed_run_names_no_image_again(tmp_path, caplog):
     path = tmp_path / "bad_images.txt"
-    odd = ["a.jpg", "two\\nlines.jpg", "carriage\rreturn.jpg", "next\x85line.jpg", "\\xff.jpg"]
+    odd = ["a.jpg", "two\\nlines.jpg", "carriage\\rreturn.jpg", "next\\u0085line.jpg", "\\xff.jpg"]
     names = batch(
         b"a.jpg", b"two\nlines.jpg", b"carriage\rreturn.jpg", "next\x85line.jpg".encode(), b"\xff.jpg"
     )

@@ -80,9 +80,11 @@ def test_and_the_one_that_trains(tmp_path, served, monkeypatch):
 
 
 def ask(url, body=None):
-    """Returns the status and the JSON object of an answer."""
+    """Returns the status and the JSON object of an answer to a body, JSON or bytes."""
+    if body is not None and not isinstance(body, bytes):
+        body = json.dumps(body).encode()
     try:
-        with urllib.request.urlopen(url, json.dumps(body).encode() if body else None) as response:
+        with urllib.request.urlopen(url, body) as response:
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         return error.code, json.load(error)
@@ -115,6 +117,48 @@ def test_what_it_cannot_answer_is_an_error_in_json(rest_url):
     ):
         found, answer = ask(rest_url + place, body)
         assert found == code and answer["error"], (place, body)
+
+
+DEEP = 100_000
+TENSOR = b'{"signature_name": "serving_tensor", "instances": %s}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[" * DEEP,
+        b'{"instances": %s1%s}' % (b"[" * DEEP, b"]" * DEEP),
+        b'{"instances": %s1%s}' % (b"[" * 900, b"]" * 900),  # less than Python's limit
+        b'{"instances": [%s1%s]}' % (b'{"image_bytes": ' * DEEP, b"}" * DEEP),
+        b'{"instances": ["\xff"]}',
+        '{"instances": ["a"]}'.encode("utf-16")[:-1],
+        b'{"instances": ["\\ud800"]}',
+        b'{"instances": [{"b64": "\\ud800"}]}',
+        b'{"instances": [{"b64": "YQ=="}], "instances": [{"b64": "YQ=="}]}',
+        b'{"instances": {}}',
+        b'{"instances": null}',
+        b'{"instances": [[{"b64": "YQ=="}], []]}',
+        b'{"instances": [{"other": 1}]}',
+        b'{"instances": [1], "signature_name": ["serving_default"]}',
+        b"[]",
+        b"null",
+        b'"instances"',
+        TENSOR % b"[]",
+        TENSOR % b"[[[[1, 2]]]]",
+        TENSOR % b"[[[[1, 2, 3]], [[1, 2]]]]",
+        TENSOR % b"[[[[1, 2, 1e999]]]]",
+        TENSOR % b"[[[[1, 2, NaN]]]]",
+        TENSOR % b"[[[[1, 2, -1]]]]",
+        TENSOR % (b"[[[[1, 2, %s]]]]" % (b"9" * 30)),
+        TENSOR % (b"[[[[1, 2, %s]]]]" % (b"9" * 5000)),
+        TENSOR % b'[[[["1", "2", "x"]]]]',
+    ],
+    ids=lambda body: ascii(body[:60]),
+)
+def test_no_body_is_its_fault(rest_url, body):
+    code, answer = ask(f"{rest_url}:predict", body)
+    assert code == 400 and answer["error"] and "\n" not in answer["error"]
 
 
 def test_grpc_says_what_is_not_there(model):

@@ -6,6 +6,7 @@ import dataclasses
 import tensorflow as tf
 
 from mocotf.errors import UserError
+from mocotf.files import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Source(abc.ABC):
 
     def class_name(self, label):
         """Returns what a message calls the class of a label, an int."""
-        return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
+        return printable(self.class_names[label]) if 0 <= label < len(self.class_names) else str(label)
 
     def sample(self, n):
         """Returns the dataset of the handles of n training images, always the same, to look at."""
