@@ -54,6 +54,7 @@ def test_images_overwritten_in_place_are_named_and_accepted_once(data):
     refused(data, CONTENT, re.escape(f"({said}); put these back, or go on with others by --accept"))
     accepted = start(data, ACCEPTED)
     (note,) = accepted["accepted changes of images"]
+    assert accepted["contents of images"] != begun["contents of images"]
     assert note["changes"] == said and re.match(r"20\d\d-\d\d-\d\dT", note["time"])
     assert start(data, CONTENT) == start(data, ACCEPTED) == accepted
     (data / "000.png").unlink()
