@@ -26,7 +26,6 @@ from absl import flags
 
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
-from mocotf.files import read_json
 from mocotf.interop import detectron2
 from mocotf.interop import keras_file
 from mocotf.interop import keras_hub
@@ -35,6 +34,7 @@ from mocotf.interop import model_garden
 from mocotf.interop import onnx
 from mocotf.interop import torch
 from mocotf.interop import torchvision
+from mocotf.json_files import read_json
 from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
@@ -175,7 +175,8 @@ def _check_method(config, what):
 
 def _steps_per_epoch(saved):
     """Returns what the run's data and batch give; the flag's where no training has noted its data."""
-    images = read_json(os.path.join(saved.path, "facts.json")).get("images")
+    facts = read_json(os.path.join(saved.path, "facts.json"), {"images": int | None})
+    images = facts.get("images")
     return images // int(saved.flags["batch_size"]) if images else FLAGS.steps_per_epoch
 
 

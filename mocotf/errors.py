@@ -2,7 +2,8 @@
 
 import re
 
-COLOURS = re.compile("\x1b\\[[0-9;]*m")  # of a terminal
+# Colours of a terminal; where in a graph TensorFlow was.
+NOISE = re.compile(r"\x1b\[[0-9;]*m|\{\{[^{}]*\}\} ?| \[Op:\w+\].*")
 
 
 class UserError(ValueError):
@@ -23,7 +24,7 @@ class Preempted(Exception):  # noqa: N818  (no error)
 
 def first_line(error):
     """Returns the first line of what an exception says; its name where it says nothing."""
-    lines = [line for line in COLOURS.sub("", str(error)).splitlines() if line.strip()]
+    lines = [line for line in NOISE.sub("", str(error)).splitlines() if line.strip()]
     # Keras says in another line what it was.
     said = [line for line in lines if not line.startswith("Exception encountered when calling")]
     return (said or lines or [type(error).__name__])[0].strip()

@@ -1,7 +1,7 @@
 """Files that are there whole or not at all, locks, and text that a terminal may get."""
 
 import contextlib
-import json
+import errno
 import logging
 import os
 import re
@@ -28,52 +28,111 @@ log = logging.getLogger(__name__)
 ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 ESCAPE = re.compile(rb"\\(?:[nrt]|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))  # what a full disk says
 
 
 def atomic_write(path, content):
     """Writes a file, text or bytes, so that no reader ever sees a part of it; in the place of a link,
-    too, and never to where one points."""
+    too, and never to where one points.
+
+    Raises:
+        UserError: it cannot be written; what was there before still is.
+    """
     partial = f"{path}.partial"
-    with contextlib.suppress(FileNotFoundError):
-        os.remove(partial)
-    with open(partial, "xb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def write_json(path, value):
-    """Writes a dictionary as `atomic_write` does, for people and programs to read."""
-    atomic_write(path, json.dumps(value, indent=2) + "\n")
-
-
-def read_json(path):
-    """Returns the dictionary in a JSON file; an empty one where there is no file.
-
-    Raises:
-        UserError: it holds something else.
-    """
-    if not os.path.exists(path):
-        return {}
     try:
-        with open(path, encoding="utf-8") as file:
-            return dict(json.load(file))
-    except (ValueError, TypeError) as error:
-        raise UserError(
-            f"{path}: {error}; expected a JSON object; remove it, or write it anew"
-        ) from error
+        remove(partial)
+        with open(partial, "xb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            remove(partial)
+        raise cannot_write(path, error) from error
 
 
-def update_json(path, values):
-    """Writes name → value into the dictionary of a JSON file that several processes add to: none of
-    them loses what another has written.
+def cannot_write(path, error):
+    """Returns the `UserError` of what cannot be written, by the error of a system or a library."""
+    full = next((words for words in FULL if words in str(error)), None)
+    what = full or getattr(error, "strerror", None) or first_line(error)
+    instead = "make room, then the same command again" if full else "expected a place that can be"
+    return UserError(f"{path}: cannot be written: {what}; {instead}")
+
+
+def open_to_append(path):
+    """Opens a file, made where it is not there, for `append`.
 
     Raises:
-        UserError: it holds something else.
+        UserError: it cannot be written, or is a link.
     """
-    with locked_folder(os.path.dirname(path) or "."):
-        write_json(path, read_json(path) | values)
+    if os.path.islink(path):  # whose file it is, nobody here knows
+        raise UserError(f"{path}: is a link; expected a file of this folder; remove it")
+    try:
+        return open(path, "ab", buffering=0)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def append(file, content):
+    """Appends bytes to what `open_to_append` has opened.
+
+    Raises:
+        UserError: not all of it could be written.
+    """
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        raise cannot_write(file.name, error) from error
+
+
+def make_room(path, size):
+    """Makes a file of so many bytes to write to in place, for which a disk that is full has no error.
+
+    Raises:
+        UserError: it cannot be written, or there is no room for it.
+    """
+    try:
+        remove(path)
+        with open(path, "xb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+    except OSError as error:
+        remove(path)
+        raise cannot_write(path, error) from error
+
+
+def make_folder(path):
+    """Makes a folder where there is none.
+
+    Raises:
+        UserError: it cannot be made, or is a link.
+    """
+    if os.path.islink(path):
+        raise UserError(f"{path}: is a link; expected a folder of its own; remove it")
+    try:
+        os.makedirs(path, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+
+
+def read_file(path):
+    """Returns the bytes of a file of state.
+
+    Raises:
+        UserError: it cannot be read, or is a folder or the like.
+    """
+    try:
+        if os.path.exists(path) and not os.path.isfile(path):  # to open a pipe would never end
+            raise UserError(f"{path}: is no file; expected one; remove it")
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}; expected a file") from error
 
 
 @contextlib.contextmanager
@@ -90,22 +149,24 @@ def atomic_path(path):
     if not os.access(folder, os.W_OK):
         raise UserError(f"{path}: {folder} is no folder that can be written; expected one")
     try:
-        _remove(partial)
+        remove(partial)
         yield partial
         os.replace(partial, path)
     except (OSError, tf.errors.OpError) as error:
-        raise UserError(
-            f"{path}: cannot be written: {first_line(error)}; expected a folder that can be written, "
-            "with room"
-        ) from error
+        raise cannot_write(path, error) from error
+    except RuntimeError as error:  # as PyTorch has it, which was handling the other
+        if isinstance(error.__context__, OSError):
+            raise cannot_write(path, error.__context__) from error
+        raise
     finally:
-        _remove(partial)
+        remove(partial)
 
 
-def _remove(path):
-    if os.path.isdir(path):
+def remove(path):
+    """Removes a file, a folder with all in it, or a link, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
-    with contextlib.suppress(FileNotFoundError):
+    elif os.path.lexists(path):
         os.remove(path)
 
 
@@ -118,12 +179,9 @@ def lock(path, busy):
         The file, open.
 
     Raises:
-        OSError: it cannot be opened.
-        UserError: another process has locked it, `busy` is the message; or it is a link.
+        UserError: another process has locked it, `busy` is the message; or as `open_to_append`.
     """
-    if os.path.islink(path):  # whose file it is, nobody here knows
-        raise UserError(f"{path}: is a link; expected a file of this folder; remove it")
-    file = open(path, "a")  # noqa: SIM115  (open for as long as it is locked)
+    file = open_to_append(path)
     try:
         if fcntl:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

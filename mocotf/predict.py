@@ -87,10 +87,7 @@ def write(rows, top):
     """
     places = ["", *(f"_{place}" for place in range(2, top + 1))]
     head = ["image", *(f"{name}{place}" for place in places for name in ("label", "probability"))]
-    try:
-        atomic_write(FLAGS.out, csv_of([head, *rows]))
-    except OSError as error:
-        raise UserError(f"--out={FLAGS.out}: {error.strerror}; expected a file in a folder") from error
+    atomic_write(FLAGS.out, csv_of([head, *rows]))
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ import logging
 from absl import flags
 
 from mocotf.api.report import check_writable
-from mocotf.api.report import write
 from mocotf.api.report import write_page
 from mocotf.cli import settings_flags
 from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
+from mocotf.files import atomic_write
 from mocotf.reporting.pictures import PROJECTIONS
 from mocotf.reporting.runs import is_run
 from mocotf.reporting.runs import read_runs
@@ -65,7 +65,7 @@ def write_table(paths):
     text = markdown(rows) + (f"\n{judged}" if judged else "")
     if FLAGS.out:
         check_writable(FLAGS.out)
-        write(FLAGS.out, text)
+        atomic_write(FLAGS.out, text)
     print(text, end="", flush=True)
     command.print_json({"runs": rows, "out": FLAGS.out})
 

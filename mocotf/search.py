@@ -183,12 +183,7 @@ def write_page(path, indexes, results, encoder):
         f"of {sum(len(index.names) for index in indexes):,} in {folders}, by cosine similarity of the "
         f"{about['output']} of {about['encoder']}{trained}"
     )
-    try:
-        atomic_write(path, sheet("Nearest images", line, results, show))
-    except OSError as error:
-        raise UserError(
-            f"--html={path}: {error.strerror}; expected a file that can be written"
-        ) from error
+    atomic_write(path, sheet("Nearest images", line, results, show))
 
 
 if __name__ == "__main__":

@@ -1,14 +1,14 @@
 """Flags set in this process, and what commands leave in a run's folder."""
 
-import json
-
 import numpy as np
 from absl import flags
 
 from mocotf.cli import command
+from mocotf.json_files import read_json
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.checkpoints import steps_in
+from mocotf.training.metrics_file import read_metrics
 from tests import processes
 from tests.tiny import ARCH
 
@@ -35,7 +35,7 @@ def train(folder, *options):
 
 def metrics(folder):
     """Returns the records of a run, a list of objects."""
-    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return read_metrics(folder / "metrics.jsonl", whole=True)
 
 
 def comparable(records):
@@ -46,7 +46,7 @@ def comparable(records):
 
 def results(folder, name="results.json"):
     """Returns the content of a JSON file in a folder."""
-    return json.loads((folder / name).read_text())
+    return read_json(folder / name)
 
 
 def variables(folder, step=None):

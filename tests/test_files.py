@@ -9,6 +9,7 @@ import types
 import pytest
 
 from mocotf import files
+from mocotf import json_files
 from mocotf.errors import UserError
 
 
@@ -57,12 +58,12 @@ def test_of_what_several_write_into_one_file_nothing_is_lost(tmp_path):
     path = tmp_path / "evaluation.json"
 
     def add(i):
-        files.update_json(path, {f"top1_{i}": i, "of all": "the same"})
+        json_files.update_json(path, {f"top1_{i}": i, "of all": "the same"})
 
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
         adding = [pool.submit(add, i) for i in range(100)]
     assert not [one.exception() for one in adding if one.exception()]
-    found = files.read_json(path)
+    found = json_files.read_json(path)
     assert found == {"of all": "the same"} | {f"top1_{i}": i for i in range(100)}
     assert [file.name for file in tmp_path.iterdir()] == ["evaluation.json"]
 
@@ -76,6 +77,6 @@ def test_what_a_link_points_to_is_not_written(tmp_path):
         (folder / name).symlink_to(other)
     with pytest.raises(UserError, match="lock: is a link; expected a file of this folder; remove it"):
         files.lock(folder / "lock", "in use")
-    files.write_json(folder / "facts.json", {"images": 1})
+    json_files.write_json(folder / "facts.json", {"images": 1})
     assert other.read_text() == "precious"
-    assert files.read_json(folder / "facts.json") == {"images": 1}
+    assert json_files.read_json(folder / "facts.json") == {"images": 1}

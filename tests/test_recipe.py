@@ -18,7 +18,7 @@ from mocotf.errors import UserError
 from mocotf.pretraining import recipe
 from mocotf.pretraining import rules
 from mocotf.pretraining import speed
-from mocotf.training.run_dir import read_flags
+from mocotf.training.flags_file import read_flags
 from tests import commands
 from tests import processes
 from tests.commands import set_flags

@@ -19,8 +19,8 @@ from mocotf.settings import settings_of
 from mocotf.settings import texts_of
 from mocotf.training.checkpoints import read
 from mocotf.training.fit import fit
+from mocotf.training.flags_file import read_flags
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import read_flags
 from mocotf.training.state import assign
 from mocotf.training.state import state_of
 from tests import processes

@@ -25,8 +25,8 @@ import tempfile
 from absl import flags
 
 from mocotf.errors import UserError
-from mocotf.files import read_json
-from mocotf.files import write_json
+from mocotf.json_files import read_json
+from mocotf.json_files import write_json
 from tools.matrix import measures
 from tools.matrix import table
 from tools.matrix.rows import ROWS

@@ -24,9 +24,9 @@ from mocotf.files import atomic_write
 from mocotf.reporting.charts import COLOURS
 from mocotf.reporting.charts import Series
 from mocotf.reporting.charts import line_chart
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import read_flags
-from mocotf.training.run_dir import read_metrics
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
+from mocotf.training.metrics_file import read_metrics
 from tools import markers
 from tools.ablations.figures import svg_file
 

@@ -1,6 +1,5 @@
 """What differs between two runs of the same flags, of which one may have been killed and resumed."""
 
-import json
 import os
 
 import numpy as np
@@ -8,6 +7,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
+from mocotf.training.metrics_file import read_metrics
 
 TIMES = {"time", "images_per_second", "data_wait"}
 
@@ -42,9 +42,8 @@ def compare(whole, killed, steps):
 
 def records(folder):
     """Returns the records of a run without what is measured by the clock."""
-    with open(os.path.join(folder, "metrics.jsonl"), encoding="utf-8") as lines:
-        parsed = [json.loads(line) for line in lines]
-    return [{name: value for name, value in record.items() if name not in TIMES} for record in parsed]
+    found = read_metrics(os.path.join(folder, "metrics.jsonl"), whole=True)
+    return [{name: value for name, value in record.items() if name not in TIMES} for record in found]
 
 
 def scalars(folder):

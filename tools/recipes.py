@@ -23,10 +23,10 @@ import tensorflow as tf
 from absl import flags
 
 from mocotf.errors import UserError
-from mocotf.files import read_json
-from mocotf.files import write_json
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import read_flags
+from mocotf.json_files import read_json
+from mocotf.json_files import write_json
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
 from tools import markers
 from tools.ablations import outcomes
 from tools.ablations import running

@@ -18,7 +18,7 @@ from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.monitor import make_monitor
-from mocotf.files import write_json
+from mocotf.json_files import write_json
 from mocotf.moco.start import start_from
 from mocotf.pretraining.build import batches
 from mocotf.pretraining.build import build_model

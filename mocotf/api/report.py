@@ -42,7 +42,7 @@ def write_page(asked, paths, out, projection="tsne"):
     check_writable(out)
     galleries, maps = zip(*(pictures(asked, run, projection) for run in runs), strict=True)
     made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
-    write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
+    atomic_write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
     size = os.path.getsize(out)
     print(f"{out}: {len(runs)} runs, {size / 1e6:.1f} MB", flush=True)
     return {"out": out, "runs": [run.path for run in runs], "bytes": size}
@@ -73,15 +73,3 @@ def check_writable(out):
     folder = os.path.dirname(out) or "."
     if not os.path.isdir(folder) or os.path.isdir(out) or not os.access(folder, os.W_OK):
         raise UserError(f"--out={out}: cannot be written; expected a file in a folder that is there")
-
-
-def write(out, text):
-    """Writes the file that --out names.
-
-    Raises:
-        UserError: it cannot be written.
-    """
-    try:
-        atomic_write(out, text)
-    except OSError as error:
-        raise UserError(f"--out={out}: {error.strerror}; expected a file to write") from error

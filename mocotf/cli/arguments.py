@@ -4,18 +4,22 @@ What is typed counts more than what a --flagfile says, wherever that stands; and
 these ways more than what the run was begun with.
 """
 
+import contextlib
 import os
 import pathlib
 import re
 
 from absl import flags
 
+from mocotf.errors import UserError
 from mocotf.settings import AUTO
 from mocotf.settings import NONE
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import flag_lines
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import LINE
+from mocotf.training.flags_file import accept_flags
+from mocotf.training.flags_file import flag_lines
+from mocotf.training.flags_file import read_flags
 
-LINE = re.compile(r"--?\w+(=.*)?")
 TYPED = "typed"
 # Beside the package, and, which counts more, where the command is typed.
 RECIPES = (pathlib.Path(__file__).parents[2] / "flags", pathlib.Path("flags"))
@@ -52,6 +56,18 @@ def expand(argv):
     return [command, *map(_at_home, [*from_files, *typed]), *left]
 
 
+def accept_changed(folder):
+    """Takes the flags of a run, if the folder has one, as they are now.
+
+    Raises:
+        flags.Error: its flags.cfg cannot be read or written.
+    """
+    path = os.path.join(folder, FLAGS_FILE)
+    if os.path.exists(path):
+        with _as_flag_error():
+            accept_flags(path)
+
+
 def of_run(folder):
     """Returns the arguments that stand for what a run directory was begun with; none where there is no
     run.
@@ -62,6 +78,8 @@ def of_run(folder):
     path = os.path.join(folder, FLAGS_FILE)
     if not os.path.exists(path):
         return []
+    with _as_flag_error():
+        read_flags(path)
     known = {}
     for line, origin in _lines(path):
         name, _, text = line.lstrip("-").partition("=")
@@ -100,6 +118,14 @@ def explain(message):
     if set(known.values()) <= {TYPED}:
         return message
     return f"{message} ({'; '.join(f'--{name}: {origin}' for name, origin in known.items())})"
+
+
+@contextlib.contextmanager
+def _as_flag_error():
+    try:
+        yield
+    except UserError as error:
+        raise flags.Error(str(error)) from error
 
 
 def _at_home(argument):

@@ -80,7 +80,10 @@ def parse(argv, resumes=False):
     """
     argv = arguments.expand(argv)
     left = flags.FLAGS(argv)
-    saved = arguments.of_run(flags.FLAGS.model_dir) if resumes and flags.FLAGS.model_dir else []
+    run = flags.FLAGS.model_dir if resumes else None
+    if run and flags.FLAGS.accept_changed_flags:
+        arguments.accept_changed(run)
+    saved = arguments.of_run(run) if run else []
     return flags.FLAGS([argv[0], *saved, *argv[1:]]) if saved else left
 
 

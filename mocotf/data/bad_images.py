@@ -12,9 +12,12 @@ from mocotf.data.batches import NOTHING_DECODES
 from mocotf.data.places import remote
 from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
+from mocotf.files import append
 from mocotf.files import atomic_write
 from mocotf.files import name_of
+from mocotf.files import open_to_append
 from mocotf.files import printable
+from mocotf.files import read_file
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +47,9 @@ class BadImages:
         self._lock = threading.Lock()
         self._names = {}  # as keys, in the order in which they came
         if path and os.path.exists(path):
-            with open(path, encoding="utf-8", newline="\n") as lines:
-                names = [printable(line.removesuffix("\n")) for line in lines]
+            # A hint: an image that is bad, and not named because this is damaged, is met again.
+            lines = read_file(path).decode(errors="backslashreplace").removesuffix("\n").split("\n")
+            names = [printable(line) for line in lines]
             self._names = dict.fromkeys(name for name in names if not self._can_be_read(name))
             if len(self._names) < len(names):
                 atomic_write(path, "".join(name + "\n" for name in self._names))
@@ -82,8 +86,8 @@ class BadImages:
             The number of bad images so far, np.int32.
 
         Raises:
-            UserError: too many, or a folder is gone; in a graph an error of TensorFlow's, so `stopped`
-                has the message.
+            UserError: too many, a folder is gone, or the file cannot be written; in a graph an error of
+                TensorFlow's, so `stopped` has the message.
         """
         with self._lock:
             if folder := next(filter(None, map(self._folder_gone, np.ravel(names).tolist())), None):
@@ -92,7 +96,11 @@ class BadImages:
                     "command goes on once it is back"
                 )
                 raise UserError(self.stopped)
-            self._add([printable(name) for name in np.ravel(names).tolist()])
+            try:
+                self._add([printable(name) for name in np.ravel(names).tolist()])
+            except UserError as error:
+                self.stopped = str(error)
+                raise
             bad = len(self._names)
             if self._are_too_many(bad):
                 self.stopped = self._explain(bad)
@@ -130,8 +138,8 @@ class BadImages:
         """Keeps, writes and warns of those that are new."""
         new = [name for name in dict.fromkeys(names) if name not in self._names]
         if new and self._path:
-            with open(self._path, "a", encoding="utf-8", newline="\n") as file:
-                file.write("".join(name + "\n" for name in new))
+            with open_to_append(self._path) as file:
+                append(file, "".join(name + "\n" for name in new).encode())
         for name in new:
             self._names[name] = None
             self._warn(name, len(self._names))

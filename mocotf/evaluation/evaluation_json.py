@@ -2,7 +2,7 @@
 
 import os
 
-from mocotf.files import update_json
+from mocotf.json_files import update_json
 
 UNTRAINED = "_untrained"  # ends the name of a number that is of the encoder before its first step
 

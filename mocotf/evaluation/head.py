@@ -6,8 +6,8 @@ import os
 import numpy as np
 
 from mocotf.errors import UserError
-from mocotf.files import read_json
-from mocotf.training.checkpoints import read
+from mocotf.json_files import read_json
+from mocotf.training.weights import load_arrays
 
 CLASSES_FILE = "classes.json"
 ONE = "fc"  # the layer's name, where the run has no other
@@ -52,7 +52,9 @@ def open_head(run):
             f"{run.path}: has no {CLASSES_FILE}, or has not ended; the command that began it, once "
             "more, ends it and writes both"
         )
-    names, layer = read_json(path)["classes"], read_json(results).get("head", ONE)
-    values = read(run.checkpoint)
-    kernel, bias = (values[f"{layer}/{layer}/{name}"] for name in ("kernel", "bias"))
+    names = read_json(path, {"classes": list})["classes"]
+    layer = read_json(results, {"head": str | None}).get("head", ONE)
+    kernel, bias = load_arrays(
+        run.checkpoint, *(f"{layer}/{layer}/{name}" for name in ("kernel", "bias"))
+    )
     return Head(tuple(names), kernel, bias)

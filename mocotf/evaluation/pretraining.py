@@ -5,9 +5,9 @@ import statistics
 from mocotf.evaluation.verdict import Accuracy
 from mocotf.evaluation.verdict import judge
 from mocotf.evaluation.verdict import last_with
-from mocotf.files import write_json
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import read_flags
+from mocotf.json_files import write_json
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
 
 LAST = ("loss", "chance", "acc1", "acc5")  # of the last record of a step, where it has them
 TABLE = {

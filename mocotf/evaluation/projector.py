@@ -1,7 +1,6 @@
 """Features as TensorBoard's embedding projector reads them."""
 
 import io
-import os
 
 import numpy as np
 from google.protobuf import text_format
@@ -9,6 +8,7 @@ from tensorboard.plugins.projector.projector_config_pb2 import ProjectorConfig
 
 from mocotf.evaluation.knn import unit_rows
 from mocotf.files import atomic_write
+from mocotf.files import make_folder
 from mocotf.tables import cell
 from mocotf.training.pictures import encode
 
@@ -29,7 +29,7 @@ def write_projector(run_dir, album, class_names=()):
         class_names: of each label; else classes are called by their number.
     """
     pictures, features, labels = album.queries
-    os.makedirs(run_dir.file(FOLDER), exist_ok=True)
+    make_folder(run_dir.file(FOLDER))
     config = ProjectorConfig()
     embedding = config.embeddings.add(
         tensor_name="features", tensor_shape=features.shape, tensor_path=f"{FOLDER}/features.tsv"

@@ -22,7 +22,7 @@ from mocotf.evaluation.head import ONE
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.scores import Scores
 from mocotf.evaluation.settings import ProtocolSettings
-from mocotf.files import write_json
+from mocotf.json_files import write_json
 from mocotf.moco.saved_run import SavedRun
 from mocotf.settings import texts_of
 from mocotf.settings import with_values

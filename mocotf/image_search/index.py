@@ -1,6 +1,7 @@
 """Vectors of images in a file, with the names of the images and where both are from."""
 
 import dataclasses
+import hashlib
 import json
 import re
 
@@ -10,7 +11,12 @@ from mocotf.data.places.tree import place_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import atomic_path
+from mocotf.files import make_room
+from mocotf.json_files import sealed
+from mocotf.json_files import unsealed
 
+CONTENT = "names and vectors"  # what their digest is called in the file's about
+ROWS = 4096  # that a digest is made of at a time
 ENDINGS = (".npz", ".parquet")
 ABOUT = {"encoder", "weights", "output", "batch_size", "data_dir", "bad_images"}  # there always
 
@@ -55,7 +61,9 @@ def merge(index, names, vectors, path):
     every = index.names + names
     order = sorted(range(len(every)), key=lambda number: place_of(every[number]))
     rows = np.argsort(order)  # of each in `every`
-    merged = np.memmap(path, np.float32, "w+", shape=(len(every), index.vectors.shape[1]))
+    shape = len(every), index.vectors.shape[1]
+    make_room(path, 4 * shape[0] * shape[1])
+    merged = np.memmap(path, np.float32, "r+", shape=shape)
     merged[rows[: len(index.names)]] = index.vectors
     merged[rows[len(index.names) :]] = vectors
     return [every[number] for number in order], merged
@@ -65,15 +73,17 @@ def write_index(path, index):
     """Writes an `Index` to a file, in the place of one that is there; the ending says the format.
 
     `.npz`: arrays names `[N]`, vectors `[N, D]` and about, a JSON text. `.parquet`: columns name and
-    vector, and about in the metadata under `mocotf`.
+    vector, and about in the metadata under `mocotf`. About has digests of all.
     """
+    content = _content_digest(index.names, index.vectors)
+    about = np.array(json.dumps(sealed(index.about | {CONTENT: content})))
     with atomic_path(path) as partial:
         if path.endswith(".npz"):
             np.savez(
                 partial,
                 names=np.array(index.names),
                 vectors=index.vectors,
-                about=np.array(json.dumps(index.about)),
+                about=about,
             )
             return
         pa = _pyarrow()
@@ -82,7 +92,7 @@ def write_index(path, index):
         flat = pa.array(np.ravel(index.vectors))
         vectors = pa.FixedSizeListArray.from_arrays(flat, index.vectors.shape[1])
         table = pa.table({"name": names, "vector": vectors})
-        table = table.replace_schema_metadata({"mocotf": json.dumps(index.about)})
+        table = table.replace_schema_metadata({"mocotf": about.item()})
         pa.parquet.write_table(table, partial)
 
 
@@ -90,31 +100,47 @@ def read_index(path):
     """Returns the `Index` in a file.
 
     Raises:
-        UserError: there is none, or it is no such file; code in it is not run.
+        UserError: there is none, it is no such file, or damaged; code in it is not run.
     """
     check_ending(path)
     try:
         if path.endswith(".npz"):
             with np.load(path, allow_pickle=False) as file:
-                about = _whole(json.loads(str(file["about"])))
-                return Index(file["names"].tolist(), file["vectors"], about)
+                return _whole(file["names"].tolist(), file["vectors"], str(file["about"]))
         table = _pyarrow().parquet.read_table(path)
-        about = _whole(json.loads(table.schema.metadata[b"mocotf"]))
         column = table["vector"].combine_chunks()
         vectors = column.flatten().to_numpy().reshape(len(column), -1)
-        return Index([_as_it_was(name) for name in table["name"].to_pylist()], vectors, about)
+        names = [_as_it_was(name) for name in table["name"].to_pylist()]
+        return _whole(names, vectors, table.schema.metadata[b"mocotf"])
     except Exception as error:  # what is no such file fails in many ways
         if isinstance(error, UserError):
             raise
         raise UserError(
-            f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.embed wrote"
+            f"{path}: cannot be read: {first_line(error)}; expected a file that mocotf.embed wrote; "
+            "restore it, or embed again"
         ) from error
 
 
-def _whole(about):
+def _whole(names, vectors, about):
+    """Returns the `Index` of what was read, `about` as the text that it was."""
+    about = unsealed(json.loads(about))
+    content = about.pop(CONTENT, None)  # None: of an earlier release
     if missing := ABOUT - set(about):
         raise ValueError(f"it does not say of what {', '.join(sorted(missing))} it is")
-    return about
+    if (vectors.dtype, vectors.ndim, len(vectors)) != (np.float32, 2, len(names)):
+        raise ValueError("its vectors are not those of its names")
+    if content is not None and content != _content_digest(names, vectors):
+        raise ValueError("it is damaged: names and vectors are not those of their digest")
+    return Index(names, vectors, about)
+
+
+def _content_digest(names, vectors):
+    found = hashlib.sha256()
+    for name in names:
+        found.update(name.encode(errors="backslashreplace") + b"\0")
+    for first in range(0, len(vectors), ROWS):
+        found.update(np.ascontiguousarray(vectors[first : first + ROWS], np.float32))
+    return found.hexdigest()
 
 
 def _as_it_was(name):

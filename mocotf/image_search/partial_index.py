@@ -1,20 +1,34 @@
 """An index in the making, kept on disk so that the process may be killed at any time."""
 
-import json
+import hashlib
+import logging
 import os
 import shutil
 
 import numpy as np
 
 from mocotf.errors import UserError
-from mocotf.files import atomic_write
+from mocotf.errors import first_line
+from mocotf.files import append
+from mocotf.files import cannot_write
 from mocotf.files import lock
+from mocotf.files import make_folder
+from mocotf.files import open_to_append
+from mocotf.files import remove
+from mocotf.json_files import read_json
+from mocotf.json_files import write_json
 
-LOCK = "lock"
+log = logging.getLogger(__name__)
+
+LOCK, PROGRESS = "lock", "progress.json"
+FILES = ("names", "vectors")
+TYPES = {"seen": int, "rows": int, "size": int, "about": dict, "digests": list | None}
+BLOCK = 1 << 22  # bytes that a digest is made of at a time
 
 
 class PartialIndex:
-    """The names and vectors embedded so far, in a folder; resumes what was made under the same `about`.
+    """The names and vectors embedded so far, in a folder; resumes what was made under the same `about`,
+    unless it is damaged: then it says so and begins anew.
 
     Args:
         folder: where it is kept until `remove`.
@@ -31,47 +45,56 @@ class PartialIndex:
 
     def __init__(self, folder, about, dim):
         self._folder, self._about, self._dim = folder, about, dim
-        try:
-            os.makedirs(folder, exist_ok=True)
-            self._lock = lock(
-                self.file(LOCK),
-                f"{folder}: another process is writing it; wait for it, or write to another file",
-            )
-            kept = self._kept()
-            if not kept:
-                _empty(folder)
-                kept = {"seen": 0, "rows": 0, "size": 0}
-            # Open for as long as this is.
-            self._names = open(self.file("names"), "ab")  # noqa: SIM115
-            self._vectors = open(self.file("vectors"), "ab")  # noqa: SIM115
-        except OSError as error:
-            raise UserError(
-                f"{folder}: {error.strerror}; expected a folder that can be written"
-            ) from error
-        self.seen, self.rows = kept["seen"], kept["rows"]
-        # What came after the last `commit` may be there in part.
-        for file, size in ((self._names, kept["size"]), (self._vectors, self.rows * dim * 4)):
-            file.truncate(size)
-            file.seek(size)
+        self.seen = self.rows = 0
+        self._sizes, self._digests = [0, 0], [hashlib.sha256(), hashlib.sha256()]
+        make_folder(folder)
+        self._lock = lock(
+            self.file(LOCK),
+            f"{folder}: another process is writing it; wait for it, or write to another file",
+        )
+        if not self._take_up():
+            for name in os.listdir(folder):
+                if name != LOCK:
+                    remove(self.file(name))
+        self._files = [open_to_append(self.file(name)) for name in FILES]
+        for file, size in zip(self._files, self._sizes, strict=True):
+            file.truncate(size)  # what came after the last `commit` may be there in part
 
     def file(self, name):
         """Returns the path of `name` in the folder."""
         return os.path.join(self._folder, name)
 
     def add(self, names, vectors, seen):
-        """Takes names, a list of str, and their vectors float32 `[n, dim]`; `seen` as the attribute."""
-        self._names.write(b"".join(os.fsencode(name) + b"\0" for name in names))
-        self._vectors.write(np.ascontiguousarray(vectors, np.float32).tobytes())
+        """Takes names, a list of str, and their vectors float32 `[n, dim]`; `seen` as the attribute.
+
+        Raises:
+            UserError: they cannot be written.
+        """
+        contents = (
+            b"".join(os.fsencode(name) + b"\0" for name in names),
+            np.ascontiguousarray(vectors, np.float32).tobytes(),
+        )
+        for i, content in enumerate(contents):
+            append(self._files[i], content)
+            self._digests[i].update(content)
+            self._sizes[i] += len(content)
         self.rows += len(names)
         self.seen = seen
 
     def commit(self):
-        """Makes sure of what was added: from here on it is not made again."""
-        for file in (self._names, self._vectors):
-            file.flush()
-            os.fsync(file.fileno())
-        state = {"seen": self.seen, "rows": self.rows, "size": self._names.tell()}
-        atomic_write(self.file("progress.json"), json.dumps(state | {"about": self._about}))
+        """Makes sure of what was added: from here on it is not made again.
+
+        Raises:
+            UserError: it cannot be written; what the last commit made sure of still is.
+        """
+        for file in self._files:
+            try:
+                os.fsync(file.fileno())
+            except OSError as error:
+                raise cannot_write(file.name, error) from error
+        digests = [digest.hexdigest() for digest in self._digests]
+        state = {"seen": self.seen, "rows": self.rows, "size": self._sizes[0], "digests": digests}
+        write_json(self.file(PROGRESS), state | {"about": self._about})
 
     def result(self):
         """Returns (names, vectors) of all that was added; the vectors stay on disk."""
@@ -85,23 +108,35 @@ class PartialIndex:
 
     def remove(self):
         """Removes the folder."""
-        for file in (self._names, self._vectors, self._lock):
+        for file in (*self._files, self._lock):
             file.close()
         shutil.rmtree(self._folder)
 
-    def _kept(self):
-        """Returns what the last `commit` wrote, None where it is of something else or not all there."""
+    def _take_up(self):
+        """Goes on from the last `commit`; returns whether there was one of the same, whole."""
         try:
-            with open(self.file("progress.json"), encoding="utf-8") as file:
-                state = json.load(file)
-            sizes = [os.path.getsize(self.file(name)) for name in ("names", "vectors")]
-        except (OSError, ValueError):
-            return None
-        whole = sizes[0] >= state["size"] and sizes[1] >= state["rows"] * self._dim * 4
-        return state if whole and state["about"] == self._about else None
+            state = read_json(self.file(PROGRESS), TYPES)
+            if not state or state["about"] != self._about:
+                return False
+            sizes = [state["size"], state["rows"] * self._dim * 4]
+            digests = [_digest(self.file(name), size) for name, size in zip(FILES, sizes, strict=True)]
+            # An earlier release has kept none.
+            if state.get("digests") not in (None, [digest.hexdigest() for digest in digests]):
+                raise UserError(f"{self._folder}: names or vectors are not those of their digests")
+        except (UserError, OSError) as error:
+            log.warning("%s; what was embedded so far is lost: beginning anew", first_line(error))
+            return False
+        self.seen, self.rows, self._sizes, self._digests = state["seen"], state["rows"], sizes, digests
+        return True
 
 
-def _empty(folder):
-    for name in os.listdir(folder):
-        if name != LOCK:
-            os.remove(os.path.join(folder, name))
+def _digest(path, size):
+    """Returns that of the first `size` bytes of a file, to be added to."""
+    found, left = hashlib.sha256(), size
+    with open(path, "rb") as file:
+        while block := file.read(min(BLOCK, left)):
+            found.update(block)
+            left -= len(block)
+    if left:
+        raise UserError(f"{path}: lacks {left} of {size} bytes")
+    return found

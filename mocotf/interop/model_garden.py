@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
+from mocotf.files import remove
 from mocotf.interop.output import check_stem
 from mocotf.nn.plain import plain_backbone
 from mocotf.training.checkpoints import ENDINGS
@@ -29,7 +30,10 @@ def write(saved, path):
     data, index = ENDINGS
     # The index takes its place last.
     with atomic_path(path + index) as partial, atomic_path(path + data):
-        tf.train.Checkpoint(backbone=tree).write(partial.removesuffix(index))
+        try:
+            tf.train.Checkpoint(backbone=tree).write(partial.removesuffix(index))
+        finally:
+            remove(partial.removesuffix(index) + "_temp")  # which TensorFlow leaves where it fails
         variables = tf.train.list_variables(partial.removesuffix(index))
     return {"variables": len(variables)}
 

@@ -11,8 +11,8 @@ from mocotf.moco.config import Config
 from mocotf.nn.model_copies import dtype_policy
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import read_flags
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
 from mocotf.training.weights import load_backbone
 from mocotf.training.weights import load_encoder
 

@@ -4,7 +4,7 @@ import os
 
 from mocotf.nn.pretrained import pretrained
 from mocotf.nn.pretrained import take_weights
-from mocotf.training.run_dir import FLAGS_FILE
+from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.weights import load_encoder
 
 

@@ -8,10 +8,10 @@ from mocotf.errors import UserError
 from mocotf.evaluation.verdict import Accuracy
 from mocotf.evaluation.verdict import Verdict
 from mocotf.evaluation.verdict import judge
-from mocotf.files import read_json
-from mocotf.training.run_dir import FLAGS_FILE
-from mocotf.training.run_dir import read_flags
-from mocotf.training.run_dir import read_metrics
+from mocotf.json_files import read_json
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
+from mocotf.training.metrics_file import read_metrics
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,14 @@ import subprocess
 import mocotf
 from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
-from mocotf.files import write_json
+from mocotf.json_files import write_json
 from mocotf.serving import saved_model
 from mocotf.serving import warmup
 from mocotf.serving.requests import CLASSIFY
 from mocotf.serving.requests import signatures_of
 from mocotf.serving.versions import choose
 from mocotf.serving.versions import new_version
-from mocotf.training.run_dir import read_metrics
+from mocotf.training.metrics_file import read_metrics
 
 PRECISIONS = ("float32", "mixed_bfloat16")
 BATCH = 32  # images; more gain little on the hosts and accelerators that this was made for

@@ -1,7 +1,6 @@
 """Where a run's numbers go: metrics.jsonl, TensorBoard, and a line on the terminal."""
 
 import glob
-import json
 import os
 import time
 
@@ -10,10 +9,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from mocotf.errors import UserError
+from mocotf.errors import first_line
+from mocotf.files import append
+from mocotf.files import open_to_append
 from mocotf.training import pictures
 from mocotf.training.hparams import describe_end
 from mocotf.training.hparams import describe_run
-from mocotf.training.run_dir import stamped
+from mocotf.training.metrics_file import line_of
+from mocotf.training.metrics_file import stamped
 
 
 class Records:
@@ -53,7 +56,7 @@ class Records:
         self._add(self._events, began, describe_run(hparams or {}, shown, began["time"]))
         for record in records:
             self._show(record)
-        self._lines = open(run_dir.file("metrics.jsonl"), "a", encoding="utf-8")  # noqa: SIM115
+        self._lines = open_to_append(run_dir.file("metrics.jsonl"))
 
     def write(self, record):
         """Writes one record, a dictionary with `step`; its wall-clock `time` is added.
@@ -63,13 +66,12 @@ class Records:
         """
         record = stamped(record)
         try:
-            self._lines.write(json.dumps(record) + "\n")
-            self._lines.flush()
+            append(self._lines, line_of(record))
             self._show(record)
-        except OSError as error:
+        except (OSError, UserError) as error:
             raise UserError(
-                f"{self._lines.name}: {error.strerror}; the run stops after step {record['step']}; "
-                "make room, and the same command resumes it from its last checkpoint"
+                f"{first_line(error)}; the run stops after step {record['step']}, to be resumed from "
+                "its last checkpoint"
             ) from error
 
     def progress_line(self, record, course, seconds_left):

@@ -1,13 +1,19 @@
 """The pictures of a run: files in its directory, which TensorBoard shows too."""
 
 import glob
+import logging
 import os
 
 import tensorflow as tf
 from tensorboard.compat.proto.summary_pb2 import Summary
 
+from mocotf.errors import UserError
+from mocotf.errors import first_line
 from mocotf.files import atomic_write
+from mocotf.files import make_folder
+from mocotf.files import read_file
 
+log = logging.getLogger(__name__)
 FOLDER = "pictures"
 
 
@@ -20,7 +26,7 @@ def keep_picture(run_dir, name, step, picture):
         step: of the run.
         picture: uint8 `[height, width, 3]`.
     """
-    os.makedirs(run_dir.file(FOLDER), exist_ok=True)
+    make_folder(run_dir.file(FOLDER))
     atomic_write(run_dir.file(f"{FOLDER}/{name}-{step}.jpg"), encode(picture))
 
 
@@ -33,9 +39,12 @@ def summaries(run_dir, step):
     """Returns what TensorBoard is told of the pictures of a step, a list of `Summary.Value`."""
     values = []
     for path in sorted(glob.glob(f"{glob.escape(run_dir.file(FOLDER))}/*-{step}.jpg")):
-        with open(path, "rb") as file:
-            data = file.read()
-        height, width, _ = tf.io.decode_jpeg(data).shape
+        try:
+            data = read_file(path)
+            height, width, _ = tf.io.decode_jpeg(data).shape
+        except (UserError, tf.errors.OpError) as error:
+            log.warning("%s: is not shown: %s", path, first_line(error))
+            continue
         image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=data)
         name = os.path.basename(path).rpartition("-")[0]
         values.append(Summary.Value(tag=f"{FOLDER}/{name}", image=image))

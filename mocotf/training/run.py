@@ -98,6 +98,7 @@ class Run:
 
     def _restore(self):
         """Brings model and metrics to where the run is."""
+        self.run_dir.metrics(whole=self._retries)
         begun = steps_in(self.checkpoints.directory)
         if self._retries and 0 not in begun and (not begun or self.run_dir.metrics()):
             self.initialise()

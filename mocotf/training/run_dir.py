@@ -1,20 +1,21 @@
 """The run directory: one run, its flags, its numbers."""
 
-import json
-import logging
 import os
-import time
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.files import lock
-from mocotf.files import read_json
+from mocotf.json_files import read_json
+from mocotf.json_files import write_json
 from mocotf.settings import settings_of
 from mocotf.settings import texts_of
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
+from mocotf.training.flags_file import write_flags
 from mocotf.training.image_facts import CONTENTS_FILE
-
-log = logging.getLogger(__name__)
-FLAGS_FILE = "flags.cfg"
+from mocotf.training.metrics_file import line_of
+from mocotf.training.metrics_file import read_metrics
+from mocotf.training.metrics_file import stamped
 
 
 class RunDir:
@@ -49,14 +50,14 @@ class RunDir:
                 f"--model_dir={path}: another process is running it; expected one at a time; wait for "
                 "it, or use another folder",
             )
+            _check_links(path)
             self.resuming = os.path.exists(config)
             if not self.resuming:
                 _check_lines(texts_of(settings))
                 if images:
                     images.begin(path)
-                atomic_write(decided, json.dumps(facts) + "\n")
-                lines = [f"--{name}={text}\n" for name, text in sorted(texts_of(settings).items())]
-                atomic_write(config, "".join(lines))
+                write_json(decided, facts)
+                write_flags(config, texts_of(settings))
         except OSError as error:
             raise UserError(
                 f"--model_dir={path}: {error.strerror}; expected a folder that can be written"
@@ -70,15 +71,15 @@ class RunDir:
                 here = {name: facts[name] for name in there if name in facts}
                 _check_same(path, there, here, "")
                 if images and (found := images.resume(path, known)) != known:
-                    atomic_write(decided, json.dumps(found) + "\n")
+                    write_json(decided, found)
 
     def file(self, name):
         """Returns the path of `name` in the folder."""
         return os.path.join(self.path, name)
 
-    def metrics(self):
+    def metrics(self, *, whole=False):
         """Returns the records of metrics.jsonl, see `read_metrics`."""
-        return read_metrics(self.file("metrics.jsonl"))
+        return read_metrics(self.file("metrics.jsonl"), whole=whole)
 
     def forget_after(self, step, *new):
         """Drops the metrics of steps after `step`: the run will measure them again.
@@ -89,12 +90,7 @@ class RunDir:
         """
         kept = [record for record in self.metrics() if record["step"] <= step]
         kept += [stamped(record) for record in new]
-        atomic_write(self.file("metrics.jsonl"), "".join(json.dumps(record) + "\n" for record in kept))
-
-
-def stamped(record):
-    """Returns a record with its wall-clock `time`."""
-    return record | {"time": round(time.time(), 3)}
+        atomic_write(self.file("metrics.jsonl"), b"".join(map(line_of, kept)))
 
 
 def _check_lines(texts):
@@ -118,37 +114,14 @@ def _check_empty(path):
         )
 
 
-def flag_lines(path):
-    """Returns (number, line) of each line of a flags.cfg, or another flag file, that is no comment.
-
-    Raises:
-        OSError, UnicodeDecodeError: it cannot be read.
-    """
-    # Windows' editor saves a byte order mark.
-    with open(path, encoding="utf-8-sig") as lines:
-        numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
-    return [(n, line) for n, line in numbered if line and not line.startswith(("#", "//"))]
-
-
-def read_flags(path):
-    """Returns the name → text of a flags.cfg."""
-    pairs = (line.removeprefix("--").partition("=") for _, line in flag_lines(path))
-    return {name: text for name, _, text in pairs}
-
-
-def read_metrics(path):
-    """Returns the records of a metrics.jsonl, dictionaries in order of step; none where it is not."""
-    if not os.path.exists(path):
-        return []
-    records = []
-    with open(path, encoding="utf-8", errors="replace") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                record = json.loads(line)
-                records.append(record | {"step": record["step"], "time": record["time"]})
-            except (ValueError, TypeError, KeyError):
-                log.warning("%s, line %d: is no record; left out", path, number)
-    return records
+def _check_links(path):
+    """Refuses folders that are links: what is written to them, and removed from them, is another's."""
+    for folder, names, _ in os.walk(path):
+        if links := [name for name in names if os.path.islink(os.path.join(folder, name))]:
+            raise UserError(
+                f"{os.path.join(folder, links[0])}: is a link; expected a folder of this run; move it "
+                "here, or make all of --model_dir a link"
+            )
 
 
 def _decisive(path, settings):

@@ -57,6 +57,12 @@ class RunSettings(RunDirSettings):
         low=1,
         neutral=True,
     )
+    accept_changed_flags: bool = setting(
+        False,
+        "Take the flags.cfg of the run as it is, where it is not what was written: it has been edited. "
+        "Once is enough.",
+        place=True,
+    )
     steps_per_execution: int = setting(
         1, "Steps between two looks of Keras's callbacks.", low=1, neutral=True
     )

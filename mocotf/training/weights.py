@@ -49,16 +49,28 @@ def load_state(model, path):
     _load(state_of(model), path, lambda n: n != "skipped_batches")
 
 
+def load_arrays(path, *names):
+    """Returns the arrays of these names in a checkpoint; raises as `load_encoder`."""
+    values = _read(path)
+    if missing := [name for name in names if name not in values]:
+        raise UserError(f"{path}: is of another architecture: {missing[0]} is absent there")
+    return [values[name] for name in names]
+
+
 def _load(named, path, wanted, adapt=lambda values, *_: values):
     """Assigns the values that a checkpoint has under `wanted` names, which must be those of `named`;
     `adapt` makes them fit first, see `adapt_stem`."""
-    try:
-        values = {n: v for n, v in read(path).items() if wanted(n)}
-    except (tf.errors.OpError, ValueError, IndexError) as error:
-        raise UserError(
-            f"{path}: {first_line(error)}; expected a run directory, or a checkpoint in one, ckpt-STEP"
-        ) from error
+    values = {n: v for n, v in _read(path).items() if wanted(n)}
     values = adapt(values, shapes(named), path)
     if odd := differences(shapes(values), shapes(named)):
         raise UserError(f"{path}: is of another architecture: {odd}")
     assign(named, values)
+
+
+def _read(path):
+    try:
+        return read(path)
+    except (tf.errors.OpError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: {first_line(error)}; expected a run directory, or a checkpoint in one, ckpt-STEP"
+        ) from error

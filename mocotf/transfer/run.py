@@ -10,8 +10,8 @@ from mocotf.data.sources.base import Order
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.measures import MEASURES
 from mocotf.files import atomic_write
-from mocotf.files import read_json
-from mocotf.files import write_json
+from mocotf.json_files import read_json
+from mocotf.json_files import write_json
 from mocotf.settings import texts_of
 from mocotf.settings import with_values
 from mocotf.training.checkpoints import Checkpoints
@@ -68,7 +68,8 @@ class Transfer:
         run_dir = RunDir(model_dir, saved, decisive)
         if compared and os.path.exists(run_dir.file("results.json")):
             print("is complete")
-            return read_json(run_dir.file("results.json"))
+            needed = {f"{job.name}_{name}": int | float for name in job.accuracies}
+            return read_json(run_dir.file("results.json"), needed)
         keras.utils.clear_session()
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(job.precision)

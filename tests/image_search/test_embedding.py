@@ -166,7 +166,7 @@ def rows(n, start=0):
 
 def kill(unfinished):
     """Lets go of the files, all bytes written, as may be when a process is killed."""
-    for file in (unfinished._names, unfinished._vectors, unfinished._lock):
+    for file in (*unfinished._files, unfinished._lock):
         file.close()
 
 
@@ -193,7 +193,7 @@ def test_what_was_committed_is_kept_and_what_came_after_made_again(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path):
+def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path, caplog):
     def kept(weights, adding=()):
         """Returns how many images were seen before; some more are from now on."""
         partial = PartialIndex(str(tmp_path / "unfinished"), {"weights": weights}, 3)
@@ -207,8 +207,27 @@ def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path):
     assert kept("x", adding="a") == 0 and kept("x") == 1 and kept("y") == 0
     assert kept("x") == 0, "it was begun anew"
     kept("y", adding="a")
-    (tmp_path / "unfinished" / "vectors").write_bytes(b"")
+    vectors = tmp_path / "unfinished" / "vectors"
+    vectors.write_bytes(b"")
     assert kept("y") == 0
+    kept("y", adding="ab")
+    vectors.write_bytes(bytes([1]) + vectors.read_bytes()[1:])
+    assert kept("y") == 0
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["beginning anew"] * 2
+
+
+def test_what_an_earlier_release_left_is_read(tmp_path):
+    names, vectors = ["a", "b/c"], rows(2)
+    np.savez(tmp_path / "v.npz", names=names, vectors=vectors, about=json.dumps(ABOUT))
+    back = index.read_index(str(tmp_path / "v.npz"))
+    assert (back.names, back.about) == (names, ABOUT) and back.vectors.tobytes() == vectors.tobytes()
+    folder, about = tmp_path / "unfinished", {"weights": "x"}
+    folder.mkdir()
+    (folder / "names").write_bytes(b"a\0b/c\0")
+    (folder / "vectors").write_bytes(vectors.tobytes())
+    state = {"seen": 2, "rows": 2, "size": 6, "about": about}
+    (folder / "progress.json").write_text(json.dumps(state))
+    assert PartialIndex(str(folder), about, 3).seen == 2
 
 
 def test_the_sheet_is_one_file_that_shows_every_image(folder):

@@ -194,7 +194,7 @@ def test_mistakes_take_one_line_and_write_nothing(runs, tmp_path):
         (["--table", str(tmp_path)], "no flags.cfg"),
         ([out, new], "has no metrics yet"),
         ([out, runs[0], new], "new: has no metrics yet"),
-        (["--table", broken], "results.json: .*expected a JSON object"),
+        (["--table", broken], "results.json: is damaged, .*once more, writes"),
         ([f"--out={tmp_path}/no/report.html", runs[0]], "cannot be written; expected a file in a"),
         ([f"--out={tmp_path}", runs[0]], "cannot be written"),
         (["--table", f"--out={tmp_path}/no/table.md", runs[0]], "cannot be written"),

@@ -164,7 +164,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_line(tmp_path, run_dir, 
         export(run, str(tmp_path / "file" / "model"))
     no_room = tf.errors.ResourceExhaustedError(None, None, "no space left\nmore")
     monkeypatch.setattr(tf.saved_model, "save", mock.Mock(side_effect=no_room))
-    with pytest.raises(UserError, match="no space left; expected a folder that can be written"):
+    with pytest.raises(UserError, match="cannot be written: no space left; expected a place"):
         export(run, str(tmp_path / "model"))
     assert os.listdir(tmp_path / "model") == []
 

@@ -10,7 +10,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from mocotf.errors import UserError
-from mocotf.files import write_json
+from mocotf.json_files import write_json
 from mocotf.settings import texts_of
 from mocotf.training.run_dir import RunDir
 from tests import processes

@@ -69,10 +69,13 @@ def test_the_note_of_a_retry_shows_nothing_twice(tmp_path):
 def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
     records = Records(run_dir := RunDir(str(tmp_path), ()), METRICS)
     records.write(record(1))
-    message = r"metrics.jsonl: File too large; .* after step 2; make room"
+    message = r"metrics.jsonl: cannot be written: File too large; make room.* after step 2"
     size = os.path.getsize(run_dir.file("metrics.jsonl"))
     with files_limited_to(size + 10), pytest.raises(UserError, match=message):
-        records.write(record(2))
+        try:
+            records.write(record(2))
+        finally:
+            records.close()  # as `Run` does
     assert [r["step"] for r in run_dir.metrics()] == [1]
 
 

@@ -2,14 +2,16 @@
 
 import dataclasses
 import json
+import re
 
 import pytest
 
 from mocotf.errors import UserError
 from mocotf.settings import Settings
 from mocotf.settings import setting
+from mocotf.training.flags_file import accept_flags
+from mocotf.training.flags_file import read_flags
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import read_flags
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +107,38 @@ def test_forgets_metrics_after_a_step_and_a_line_cut_short(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("\n".join(lines) + '\n\n\0\0\n{"a": 1}\n{"step": 3')
     assert [r["step"] for r in run_dir.metrics()] == [0, 10, 20]
     run_dir.forget_after(10)
-    assert (tmp_path / "metrics.jsonl").read_text() == "\n".join(lines[:2]) + "\n"
+    assert run_dir.metrics(whole=True) == [{"step": step, "time": 1.5} for step in (0, 10)]
+    with open(tmp_path / "metrics.jsonl", "a") as file:
+        file.write('{"step": 1')  # a process killed as it wrote
+    assert len(run_dir.metrics(whole=True)) == 2
     run_dir.forget_after(0, {"step": 0, "retry": 1})
     assert [(r["step"], r.get("retry")) for r in run_dir.metrics()] == [(0, None), (0, 1)]
+
+
+def test_an_edited_flags_cfg_is_told_and_used_once_accepted(tmp_path):
+    RunDir(str(tmp_path), RUN)
+    path = tmp_path / "flags.cfg"
+    path.write_text("# mine\n" + path.read_text().replace("log_every=10", "log_every=20"))
+    with pytest.raises(UserError, match=r"was changed since .* give --accept_changed_flags to the"):
+        read_flags(path)
+    accept_flags(str(path))
+    assert read_flags(path) == TEXTS | {"log_every": "20"} and "# mine\n" in path.read_text()
+    path.write_text(re.sub("# digest.*\n", "", path.read_text()))  # the other way
+    assert read_flags(path) == TEXTS | {"log_every": "20"} and RunDir(str(tmp_path), RUN).resuming
+
+
+def test_a_folder_that_is_a_link_is_not_written_to(tmp_path):
+    RunDir(str(tmp_path / "run"), RUN)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "run" / "checkpoints").mkdir()
+    for name in ("pictures", "checkpoints/best"):
+        link = tmp_path / "run" / name
+        link.symlink_to(tmp_path / "other")
+        with pytest.raises(UserError, match=f"{name}: is a link; expected a folder of this run"):
+            RunDir(str(tmp_path / "run"), RUN)
+        link.unlink()
+    (tmp_path / "linked").symlink_to(tmp_path / "run")  # all of it may be
+    assert RunDir(str(tmp_path / "linked"), RUN).resuming
 
 
 @pytest.mark.parametrize("text", ["photos ", "two\nlines", "two\x85lines"])

@@ -6,8 +6,8 @@ import statistics
 from typing import NamedTuple
 
 from mocotf.errors import UserError
-from mocotf.files import read_json
-from mocotf.training.run_dir import read_metrics
+from mocotf.json_files import read_json
+from mocotf.training.metrics_file import read_metrics
 
 LAST = 0.8  # share of a run after which loss and acc1 are averaged: those of one batch are noise
 CURVES = ("acc1", "knn_top1")

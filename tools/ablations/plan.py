@@ -10,9 +10,9 @@ from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.settings import texts_of
 from mocotf.settings import with_values
-from mocotf.training.run_dir import FLAGS_FILE
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import read_flags
 from tools.ablations.grids import GROUPS
 from tools.ablations.grids import REDUCED_EPOCHS
 from tools.ablations.signs import SIGNS

@@ -5,6 +5,8 @@ import os
 import sys
 import time
 
+from mocotf.training.metrics_file import read_metrics
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BEGUN = time.monotonic()
 
@@ -35,8 +37,4 @@ def train(model_dir, *flags):
 
 def metrics(model_dir):
     """Returns the records of a run, [] where it has none."""
-    path = os.path.join(model_dir, "metrics.jsonl")
-    if not os.path.exists(path):
-        return []
-    with open(path, encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+    return read_metrics(os.path.join(model_dir, "metrics.jsonl"))

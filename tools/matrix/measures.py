@@ -11,11 +11,11 @@ import time
 import zipfile
 
 from mocotf.errors import UserError
-from mocotf.files import read_json
+from mocotf.json_files import read_json
 from mocotf.training.checkpoints import ENDINGS
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
-from mocotf.training.run_dir import read_metrics
+from mocotf.training.metrics_file import read_metrics
 from tools import differences
 from tools.gpu import child
 

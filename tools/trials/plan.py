@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mocotf.errors import UserError
 from mocotf.settings import AUTO
-from mocotf.training.run_dir import read_flags
+from mocotf.training.flags_file import read_flags
 from tools.ablations import running
 
 WORD = re.compile(r"--(\w+)(?:=(.*))?")

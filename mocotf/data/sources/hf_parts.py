@@ -8,7 +8,7 @@ import re
 from mocotf.data.places.parts import HELD_OUT
 from mocotf.data.places.parts import TRAIN
 from mocotf.errors import UserError
-from mocotf.files import read_json
+from mocotf.json_files import read_json
 
 SAVED, SAVED_PARTS = "state.json", "dataset_dict.json"  # what save_to_disk writes
 EXPECTED = "a .parquet file, a folder or a pattern of such files, or a folder that datasets saved"
@@ -80,7 +80,7 @@ def parts_of(place):
         UserError: it is nothing of that.
     """
     if os.path.exists(os.path.join(place, SAVED_PARTS)):
-        names = read_json(os.path.join(place, SAVED_PARTS)).get("splits", [])
+        names = read_json(os.path.join(place, SAVED_PARTS), {"splits": list})["splits"]
         parts = {name: functools.partial(SavedPart, os.path.join(place, name)) for name in names}
     elif os.path.exists(os.path.join(place, SAVED)):
         parts = {"train": functools.partial(SavedPart, place)}
