@@ -15,6 +15,7 @@ from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.nn import xla
 from mocotf.settings import texts_of
+from mocotf.training.flags_file import write_flags
 from tests import processes
 from tests.commands import set_flags
 
@@ -164,7 +165,7 @@ def test_every_form_is_understood_and_saved_as_one_that_is(argument, value):
     ("arguments", "saved", "expected"),
     [
         ([], "--jit_compile=auto\n", "what pays"),
-        ([], "", False),  # of a release without the flag
+        ([], "--lr=0.03\n", False),  # of a release without the flag
         ([], "--jit_compile=false\n", False),
         ([], "--jit_compile=true\n", True),
         (["--jit_compile"], "--jit_compile=false\n", True),
@@ -176,3 +177,16 @@ def test_a_run_stays_as_begun_unless_told_otherwise(monkeypatch, tmp_path, argum
     set_flags(f"--model_dir={tmp_path}", *arguments, resumes=True)
     assert xla.is_to_compile(flags.FLAGS.jit_compile, None) == expected
     assert "jit_compile" not in train_flags.read().texts()
+
+
+def test_an_edited_run_is_resumed_once_its_flags_are_accepted(tmp_path):
+    path = tmp_path / "flags.cfg"
+    write_flags(path, {"lr": "0.5"})
+    path.write_text(path.read_text().replace("0.5", "0.7"))
+    with pytest.raises(flags.Error, match=r"flags.cfg: is damaged, or was changed since it was"):
+        set_flags(f"--model_dir={tmp_path}", resumes=True)
+    for accepted in (["--accept_changed_flags"], []):
+        set_flags(f"--model_dir={tmp_path}", *accepted, resumes=True)
+        assert flags.FLAGS.lr == 0.7
+    set_flags(f"--flagfile={path}")  # absl's comments
+    assert flags.FLAGS.lr == 0.7

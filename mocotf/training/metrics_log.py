@@ -4,13 +4,14 @@ import glob
 import os
 import time
 
+import tensorflow as tf
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from mocotf.errors import UserError
-from mocotf.errors import first_line
 from mocotf.files import append
+from mocotf.files import cannot_write
 from mocotf.files import open_to_append
 from mocotf.training import pictures
 from mocotf.training.hparams import describe_end
@@ -68,9 +69,9 @@ class Records:
         try:
             append(self._lines, line_of(record))
             self._show(record)
-        except (OSError, UserError) as error:
+        except UserError as error:
             raise UserError(
-                f"{first_line(error)}; the run stops after step {record['step']}, to be resumed from "
+                f"{error}; the run stops after step {record['step']}, to be resumed from "
                 "its last checkpoint"
             ) from error
 
@@ -126,8 +127,11 @@ class Records:
 
     def _add(self, writer, record, values):
         event = Event(wall_time=record["time"], step=record["step"], summary=Summary(value=values))
-        writer.add_event(event)
-        writer.flush()
+        try:
+            writer.add_event(event)
+            writer.flush()
+        except (OSError, tf.errors.OpError) as error:
+            raise cannot_write(self._run_dir.path, error) from error
 
 
 def scalars(record, tags):

@@ -1,12 +1,12 @@
 """What is said of an encoder, by the records of its run."""
 
-import json
 import types
 
 import pytest
 
 from mocotf.evaluation import pretraining
 from mocotf.evaluation.verdict import judge
+from mocotf.json_files import read_json
 
 FLAGS = {"mechanism": "moco", "lr": "0.12", "moco_m": "0.99", "moco_dim": "128"}
 
@@ -91,7 +91,7 @@ def finish(folder, run):
         path=str(folder), file=lambda name: str(folder / name), metrics=lambda: run
     )
     found = pretraining.finish(run_dir, types.SimpleNamespace(names=[]))
-    assert json.loads((folder / "results.json").read_text()) == found
+    assert read_json(folder / "results.json") == found
     return found
 
 

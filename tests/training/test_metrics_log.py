@@ -66,17 +66,19 @@ def test_the_note_of_a_retry_shows_nothing_twice(tmp_path):
     assert [image.step for image in events_in(tmp_path).Images("pictures/neighbours")] == [2]
 
 
-def test_a_full_disk_stops_the_run_and_says_so(tmp_path):
+@pytest.mark.parametrize(("first", "kept"), [("metrics.jsonl", [1]), ("events.*", [1, 2])])
+def test_a_full_disk_stops_the_run_and_says_so(tmp_path, first, kept):
     records = Records(run_dir := RunDir(str(tmp_path), ()), METRICS)
     records.write(record(1))
-    message = r"metrics.jsonl: cannot be written: File too large; make room.* after step 2"
-    size = os.path.getsize(run_dir.file("metrics.jsonl"))
+    message = r"cannot be written: File too large; make room.* after step 2"
+    (full,) = tmp_path.glob(first)
+    size = os.path.getsize(full)
     with files_limited_to(size + 10), pytest.raises(UserError, match=message):
         try:
             records.write(record(2))
         finally:
             records.close()  # as `Run` does
-    assert [r["step"] for r in run_dir.metrics()] == [1]
+    assert [r["step"] for r in run_dir.metrics()] == kept
 
 
 def test_views_are_shown_as_pairs(tmp_path):

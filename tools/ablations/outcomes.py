@@ -1,6 +1,5 @@
 """What the runs of a grid have found, as one JSON object."""
 
-import json
 import os
 import statistics
 from typing import NamedTuple
@@ -102,8 +101,7 @@ def _outcome(run, out, failed, seconds):
     if not finished(run, out):
         return known | {"state": "failed" if failed else "not run"}
     folder = os.path.join(out, run.name)
-    with open(os.path.join(folder, "results.json"), encoding="utf-8") as file:
-        known |= {"state": "done"} | json.load(file)
+    known |= {"state": "done"} | read_json(os.path.join(folder, "results.json"))
     records = read_metrics(os.path.join(folder, "metrics.jsonl"))
     late = [record for record in records if record["step"] > LAST * run.steps]
     for name in ("loss", "acc1"):

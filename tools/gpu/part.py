@@ -5,8 +5,6 @@ import os
 import sys
 import time
 
-from mocotf.training.metrics_file import read_metrics
-
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BEGUN = time.monotonic()
 
@@ -37,4 +35,6 @@ def train(model_dir, *flags):
 
 def metrics(model_dir):
     """Returns the records of a run, [] where it has none."""
+    from mocotf.training.metrics_file import read_metrics  # TensorFlow with it, which few parts need
+
     return read_metrics(os.path.join(model_dir, "metrics.jsonl"))
