@@ -1,6 +1,5 @@
 """A run notices that its images are others, says which, and goes on with them if it is told to."""
 
-import json
 import pathlib
 import re
 
@@ -9,6 +8,7 @@ import pytest
 from mocotf.data.settings import VerifySettings
 from mocotf.data.sources.folder import Folder
 from mocotf.errors import UserError
+from mocotf.json_files import read_json
 from mocotf.training.image_facts import ImageFacts
 from mocotf.training.run_dir import RunDir
 from tests.data.support import write_colours
@@ -29,7 +29,7 @@ def start(data, settings):
     source = Folder(str(data))
     images = ImageFacts(source, settings, source.size)
     RunDir(str(data.parent / "run"), [settings], {"replicas": 1}, images)
-    return json.loads((data.parent / "run/facts.json").read_text())
+    return read_json(str(data.parent / "run/facts.json"))
 
 
 def overwrite(data, *numbers):
