@@ -21,6 +21,7 @@ from mocotf.data.places.parts import whole
 from mocotf.data.places.tree import place_of
 from mocotf.data.sources.image_files import files_under
 from mocotf.data.views.formats import expected
+from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.files import printable
 from mocotf.image_search.embedding import channels_of
@@ -36,6 +37,7 @@ from mocotf.interop.keras_file import load_encoder
 from mocotf.moco.saved_run import open_run
 from mocotf.nn.plain import OUTPUTS
 from mocotf.training.metrics_log import duration
+from mocotf.training.termination import Termination
 
 FLAGS = flags.FLAGS
 COMMIT = 5  # seconds between
@@ -109,7 +111,8 @@ def main():
     bad_images = BadImages(partial.file("bad_images.txt"), root=files.root)
     if partial.seen:
         print(f"going on after {partial.seen:,} of {len(files):,} images")
-    fill(partial, encoder, files, bad_images)
+    with Termination(ends="ends after this batch") as termination:
+        fill(partial, encoder, files, bad_images, termination)
     results = finish(partial, index, about, bad_images.names)
     partial.remove()  # no array of `finish` has its files open: Windows would not remove them
     print(
@@ -163,17 +166,29 @@ def check_made_so(known, about):
         )
 
 
-def fill(partial, encoder, files, bad_images):
-    """Embeds the files that are not yet; says how far it is."""
+def fill(partial, encoder, files, bad_images, termination):
+    """Embeds the files that are not yet; says how far it is.
+
+    Raises:
+        Preempted: it was asked to end; what it has embedded is kept.
+    """
     started, before = time.monotonic(), partial.seen
     last = None
     batches = embed(encoder, files, FLAGS.output, FLAGS.batch_size, bad_images, partial.seen)
     for names, vectors, seen in batches:
         partial.add(names, vectors, seen)
+        termination.saves = True
         now = time.monotonic()
-        if last and now - last < COMMIT:
+        asked = termination.requested
+        if last and now - last < COMMIT and not asked:
             continue
         partial.commit()
+        if asked:
+            raise Preempted(
+                f"{termination.words}; {seen:,} of {len(files):,} images are kept; the same command "
+                "goes on",
+                termination.code,
+            )
         if last:  # the first batch has taken longer
             rate = (seen - before) / (now - started)
             left = duration((len(files) - seen) / rate)

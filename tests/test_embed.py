@@ -36,7 +36,7 @@ def place(tmp_path_factory):
     return place
 
 
-def test_a_killed_embed_goes_on_to_the_same_file_which_search_then_asks(place):
+def test_embed_killed_and_interrupted_goes_on_to_the_same_file_which_search_then_asks(place):
     flags = [f"--model_dir={place / 'run'}", f"--data_dir={place / 'photos'}", "--batch_size=2"]
     done = succeed("embed", *flags, f"--out={place / 'a.npz'}", "--json")
     assert done.json == {"images": 299, "added": 299, "bad_images": 1, "dim": 64}
@@ -47,7 +47,16 @@ def test_a_killed_embed_goes_on_to_the_same_file_which_search_then_asks(place):
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     assert not (place / "b.npz").exists()
-    assert "going on after " in succeed("embed", *flags, f"--out={place / 'b.npz'}").out
+    progress = place / "b.npz.unfinished" / "progress.json"
+    before = progress.read_text()
+    interrupted = start("embed", *flags, f"--out={place / 'b.npz'}")
+    interrupted.wait_until(lambda: progress.read_text() != before)
+    interrupted.send_signal(signal.SIGINT)
+    done = interrupted.wait()
+    assert done.code == 130 and not done.err
+    kept = re.search(r"interrupted; (\d+) of 300 images are kept; the same command goes on\n$", done.out)
+    done = succeed("embed", *flags, f"--out={place / 'b.npz'}")
+    assert f"going on after {kept[1]} of 300 images\n" in done.out
     assert (place / "a.npz").read_bytes() == (place / "b.npz").read_bytes()
     assert sorted(p.name for p in place.iterdir()) == ["a.npz", "b.npz", "photos", "query.jpg", "run"]
 

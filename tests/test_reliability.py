@@ -47,7 +47,7 @@ def test_before_the_first_step_a_run_ends_at_once(tmp_path):
     process.send_signal(signal.SIGINT)
     done = process.wait()
     assert done.code == 130 and time.monotonic() - began < 5  # 2 where nothing else runs
-    said = "interrupted, before there was anything to save; the same command goes on"
+    said = "interrupted, with nothing new to save; the same command starts again"
     assert done.out.splitlines()[-1] == said and not steps_in(tmp_path / "checkpoints")
 
 

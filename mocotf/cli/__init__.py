@@ -2,11 +2,15 @@
 
 import contextlib
 import ctypes
+import gc
 import os
+import pathlib
+import signal
 import sys
 import tempfile
 
 from mocotf.training import environment
+from mocotf.training import termination
 
 # absl::SetMinLogLevel of the version of absl that TensorFlow 2.21 is built with.
 SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
@@ -23,6 +27,7 @@ def _import_tensorflow_quietly():
     loaded = sys.modules.setdefault("sklearn", None)
     stderr = os.dup(2)
     wanted = True
+    gc.disable()  # it finds nothing in half a second of looking
     with tempfile.TemporaryFile() as notices:
         os.dup2(notices.fileno(), 2)
         try:
@@ -32,6 +37,7 @@ def _import_tensorflow_quietly():
             tf.config.list_physical_devices()
             wanted = _log_level() < ERRORS
         finally:
+            gc.enable()
             if loaded is None:
                 del sys.modules["sklearn"]
             os.dup2(stderr, 2)
@@ -61,4 +67,14 @@ def _log_level():
     return int(os.environ["TF_CPP_MIN_LOG_LEVEL"] or 0)
 
 
+def _is_program():
+    """Returns whether what runs is a command or a tool of mocotf, not a program that imports it."""
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    package = pathlib.Path(__file__).parents[1]
+    return program and pathlib.Path(program).parent in (package, package.parent / "tools")
+
+
+if _is_program():
+    for number in termination.ASKING:
+        signal.signal(number, termination.end_at_once)
 _import_tensorflow_quietly()

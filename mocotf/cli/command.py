@@ -18,6 +18,7 @@ from mocotf.errors import UserError
 from mocotf.files import Terminal
 from mocotf.files import printable
 from mocotf.nn.kernels import policy
+from mocotf.training.termination import Termination
 
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
 flags.declare_key_flag("json")
@@ -25,7 +26,8 @@ flags.declare_key_flag("json")
 
 def run(main, positional=(), resumes=False):
     """Runs a command: exit code 0; 1 with one line on an error of the user's; 2 on bad flags; 130
-    when interrupted, 143 when it was asked to end by SIGTERM, both in good order and to be resumed.
+    when interrupted, 143 when it was asked to end by SIGTERM, both with one line, within two seconds
+    where there is nothing to save.
 
     Args:
         main: called with the positional arguments; may return an exit code of its own.
@@ -48,10 +50,6 @@ def run(main, positional=(), resumes=False):
         except Preempted as stop:
             print(stop)
             code = stop.code
-        except KeyboardInterrupt:
-            code = _complain(
-                "interrupted; a run goes on from its last checkpoint by the same command", 130
-            )
         except Exception:  # a fault of ours: with its traceback, but no more waiting than else
             traceback.print_exc()
             code = 1
@@ -59,7 +57,8 @@ def run(main, positional=(), resumes=False):
 
     # Names of files, of classes and of columns are in much of what is said: they have one way out.
     sys.stdout, sys.stderr = Terminal(sys.stdout), Terminal(sys.stderr)
-    app.run(guarded, flags_parser=functools.partial(_parse, resumes=resumes))
+    with Termination():
+        app.run(guarded, flags_parser=functools.partial(_parse, resumes=resumes))
 
 
 def print_json(results):

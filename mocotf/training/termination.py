@@ -1,5 +1,6 @@
 """SIGTERM, by which clusters ask a process to end some seconds before they end it, and Ctrl-C."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -8,14 +9,16 @@ import threading
 
 ASKING = signal.SIGTERM, signal.SIGINT
 WORDS = {signal.SIGTERM: "asked to end by SIGTERM", signal.SIGINT: "interrupted"}
+PATIENCE = 1.5  # seconds for the main thread to clear away what it has half done
 
 
 class Termination:
     """Takes note of SIGTERM and Ctrl-C while it is entered, instead of the process's ending somewhere.
 
-    Where there is nothing to save yet, and where Ctrl-C comes again, it ends the process at once. That
-    is for a thread to do: Python itself acts on a signal when its main thread is back from what it
-    computes, and that may be compiling for minutes.
+    Where there is nothing to save yet, the main thread gets a KeyboardInterrupt, and the process ends
+    when that leaves this, or after `PATIENCE`; where Ctrl-C comes again, at once. A thread ends it:
+    Python itself acts on a signal when its main thread is back from what it computes, and that may be
+    compiling for minutes. They may be nested: the inner one is in force.
 
     Args:
         saves: see the attribute.
@@ -65,18 +68,34 @@ class Termination:
         return 128 + self.requested
 
     def _note(self, number, _):
-        """Does nothing: to have a handler keeps Python from ending the process."""
+        if not self.saves:
+            raise KeyboardInterrupt
 
     def _watch(self):
         while (number := self._told.recv(1)[0]) in ASKING:
             again = self.requested and number == signal.SIGINT
             self.requested = self.requested or signal.Signals(number)
-            if again or not self.saves:
-                kept = "once more, while it saves" if again else "before there was anything to save"
-                _say(f"{WORDS[number]}, {kept}; the same command goes on")
+            if again:
+                _say(f"{WORDS[number]}, once more, while it saves; the same command goes on")
+                os._exit(128 + number)
+            if not self.saves:
+                _say_nothing_saved(number)
+                self._told.settimeout(PATIENCE)
+                with contextlib.suppress(TimeoutError):
+                    self._told.recv(1)  # from `__exit__`; or it is asked again
                 os._exit(128 + number)
             took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
             _say(f"{self.words}: {self._ends}{took}")
+
+
+def end_at_once(number, _):
+    """A handler of signals, for a program that has done nothing yet."""
+    _say_nothing_saved(number)
+    os._exit(128 + number)
+
+
+def _say_nothing_saved(number):
+    _say(f"{WORDS[number]}, with nothing new to save; the same command starts again")
 
 
 def _say(line):

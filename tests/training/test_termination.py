@@ -53,8 +53,34 @@ def test_before_there_is_anything_to_save_the_process_ends_at_once(number, word)
     expected = 128 + getattr(signal, number)
     assert end(process) == (
         expected,
-        f"{word}, before there was anything to save; the same command goes on\n",
+        f"{word}, with nothing new to save; the same command starts again\n",
     )
+
+
+CLEARING = """
+import os, time
+from mocotf.training.termination import Termination
+with Termination():
+    try:
+        print("ready", flush=True)
+        time.sleep(600)
+    finally:
+        os.write(1, b"cleared away\\n")  # in one piece
+        time.sleep({seconds})
+"""
+
+
+@pytest.mark.parametrize("seconds", [0, 600])
+def test_what_is_half_done_is_cleared_away_but_not_waited_for(seconds):
+    command = [sys.executable, "-c", CLEARING.format(seconds=seconds)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(signal.SIGTERM)
+    code, said = end(process)
+    assert code == 143 and sorted(said.splitlines()) == [
+        "asked to end by SIGTERM, with nothing new to save; the same command starts again",
+        "cleared away",
+    ]
 
 
 def test_ctrl_c_is_noted_and_ends_the_process_at_once_the_second_time():
