@@ -41,4 +41,5 @@ OF_EVERY_RUN = (
     Metric("lr", "schedule/lr", "Learning rate", "of the step"),
     Metric("images_per_second", "speed/images_per_second", "Images a second", "over all devices"),
     Metric("data_wait", "speed/data_wait"),
+    Metric("goodput", "speed/goodput"),
 )

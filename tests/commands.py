@@ -11,6 +11,7 @@ from mocotf.training.checkpoints import steps_in
 from mocotf.training.metrics_file import read_metrics
 from tests import processes
 from tests.tiny import ARCH
+from tools.differences import TIMES
 
 # The smallest run of `train`: on patches, kNN not measured; its queue wraps in the third step.
 SMALL = [
@@ -40,8 +41,7 @@ def metrics(folder):
 
 def comparable(records):
     """Returns records without what is measured by the clock."""
-    timed = {"time", "images_per_second", "data_wait"}
-    return [{k: v for k, v in record.items() if k not in timed} for record in records]
+    return [{k: v for k, v in record.items() if k not in TIMES} for record in records]
 
 
 def results(folder, name="results.json"):

@@ -9,7 +9,7 @@ from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import read
 from mocotf.training.metrics_file import read_metrics
 
-TIMES = {"time", "images_per_second", "data_wait"}
+TIMES = {"time", "images_per_second", "data_wait", "goodput", "spent"}
 
 
 def compare(whole, killed, steps):

@@ -6,6 +6,7 @@ from mocotf.evaluation.verdict import Accuracy
 from mocotf.evaluation.verdict import judge
 from mocotf.evaluation.verdict import last_with
 from mocotf.json_files import write_json
+from mocotf.training import goodput
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import read_flags
 
@@ -30,6 +31,8 @@ def finish(run_dir, bad_images):
     results = {"steps": last["step"], **{name: last[name] for name in LAST if name in last}}
     if speeds:
         results["images_per_second"] = statistics.median(speeds)
+    if "spent" in last:
+        results |= {name: last[name] for name in ("goodput", "spent")}
     results["bad_images"] = len(bad_images.names)
     if accuracy := Accuracy.of(metrics):
         name, title = accuracy.metric.name, accuracy.metric.title
@@ -38,6 +41,8 @@ def finish(run_dir, bad_images):
         print(f"\n{title:<24}")
         for suffix, row in TABLE.items():
             print(f"{f'  {row}':<24}{results[name + suffix]:6.1f}")
+    if "spent" in last:
+        print(goodput.describe(last))
     if bad_images.names:
         print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
     if verdict := judge(run_dir.path, metrics, read_flags(run_dir.file(FLAGS_FILE))):

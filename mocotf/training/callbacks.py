@@ -43,7 +43,7 @@ class CompareReplicas(Timed):
     """Holds the replicas' copies of what must be equal against each other."""
 
     def act(self, logs):
-        with self.progress.untimed():
+        with self.progress.untimed("evaluation"):
             check_replicas(self.model.distribute_strategy, shared_state(self.model))
 
 
@@ -51,7 +51,7 @@ class MeasureAccuracy(Timed):
     """Measures accuracies, and keeps the checkpoint that is best by the first of them."""
 
     def act(self, logs):
-        with self.progress.untimed():
+        with self.progress.untimed("evaluation"):
             found = self.progress.accuracies = self.run.measure(self.progress.step)
             for name, accuracy in list(found.items())[:1]:
                 if accuracy > self.progress.records.highest.get(name, -1.0):
@@ -74,6 +74,7 @@ class RecordMetrics(Timed):
             "lr": float(course.schedule(progress.step - 1)) * (health.lr_factor if health else 1.0),
             "images_per_second": round(steps * course.batch_size / seconds, 2),
             "data_wait": round(min(1.0, waited / seconds), 4),
+            **progress.account.told(),
         }
         record |= self.model.watched(record, course.batch_size) | progress.accuracies
         if progress.given_up:
@@ -89,7 +90,7 @@ class SaveCheckpoints(Timed):
     """Begins to save a checkpoint, of which only the chief has one."""
 
     def act(self, logs):
-        with self.progress.untimed():
+        with self.progress.untimed("checkpoint"):
             self.progress.saved_at = time.monotonic()
             if self.progress.records:
                 self.run.spare_checkpoints()

@@ -103,9 +103,10 @@ class Progress(keras.callbacks.Callback):
         run: a `Run`.
         records: its `Records`, open; None on workers other than the chief.
         termination: a `Termination`.
+        account: the run's `Account`.
 
     Attributes:
-        run, records: as given.
+        run, records, account: as given.
         step, before: steps taken so far, and before the last execution.
         now, saved_at: seconds on a clock, after that and when a checkpoint was last saved.
         ending: whether the run is to end now, as SIGTERM asks.
@@ -115,16 +116,22 @@ class Progress(keras.callbacks.Callback):
         accuracies: name → percent, measured after this step.
     """
 
-    def __init__(self, run, records, termination):
+    def __init__(self, run, records, termination, account):
         super().__init__()
         self.run = run
         self.records = records
+        self.account = account
         self._termination = termination
 
     def on_train_begin(self, logs=None):
         self.step = self.model.step
         self.saved_at = time.monotonic()
+        self.account.enter("compile")
+        self._noted = self.model.gauges.data_wait
         self.start_window()
+
+    def on_train_end(self, logs=None):
+        self.account.enter("start")  # of the next epochs' fit, if there is one
 
     def on_train_batch_end(self, batch, logs=None):
         course, self.before = self.run.course, self.step
@@ -132,6 +139,9 @@ class Progress(keras.callbacks.Callback):
         executed = self.before + self.model.steps_per_execution
         self.step = min(executed, epoch_end, course.total_steps)
         self.now = time.monotonic()
+        if self.account.phase == "compile":
+            self._note_wait()
+            self.account.enter("steps")
         self._termination.saves, self._termination.took = True, self.run.checkpoints.took
         self.ending, collapsed = self._agreed(logs)
         self.given_up = collapsed and self.run.health.exhausted
@@ -168,18 +178,24 @@ class Progress(keras.callbacks.Callback):
         """Begins to time the steps that the next record is of."""
         self._window = time.perf_counter(), self.step, self.model.gauges.data_wait
 
+    def _note_wait(self):
+        noted, self._noted = self._noted, self.model.gauges.data_wait
+        self.account.note_wait(self._noted - noted)
+
     def next_window(self):
         """Returns (steps, seconds, seconds waited for data) of the window, and begins the next."""
+        self._note_wait()
         began, step, waited = self._window
         self.start_window()
         now, at, waited_now = self._window
         return at - step, now - began, waited_now - waited
 
     @contextlib.contextmanager
-    def untimed(self):
-        """Leaves what is done inside out of the window."""
+    def untimed(self, phase):
+        """Leaves what is done inside out of the window; it is another phase of the run's account."""
         _ = self.model.step  # a GPU still computes steps, whose time is theirs
         paused = time.perf_counter()
-        yield
+        with self.account.during(phase):
+            yield
         began, *rest = self._window
         self._window = began + time.perf_counter() - paused, *rest

@@ -6,6 +6,7 @@ in this.
 
 import contextlib
 import dataclasses
+import time
 from collections.abc import Callable
 
 import keras
@@ -21,6 +22,8 @@ from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.divergence import DivergenceError
 from mocotf.training.fit import fit
+from mocotf.training.goodput import Account
+from mocotf.training.goodput import process_began
 from mocotf.training.health import CollapseError
 from mocotf.training.health import Health
 from mocotf.training.memory import fitting_batch
@@ -82,9 +85,10 @@ class Run:
         """
         if self.run_dir:
             self._restore()
+        began = process_began()
         with Termination() as termination:
-            while not self._fit(termination):
-                pass
+            while not self._fit(termination, began):
+                began = time.time()
         if self.run_dir and not self.checkpoints.wait():
             raise UserError(
                 "the last checkpoint was not saved, see above; make room, and run the same command"
@@ -127,9 +131,11 @@ class Run:
     def _retries(self):
         return self.health is not None and self.health.on_collapse == "retry"
 
-    def _fit(self, termination):
+    def _fit(self, termination, began):
         """Fits from the step that the model is at; returns False where it went back to a checkpoint."""
-        records = self._open_records() if self.run_dir else None
+        known = self.run_dir.metrics() if self.run_dir else []
+        account = Account.resumed(known, self.model.step, began)
+        records = self._open_records(account) if self.run_dir else None
         try:
             with self._explained():
                 if self._share_state():
@@ -138,7 +144,7 @@ class Run:
                         self.batches_from,
                         steps_per_epoch=self.course.steps_per_epoch,
                         total_steps=self.course.total_steps,
-                        callbacks=self._callbacks(Progress(self, records, termination)),
+                        callbacks=self._callbacks(Progress(self, records, termination, account)),
                     )
             if records:
                 records.finish()
@@ -173,13 +179,14 @@ class Run:
             broadcast(self.model.distribute_strategy, shared)
         return not self.health or rate.numpy() > 0
 
-    def _open_records(self):
+    def _open_records(self, account):
         records = Records(
             self.run_dir, (*self.model.METRICS, *self.measures), self.settings, self.accuracy
         )
         if self.first_record and not self.run_dir.metrics():
-            with self._explained():
-                records.write({"step": 0, "epoch": 0} | self.first_record())
+            with self._explained(), account.during("evaluation"):
+                first = {"step": 0, "epoch": 0} | self.first_record()
+            records.write(first | account.told())
         return records
 
     def _callbacks(self, progress):

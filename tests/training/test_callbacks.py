@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocotf.training import callbacks
+from mocotf.training.goodput import Account
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.progress import Progress
@@ -37,7 +38,7 @@ def progress(written):
     records = SimpleNamespace(write=written.append, progress_line=lambda *_: "")
     checkpoints = SimpleNamespace(took=None)
     run = SimpleNamespace(course=course, health=None, workers=1, checkpoints=checkpoints)
-    progress = Progress(run, records, Termination())
+    progress = Progress(run, records, Termination(), Account({}))
     model = SimpleNamespace(step=0, steps_per_execution=1, gauges=Gauges(), watched=lambda *_: {})
     progress.set_model(model)
     progress.on_train_begin()
@@ -59,7 +60,9 @@ def test_speed_counts_what_the_device_still_computes_when_a_record_is_written(pr
 def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progress, written):
     progress.records.progress_line = lambda *_: time.sleep(0.2) or ""
     record(progress, {"loss": 1.0})
-    with progress.untimed():
+    with progress.untimed("checkpoint"):
         time.sleep(1.5)
     record(progress, {"loss": 1.0})
+    spent = written[1]["spent"]
+    assert 0.2 <= spent["steps"] < 1.5 <= spent["checkpoint"]
     assert BATCH / 1.5 < written[1]["images_per_second"] <= BATCH / 0.2
