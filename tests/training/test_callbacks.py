@@ -1,10 +1,12 @@
 """What is done between the steps of a run."""
 
+import signal
 import time
 from types import SimpleNamespace
 
 import pytest
 
+from mocotf.errors import Preempted
 from mocotf.training import callbacks
 from mocotf.training.goodput import Account
 from mocotf.training.progress import Course
@@ -66,3 +68,12 @@ def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progr
     spent = written[1]["spent"]
     assert 0.2 <= spent["steps"] < 1.5 <= spent["checkpoint"]
     assert BATCH / 1.5 < written[1]["images_per_second"] <= BATCH / 0.2
+
+
+def test_a_run_that_is_asked_to_end_and_cannot_save_says_so(progress):
+    progress.run.checkpoints.wait = lambda: False  # has said why, see `Checkpoints`
+    progress._termination.requested = signal.SIGTERM
+    progress.on_train_batch_end(0)
+    with pytest.raises(Preempted, match="by SIGTERM; not saved; the same command resumes") as stop:
+        callbacks.StopWhenAsked(progress, Every(asked=True)).on_train_batch_end(0)
+    assert stop.value.code == 143
