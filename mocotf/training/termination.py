@@ -1,6 +1,7 @@
 """SIGTERM, by which clusters ask a process to end some seconds before they end it, and Ctrl-C."""
 
 import contextlib
+import contextvars
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import threading
 
 ASKING = signal.SIGTERM, signal.SIGINT
 WORDS = {signal.SIGTERM: "asked to end by SIGTERM", signal.SIGINT: "interrupted"}
+_ends_process = contextvars.ContextVar("ends_process", default=True)
 PATIENCE = 1.5  # seconds for the main thread to clear away what it has half done
 
 
@@ -32,6 +34,8 @@ class Termination:
 
     def __init__(self, saves=False, ends="ends after this step, once it is saved"):
         self.requested, self.saves, self.took, self._ends = None, saves, None, ends
+        self._soft = () if _ends_process.get() else (signal.SIGINT,)
+        self._interrupts = 0
 
     def __enter__(self):
         self._handlers = {}
@@ -68,7 +72,8 @@ class Termination:
         return 128 + self.requested
 
     def _note(self, number, _):
-        if not self.saves:
+        self._interrupts += number in self._soft
+        if not self.saves or self._interrupts > 1:
             raise KeyboardInterrupt
 
     def _watch(self):
@@ -77,15 +82,30 @@ class Termination:
             self.requested = self.requested or signal.Signals(number)
             if again:
                 _say(f"{WORDS[number]}, once more, while it saves; the same command goes on")
-                os._exit(128 + number)
-            if not self.saves:
+                if number not in self._soft:
+                    os._exit(128 + number)
+            elif number in self._soft and not self.saves:
+                self.requested = None  # whoever runs this gets a KeyboardInterrupt, and may go on
+            elif not self.saves:
                 _say_nothing_saved(number)
                 self._told.settimeout(PATIENCE)
                 with contextlib.suppress(TimeoutError):
                     self._told.recv(1)  # from `__exit__`; or it is asked again
                 os._exit(128 + number)
-            took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
-            _say(f"{self.words}: {self._ends}{took}")
+            else:
+                took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
+                _say(f"{self.words}: {self._ends}{took}")
+
+
+@contextlib.contextmanager
+def leaving_the_process():
+    """Has Ctrl-C never end the process inside, as in a notebook; where there is nothing to save, and
+    where it comes again, it is a KeyboardInterrupt."""
+    token = _ends_process.set(False)
+    try:
+        yield
+    finally:
+        _ends_process.reset(token)
 
 
 def end_at_once(number, _):

@@ -123,3 +123,29 @@ def test_a_thread_that_signals_do_not_reach_enters_it_too():
     thread.start()
     thread.join()
     assert seen == [None]
+
+
+SOFT = """
+import sys, time
+from mocotf.training.termination import Termination, leaving_the_process
+with leaving_the_process(), Termination(saves={saves}) as termination:
+    print("ready", flush=True)
+    try:
+        time.sleep(60)
+    except KeyboardInterrupt:
+        print("left", termination.requested is not None, flush=True)
+print("goes on", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("saves", "interrupts"), [(False, 1), (True, 2)])
+def test_a_notebook_outlives_an_interrupt(saves, interrupts):
+    command = [sys.executable, "-c", SOFT.format(saves=saves)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    for number in range(interrupts):
+        process.send_signal(signal.SIGINT)
+        if saves and not number:
+            assert "ends after this step" in process.stdout.readline()
+    code, said = end(process)
+    assert code == 0 and f"left {saves}\n" in said and said.endswith("goes on\n")
