@@ -1,11 +1,20 @@
 """Kills a small run at random moments, resumes it each time, and compares its end.
 
     python tools/chaos.py --kills=20 --mode=one_device --json
+    python tools/chaos.py --kills=30 --mode=elastic --json
 
-The run is the demo's in small. One copy of it is never killed. The other is killed by SIGKILL, a third
-of the times while it starts, a third while it trains, a third while it writes a checkpoint, and started
-again by the same command. What a mismatch is: tools/differences.py. With two workers one of them is
-killed, and tools/launch_local.py ends the other. Linux only.
+The run is the demo's in small; what follows -- are more of its flags. One copy of it is never killed.
+The other is killed by SIGKILL, a third of the times while it starts, a third while it trains, a third
+while it writes a checkpoint, and started again by the same command. What a mismatch is:
+tools/differences.py. With two workers one of them is killed, and tools/launch_local.py ends the other.
+Linux only.
+
+With --mode=elastic each resume is on another of 1, 2 and 4 replicas. The first loss after it is held
+against that of an unchanged process, resumed from the same checkpoint on the devices that the run had
+before: `compared` says how often, for some are killed before a step, and `first_loss` is the largest
+relative difference. A mismatch is one of more than 1e-6; a batch whose views have not the checksum of
+those in the run that is never killed, or not always the same; or a step that is recorded, or shown by
+TensorBoard, twice or not.
 """
 
 import os
@@ -27,6 +36,8 @@ from absl import flags
 from mocotf.errors import UserError
 from mocotf.training.checkpoints import steps_in
 from tools.differences import compare
+from tools.elastic import OPTIONS
+from tools.elastic import Reshaped
 
 FLAGS = flags.FLAGS
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -36,6 +47,7 @@ MODES = {
     "one_device": (TRAIN, ["--strategy=one_device"]),
     "two_replicas": (TRAIN, ["--strategy=mirrored", "--num_logical_devices=2"]),
     "two_workers": (LAUNCH, []),
+    "elastic": ([sys.executable, os.path.join(ROOT, "tools", "noted_train.py")], OPTIONS),
 }
 SMALL = [
     "--flagfile=flags/demo.cfg",
@@ -54,30 +66,62 @@ flags.DEFINE_integer("steps", None, "Of the run. Default: 40 for each kill.", lo
 flags.DEFINE_integer("seed", 0, "Of the moments.")
 
 
-def main():
+class Same:
+    """A run that is resumed by the command that began it; see `Reshaped`, a run that is not.
+
+    Args:
+        program: of a run.
+        killed: its folder.
+    """
+
+    def __init__(self, program, killed):
+        self._program, self._killed = program, killed
+
+    def whole(self, folder):
+        """Returns the command of a run that is not killed."""
+        return [*self._program, f"--model_dir={folder}"]
+
+    def next(self):
+        """Returns the command that begins or resumes the run that is killed."""
+        return self.whole(self._killed)
+
+    def look(self, run_until):
+        """Does nothing: all that counts is the end."""
+
+    def found(self, whole, steps):
+        """Returns (what differs from the run in the folder `whole`, what else is to be told)."""
+        return compare(whole, self._killed, steps), {}
+
+
+def main(*train_flags):
     chance = random.Random(FLAGS.seed)
     steps = FLAGS.steps or 40 * FLAGS.kills
-    program, devices = MODES[FLAGS.mode]
+    program, own = MODES[FLAGS.mode]
     with tempfile.TemporaryDirectory() as folder:
         whole, killed = (os.path.join(folder, name) for name in ("whole", "killed"))
-        arguments = [*program, *SMALL, *devices, f"--steps={steps}"]
-        run_to_end([*arguments, f"--model_dir={whole}"])
+        elastic = FLAGS.mode == "elastic"
+        run = Reshaped(program, killed, chance) if elastic else Same(program, killed)
+        options = [*SMALL, *own, *train_flags, f"--steps={steps}"]
+        run_to_end([*run.whole(whole), *options])
         kills, resumes = 0, 0
         for kill in range(FLAGS.kills):
             moment = MOMENTS[kill % len(MOMENTS)]
             done = max(steps_in(os.path.join(killed, "checkpoints")), default=0)
-            killed_at = kill_once([*arguments, f"--model_dir={killed}"], killed, moment, chance)
+            killed_at = kill_once([*run.next(), *options], killed, moment, chance)
+            run.look(lambda command, come: run_until([*command, *options], come))
             kills += 1
             resumes += kill > 0
             print(
                 f"kill {kills}: while {moment}, from step {done} to {killed_at} of {steps}", flush=True
             )
-        run_to_end([*arguments, f"--model_dir={killed}"])
+        run_to_end([*run.next(), *options])
+        run.look(lambda command, come: run_until([*command, *options], come))
         resumes += 1
-        mismatches = compare(whole, killed, steps)
+        mismatches, more = run.found(whole, steps)
     for mismatch in mismatches[:20]:
         print(f"differs: {mismatch}")
     found = {"mode": FLAGS.mode, "kills": kills, "resumes": resumes, "mismatches": len(mismatches)}
+    found |= more
     print(found)
     command.print_json(found)
     return 1 if mismatches else 0
@@ -95,6 +139,14 @@ def run_to_end(arguments):
     _, err = process.communicate()
     if process.returncode:
         raise UserError(f"{' '.join(arguments)}: ended with {process.returncode}: {err}")
+
+
+def run_until(arguments, come):
+    """Runs a command until a condition holds, and kills it."""
+    process = start(arguments)
+    await_moment(come, process)
+    process.kill()
+    process.communicate()
 
 
 def kill_once(arguments, folder, moment, chance):
@@ -139,4 +191,4 @@ def children(pid):
 
 
 if __name__ == "__main__":
-    command.run(main)
+    command.run(main, positional=None)

@@ -40,10 +40,41 @@ def compare(whole, killed, steps):
     return found
 
 
+def compare_batches(whole, changed, steps):
+    """Returns descriptions of the batches that two runs, whose files `noted_train` wrote, have learned
+    otherwise from; none where order and draws were equal throughout."""
+    a, b = noted(whole), noted(changed)
+    return [
+        f"batch {number}: {sorted(a.get(number, ()))} and {sorted(b.get(number, ()))}"
+        for number in range(steps)
+        if a.get(number) != b.get(number) or len(a.get(number, ())) != 1
+    ]
+
+
+def noted(path):
+    """Returns number of a batch → its checksums, more than one where it was not always the same."""
+    found = {}
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            number, checksum = line.split()
+            found.setdefault(int(number), set()).add(checksum)
+    return found
+
+
+def loss_after(folder, step, since):
+    """Returns the loss of the step after `step` that a run has recorded since a time; None where it has
+    not."""
+    of_step = [r for r in _read(folder) if r["step"] == step + 1 and r["time"] >= since]
+    return of_step[0]["loss"] if of_step else None
+
+
 def records(folder):
     """Returns the records of a run without what is measured by the clock."""
-    found = read_metrics(os.path.join(folder, "metrics.jsonl"), whole=True)
-    return [{name: value for name, value in record.items() if name not in TIMES} for record in found]
+    return [{k: value for k, value in record.items() if k not in TIMES} for record in _read(folder)]
+
+
+def _read(folder):
+    return read_metrics(os.path.join(folder, "metrics.jsonl"), whole=True)
 
 
 def scalars(folder):

@@ -20,6 +20,7 @@ from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.monitor import make_monitor
 from mocotf.json_files import write_json
 from mocotf.moco.start import start_from
+from mocotf.pretraining import elastic
 from mocotf.pretraining.build import batches
 from mocotf.pretraining.build import build_model
 from mocotf.pretraining.build import check_units
@@ -64,17 +65,21 @@ def pretrain(asked):
     auto, recipe = is_auto(asked), None
     settings = None if auto else pretraining_of(asked)
     if workers > 1 and settings:  # before they meet: of each, which has a replica or more
-        settings.check_devices(workers, workers)
+        settings.with_bn_splits(1).check_devices(workers, workers)
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
     replicas = strategy.num_replicas_in_sync
+    place = {"strategy": strategy, "worker": worker, "workers": workers}
+    follow = functools.partial(elastic.follow, **place, given="bn_splits" in asked.given)
     if settings:
+        settings = follow(settings)
         settings.check_devices(replicas, workers)
     pairs = asked.read(PairSettings)
     source = open_and_tell(asked.read(DataSettings), pairs, tell=chief)
     if auto:
-        settings, recipe = choose(asked, source, strategy, worker, workers)
+        settings, recipe = choose(asked, source, **place)
+        settings = follow(settings)
         if recipe:
             print(recipe.table(), end="\n\n", flush=True)
     settings.check_source(source, replicas, workers)
@@ -100,7 +105,16 @@ def pretrain(asked):
     model = build_model(settings, source, strategy, course.schedule)
 
     # ---- Where the run is kept, once all of it can be made
-    run_dir = RunDir(run_settings.model_dir, settings.saved, facts, images) if chief else None
+    run_dir = None
+    if chief:
+        run_dir = RunDir(
+            run_settings.model_dir,
+            settings.saved,
+            facts,
+            images,
+            follows=elastic.following(settings, model),
+            changes=run_settings.resume_with_changes,
+        )
     if chief and recipe and not run_dir.resuming:
         write_json(run_dir.file(RECIPE_FILE), recipe.json())
     names_file = run_dir.file("bad_images.txt") if chief else None

@@ -45,7 +45,8 @@ class EncoderSettings(Settings):
     moco_dim: int = setting(128, "Dimension of queries and keys.", low=1)
     bn_splits: int = setting(
         1,
-        "BN groups a replica's batch is split into; 8 stands for the papers' 8 GPUs.",
+        "BN groups a replica's batch is split into; 8 stands for the papers' 8 GPUs. Where a run is "
+        "resumed on another number of replicas it follows, so that the groups stay what they are.",
         low=1,
     )
     remat: bool = setting(

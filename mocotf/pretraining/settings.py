@@ -1,5 +1,6 @@
 """The settings of a pre-training run, of all rooms together."""
 
+import dataclasses
 import logging
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from mocotf.moco.config import MechanismSettings
 from mocotf.nn.settings import EncoderSettings
 from mocotf.optim.settings import OptimisationSettings
 from mocotf.settings import texts_of
+from mocotf.settings import with_values
 from mocotf.training.settings import PretrainingDeviceSettings
 from mocotf.training.settings import PretrainingRunSettings
 from mocotf.training.settings import TrainingSettings
@@ -69,6 +71,14 @@ class Pretraining(NamedTuple):
         _check_views(views, pairs, config)
         saved = (data, verify, views, pairs, *(one.of(values) for one in MODEL), *training, monitor)
         return cls(data, verify, views, pairs, TrainingSettings(*training), monitor, config, saved)
+
+    def with_bn_splits(self, bn_splits):
+        """Returns the settings with another number of BN groups a replica."""
+        encoder = dataclasses.replace(self.config.encoder, bn_splits=bn_splits)
+        return self._replace(
+            config=dataclasses.replace(self.config, encoder=encoder),
+            saved=tuple(with_values(self.saved, {"bn_splits": bn_splits})),
+        )
 
     def texts(self):
         """Returns name → text of all that decides what is computed."""

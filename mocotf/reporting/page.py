@@ -21,6 +21,7 @@ from mocotf.reporting.runs import STAGES
 from mocotf.reporting.runs import differing_flags
 from mocotf.reporting.table import NOTHING
 from mocotf.reporting.table import text
+from mocotf.training.history import words
 from mocotf.training.pictures import encode
 
 RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
@@ -236,10 +237,12 @@ def _differences(runs):
 def _all_flags(runs):
     for run in runs:
         rows = [[f"--{name}", value] for name, value in sorted(run.flags.items())]
+        changes = [[f"from step {c['step']} on", words(c["changes"])] for c in run.history]
         yield element(
             "details",
             element("summary", f"{run.path}: {len(rows)} flags"),
             plain_table(["flag", "value"], rows, class_="flags"),
+            *([plain_table(["changed", "what"], changes, class_="flags")] if changes else []),
         )
 
 

@@ -11,6 +11,7 @@ from mocotf.evaluation.verdict import judge
 from mocotf.json_files import read_json
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import read_flags
+from mocotf.training.history import read_history
 from mocotf.training.metrics_file import read_metrics
 
 
@@ -57,6 +58,7 @@ class Run:
         numbers: name → finite number, of the last record, results.json and evaluation.json, the later
             ones in force.
         verdict: the `Verdict` on a pre-training run that has taken a step; else None.
+        history: how it was changed, see `read_history`.
     """
 
     path: str
@@ -65,6 +67,7 @@ class Run:
     metrics: list[dict]
     numbers: dict[str, float]
     verdict: Verdict | None
+    history: tuple[dict, ...] = ()
 
     @property
     def step(self):
@@ -104,7 +107,8 @@ def differing_flags(runs):
 
 def _read(path, name):
     metrics = read_metrics(os.path.join(path, "metrics.jsonl"))
-    flags = read_flags(os.path.join(path, FLAGS_FILE))
+    config = os.path.join(path, FLAGS_FILE)
+    flags, history = read_flags(config), tuple(read_history(config))
     numbers = {}
     if accuracy := Accuracy.of(metrics):
         numbers[f"{accuracy.metric.name}_untrained"] = accuracy.untrained.value
@@ -114,7 +118,7 @@ def _read(path, name):
         numbers |= read_json(os.path.join(path, file))
     numbers = {key: value for key, value in numbers.items() if _is_number(value)}
     verdict = judge(path, metrics, flags) if "moco_dim" in flags else None
-    return Run(path, name, flags, metrics, numbers, verdict)
+    return Run(path, name, flags, metrics, numbers, verdict, history)
 
 
 def _is_number(value):

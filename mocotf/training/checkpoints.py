@@ -116,6 +116,21 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, but none can be read, or they are of another model.
         """
+        step, values = self._newest()
+        if step is not None:
+            with self._model.distribute_strategy.scope():
+                assign(self.named, values)
+            self._saved = step
+        return step
+
+    def check(self):
+        """Holds the newest readable checkpoint, if there is one, against the model; raises as
+        `restore`."""
+        self._newest()
+
+    def _newest(self):
+        """Returns (step, name → array) of the newest readable checkpoint, (None, {}) where there is
+        none; raises as `restore`."""
         self.wait()
         steps = steps_in(self.directory)[::-1]
         for step in steps:
@@ -131,16 +146,13 @@ class Checkpoints:
                 raise UserError(
                     f"{path}: is of another model: {odd}; expected the flags it was made by"
                 )
-            with self._model.distribute_strategy.scope():
-                assign(self.named, values)
-            self._saved = step
-            return step
+            return step, values
         if steps:
             raise UserError(
                 f"{self.directory}: none of {len(steps)} checkpoints can be read; "
                 "see the messages above; start again in another --model_dir"
             )
-        return None
+        return None, {}
 
 
 def steps_in(folder):

@@ -26,10 +26,10 @@ def flag_lines(path):
         return _numbered(file.read())
 
 
-def write_flags(path, texts):
-    """Writes a flags.cfg of name → text."""
+def write_flags(path, texts, comments=()):
+    """Writes a flags.cfg of name → text; comments are lines before them, each begins with #."""
     lines = [f"--{name}={text}" for name, text in sorted(texts.items())]
-    atomic_write(path, "\n".join([_digest_line(lines), *lines, ""]))
+    atomic_write(path, "\n".join([_digest_line(lines), *comments, *lines, ""]))
 
 
 def read_flags(path):

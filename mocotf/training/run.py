@@ -105,10 +105,18 @@ class Run:
         self.run_dir.metrics(whole=self._retries)
         begun = steps_in(self.checkpoints.directory)
         if self._retries and 0 not in begun and (not begun or self.run_dir.metrics()):
+            self.checkpoints.check()  # before there is one of this model, whatever that is
             self.initialise()
             self.checkpoints.spared = {0, *begun}
             self.checkpoints.save()  # to have one to go back to, whenever the run collapses
         step, total_steps = self.checkpoints.restore(), self.course.total_steps
+        if (step or 0) < total_steps:
+            self.run_dir.keep_changes(step or 0)
+        elif self.run_dir.altered:
+            raise UserError(
+                f"--model_dir={self.run_dir.path}: the run is at step {step} and would end at step "
+                f"{total_steps}; expected a later end; try a larger --epochs or --steps"
+            )
         self.run_dir.forget_after(step or 0)
         if step is None:
             self.initialise()

@@ -1,6 +1,8 @@
 """The run directory: one run, its flags, its numbers."""
 
+import logging
 import os
+import time
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
@@ -12,10 +14,17 @@ from mocotf.settings import texts_of
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import read_flags
 from mocotf.training.flags_file import write_flags
+from mocotf.training.history import change_line
+from mocotf.training.history import read_history
+from mocotf.training.history import shown
+from mocotf.training.history import words
 from mocotf.training.image_facts import CONTENTS_FILE
 from mocotf.training.metrics_file import line_of
 from mocotf.training.metrics_file import read_metrics
 from mocotf.training.metrics_file import stamped
+
+log = logging.getLogger(__name__)
+FACTS_FILE = "facts.json"
 
 
 class RunDir:
@@ -28,19 +37,30 @@ class RunDir:
         settings: all `Settings` of the run; they are saved, as a file that is itself a flagfile.
         facts: name → value of what else decides what is computed, as replicas.
         images: `ImageFacts` of what is learned from; None: all that counts of it is among the facts.
+        follows: names, those of settings with --, whose values may be others where a run is resumed.
+        changes: whether all settings, and the number of replicas, may be; None: that is not offered.
 
     Attributes:
         path: of the folder.
         resuming: the folder held this run already.
+        changes: name → (old, new) of what is another than it was, until `keep_changes`.
+        altered: whether something else is than what `follows`.
 
     Raises:
         UserError: the folder cannot be written, is in use, or holds another run or no run.
     """
 
-    def __init__(self, path, settings, facts=None, images=None):
+    def __init__(self, path, settings, facts=None, images=None, *, follows=(), changes=None):
         self.path = path = os.path.expanduser(path)
-        config, decided = self.file(FLAGS_FILE), self.file("facts.json")
+        self._settings = settings
+        self.changes, self.altered = {}, False
+        config, decided = self.file(FLAGS_FILE), self.file(FACTS_FILE)
         facts = (facts or {}) | (images.values if images else {})
+        if changes and not os.path.exists(config):
+            raise UserError(
+                f"--resume_with_changes with --model_dir={path}: there is no run; expected one that "
+                "was begun; drop --resume_with_changes to begin it"
+            )
         try:
             os.makedirs(path, exist_ok=True)
             if not os.path.exists(config):
@@ -63,19 +83,35 @@ class RunDir:
                 f"--model_dir={path}: {error.strerror}; expected a folder that can be written"
             ) from error
         if self.resuming:
-            _check_same(path, _decisive(config, settings), texts_of(settings, decisive=True), "--")
+            found = _differences(_decisive(config, settings), texts_of(settings, decisive=True), "--")
+            known = read_facts(path) if facts else {}
             if facts:
-                known = read_json(decided)
                 own = images.NAMES if images else ()
                 there = {name: value for name, value in known.items() if name not in own}
                 here = {name: facts[name] for name in there if name in facts}
-                _check_same(path, there, here, "")
-                if images and (found := images.resume(path, known)) != known:
-                    write_json(decided, found)
+                found |= _differences(there, here)
+            self.changes = _permitted(path, found, follows, changes)
+            self.altered = not found.keys() <= set(follows)
+            if found:
+                _check_lines(texts_of(settings))
+            if images and (held := images.resume(path, known)) != known:
+                write_json(decided, held)
 
     def file(self, name):
         """Returns the path of `name` in the folder."""
         return os.path.join(self.path, name)
+
+    def keep_changes(self, step):
+        """Makes what is another than it was what the run has from `step` on, and says so."""
+        if not self.changes:
+            return
+        config = self.file(FLAGS_FILE)
+        change = {"step": step, "time": round(time.time(), 3), "changes": self.changes}
+        history = [change_line(one) for one in [*read_history(config), change]]
+        write_flags(config, texts_of(self._settings), history)
+        write_json(self.file(FACTS_FILE), read_facts(self.path))
+        print(f"changed from step {step} on: {words(self.changes)}", flush=True)
+        self.changes = {}
 
     def metrics(self, *, whole=False):
         """Returns the records of metrics.jsonl, see `read_metrics`."""
@@ -105,7 +141,7 @@ def _check_lines(texts):
 
 def _check_empty(path):
     # A process killed while it created the run leaves these.
-    own = ("lock", "facts.json", CONTENTS_FILE)
+    own = ("lock", FACTS_FILE, CONTENTS_FILE)
     others = [name for name in os.listdir(path) if name not in own and ".partial" not in name]
     if others:
         raise UserError(
@@ -124,6 +160,15 @@ def _check_links(path):
             )
 
 
+def read_facts(folder):
+    """Returns the name → value of what decides a run beside its settings, as it is now."""
+    facts = read_json(os.path.join(folder, FACTS_FILE))
+    # The history is the first to know: between the two writes a process may have been killed.
+    for change in read_history(os.path.join(folder, FLAGS_FILE)):
+        facts |= {name: new for name, (_, new) in change["changes"].items() if name in facts}
+    return facts
+
+
 def _decisive(path, settings):
     """Returns name → text of what a flags.cfg says that decides what is computed, in today's words."""
     saved, found = read_flags(path), {}
@@ -140,14 +185,30 @@ def _decisive(path, settings):
     return saved | found
 
 
-def _check_same(path, old, new, prefix):
-    different = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
-    if different:
-        changes = ", ".join(
-            f"{prefix}{name}={old.get(name, '(unset)')} there, {new.get(name, '(unset)')} here"
-            for name in different
+def _differences(old, new, prefix=""):
+    """Returns name → (old, new) of what differs in two name → value, the names with a prefix."""
+    names = [name for name in sorted(old | new) if old.get(name) != new.get(name)]
+    return {prefix + name: (old.get(name), new.get(name)) for name in names}
+
+
+def _permitted(path, found, follows, changes):
+    """Returns the differences that a resumed run may have; arguments as `RunDir` has them.
+
+    Raises:
+        UserError: there are others.
+    """
+    changeable = [name for name in found if name.startswith("--") or name == "replicas"]
+    permitted = {*follows, *(changeable if changes else ())}
+    if not found.keys() <= permitted:
+        told = ", ".join(
+            f"{name}={shown(old)} there, {shown(new)} here" for name, (old, new) in found.items()
         )
+        offered = changes is not None and len(changeable) == len(found)
+        instead = ", --resume_with_changes to go on with these," if offered else ","
         raise UserError(
-            f"--model_dir={path}: holds another run ({changes}); use the same flags, data and devices "
-            "to resume it, or another folder"
+            f"--model_dir={path}: holds another run ({told}); use the same flags, data and devices to "
+            f"resume it{instead} or another folder"
         )
+    if changes and not found:
+        log.warning("--resume_with_changes: the run has these settings already; nothing is changed")
+    return found

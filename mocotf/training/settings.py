@@ -72,6 +72,13 @@ class RunSettings(RunDirSettings):
 class PretrainingRunSettings(RunSettings):
     """What a pre-training run may do beside: start from another's encoder, survive what diverges."""
 
+    resume_with_changes: bool = setting(
+        False,
+        "Go on with a run, finished or not, from its last checkpoint, by the settings that are given; "
+        "flags.cfg notes what was changed, and at which step. What a variable's shape depends on, as "
+        "--arch or --moco_k, cannot be.",
+        place=True,
+    )
     init_from: str | None = setting(
         None,
         "What a new run begins with: the query encoder of another, a run directory or a checkpoint, "
@@ -107,15 +114,17 @@ class DeviceSettings(Settings):
 
     GROUP = "Devices"
 
+    # What counts of these two is how many replicas they make, which a run directory knows.
     strategy: str = setting(
         "auto",
         "Who computes. mirrored: a replica on each accelerator; multi_worker: on those of all workers, "
         "which --workers, TF_CONFIG or SLURM name; tpu: on a TPU's cores; auto: the one of these that "
         "fits.",
         choices=STRATEGIES,
+        neutral=True,
     )
     num_logical_devices: int = setting(
-        1, "Split the CPU into so many devices, to try several replicas.", low=1
+        1, "Split the CPU into so many devices, to try several replicas.", low=1, neutral=True
     )
     precision: str = setting(
         "float32",

@@ -102,6 +102,14 @@ class Page(html.parser.HTMLParser):
         self.texts.append(data)
 
 
+def test_what_a_run_was_changed_to_is_told_beside_its_flags(tmp_path):
+    change = {"step": 40, "time": 1.0, "changes": {"--lr": ["0.2", "0.1"], "replicas": [1, 2]}}
+    path = bare_run(tmp_path / "run", {"flags.cfg": f"# changed {json.dumps(change)}\n--lr=0.1\n"})
+    (flags,) = page._all_flags(read_runs([path]))
+    told = [*flags.itertext()]
+    assert "from step 40 on" in told and "--lr=0.2 to 0.1, replicas=1 to 2" in told
+
+
 def test_runs_are_read_with_their_numbers(runs):
     first, second = read_runs([runs[0], runs[1] + "/", runs[0]])
     assert (first.name, second.name) == ("first", "second&<b>")

@@ -7,10 +7,13 @@ import re
 import pytest
 
 from mocotf.errors import UserError
+from mocotf.json_files import read_json
 from mocotf.settings import Settings
 from mocotf.settings import setting
+from mocotf.training import run_dir as run_dir_module
 from mocotf.training.flags_file import accept_flags
 from mocotf.training.flags_file import read_flags
+from mocotf.training.history import read_history
 from mocotf.training.run_dir import RunDir
 
 
@@ -145,5 +148,92 @@ def test_a_folder_that_is_a_link_is_not_written_to(tmp_path):
 def test_settings_that_a_line_does_not_give_back_are_refused(tmp_path, text):
     with pytest.raises(UserError, match=r"--arch='.*a line each; expected none that ends in a blank"):
         RunDir(str(tmp_path / "a"), [Example(arch=text)])
+    resume(tmp_path / "c", RUN)
+    with pytest.raises(UserError, match="a line each"):
+        resume(tmp_path / "c", [Example(arch=text)], changes=True)
     assert RunDir(str(tmp_path / "b"), [Example(arch=" photos of two ; #1")]).resuming is False
     assert RunDir(str(tmp_path / "b"), [Example(arch=" photos of two ; #1")]).resuming
+
+
+FACTS = {"replicas": 2, "images": 100}
+OTHER = [Example(arch="resnet50", schedule=(60.0,))]
+
+
+def resume(path, settings, facts=FACTS, **options):
+    """Returns the run directory of a process that goes on with it."""
+    run_dir = RunDir(str(path), settings, facts, **options)
+    run_dir._lock.close()  # as its end would
+    return run_dir
+
+
+def test_changes_are_kept_beside_the_settings_that_hold_now(tmp_path, capsys):
+    resume(tmp_path, RUN)
+    with pytest.raises(UserError, match=r"to resume it, --resume_with_changes to go on with these, or"):
+        resume(tmp_path, OTHER, changes=False)
+    with pytest.raises(UserError, match=r"to resume it, or another folder"):
+        resume(tmp_path, OTHER)  # who trains so does not offer it
+    before = (tmp_path / "flags.cfg").read_text()
+    run_dir = resume(tmp_path, OTHER, FACTS | {"replicas": 4}, changes=True)
+    assert run_dir.altered and (tmp_path / "flags.cfg").read_text() == before  # until a checkpoint fits
+    run_dir.keep_changes(40)
+    words = "--arch=resnet18 to resnet50, --schedule=120,160 to 60, replicas=2 to 4"
+    assert capsys.readouterr().out == f"changed from step 40 on: {words}\n"
+    (change,) = read_history(tmp_path / "flags.cfg")
+    assert (change["step"], change["changes"]["replicas"]) == (40, [2, 4])
+    assert read_flags(tmp_path / "flags.cfg")["arch"] == "resnet50"
+    assert read_json(tmp_path / "facts.json") == FACTS | {"replicas": 4}
+    run_dir = resume(tmp_path, RUN, FACTS | {"replicas": 4}, changes=True)
+    run_dir.keep_changes(50)
+    assert [change["step"] for change in read_history(tmp_path / "flags.cfg")] == [40, 50]
+
+
+def test_a_process_killed_between_the_files_has_changed_both(tmp_path, monkeypatch):
+    resume(tmp_path, RUN)
+
+    def killed_before_facts(path, content):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run_dir_module, "write_json", killed_before_facts)
+    with pytest.raises(KeyboardInterrupt):
+        resume(tmp_path, OTHER, FACTS | {"replicas": 4}, changes=True).keep_changes(40)
+    monkeypatch.undo()
+    assert not resume(tmp_path, OTHER, FACTS | {"replicas": 4}).changes
+    with pytest.raises(UserError, match=r"replicas=4 there, 2 here"):
+        resume(tmp_path, OTHER)
+
+
+def test_what_follows_may_be_another_and_is_no_alteration(tmp_path):
+    resume(tmp_path, RUN)
+    run_dir = resume(tmp_path, RUN, FACTS | {"replicas": 1}, follows=("--arch", "replicas"))
+    assert run_dir.changes == {"replicas": (2, 1)} and not run_dir.altered
+
+
+def test_images_may_not_change_whatever_is_asked_for(tmp_path):
+    resume(tmp_path, RUN)
+    with pytest.raises(UserError, match=r"images=100 there, 99 here\); .* to resume it, or another"):
+        resume(tmp_path, RUN, FACTS | {"images": 99}, changes=True)
+
+
+def test_changes_of_nothing_are_told_and_changes_of_no_run_refused(tmp_path, caplog):
+    with pytest.raises(UserError, match="there is no run; expected one that was begun"):
+        resume(tmp_path / "typo", RUN, changes=True)
+    assert not (tmp_path / "typo").exists()
+    resume(tmp_path, RUN)
+    assert resume(tmp_path, RUN, changes=True).resuming and "nothing is changed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"step": 4',
+        "[]",
+        '{"step": 4, "time": 0, "changes": {}, "digest": "crc32:00000000"}',
+        '{"step": 4, "time": 0, "changes": {"--arch": ["one"]}}',
+    ],
+)
+def test_a_damaged_line_of_the_history_is_told(tmp_path, line):
+    resume(tmp_path, RUN)
+    with open(tmp_path / "flags.cfg", "a") as file:
+        file.write(f"# changed {line}\n")
+    with pytest.raises(UserError, match=r"flags.cfg, line 7: .*; expected a change of the run in JSON"):
+        resume(tmp_path, RUN)
