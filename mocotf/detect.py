@@ -58,6 +58,7 @@ def make_job(settings):
     own = settings.own
     canvas = Canvas(own.canvas, tuple(map(int, own.short_sides)), own.test_short_side)
     scenes = make_scenes(settings, canvas)
+    scenes.max_pixels = settings.data.max_pixels
     scenes.report()
     network = {
         "levels": (own.min_level, own.max_level),

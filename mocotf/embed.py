@@ -20,6 +20,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.places.parts import whole
 from mocotf.data.places.tree import place_of
 from mocotf.data.sources.image_files import files_under
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import expected
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
@@ -79,6 +80,13 @@ flags.DEFINE_integer(
     "Of a .keras file from a run of --channels, where they are 3, which else are taken for RGB.",
     lower_bound=1,
 )
+flags.DEFINE_integer(
+    "max_pixels",
+    None,
+    "Pixels that an image may have; larger ones count as such that do not decode. Default: as the run "
+    f"was trained; of a .keras file {MAX_PIXELS}.",
+    lower_bound=1,
+)
 flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
 
 
@@ -103,7 +111,8 @@ def main():
     if index:
         check_made_so(index.about, about)
     embedded = {os.fsencode(name) for name in index.names} if index else frozenset()
-    files = files_under(FLAGS.data_dir, embedded, upright=about["upright"], channels=channels)
+    how = {name: about[name] for name in ("upright", "max_pixels")}
+    files = files_under(FLAGS.data_dir, embedded, channels=channels, **how)
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about["files"] = files.digest
     wanted = about | {"wanted": files.wanted}
@@ -126,7 +135,8 @@ def describe_encoder(path):
     """Returns what an index says of the encoder that made it; `encoder` is the path to load it from."""
     if path.endswith(".keras"):
         told = {"channels": FLAGS.channels} if FLAGS.channels else {}
-        return {"encoder": os.path.abspath(path), "upright": bool(FLAGS.upright)} | told
+        how = {"upright": bool(FLAGS.upright), "max_pixels": FLAGS.max_pixels or MAX_PIXELS}
+        return {"encoder": os.path.abspath(path)} | how | told
     saved = open_run(path)
     if FLAGS.channels:
         raise UserError(
@@ -136,7 +146,7 @@ def describe_encoder(path):
     about = {"encoder": os.path.abspath(saved.checkpoint), "step": saved.step, "flags": saved.flags}
     view = saved.view
     told = {"channels": view.channels, "show_channels": view.show_channels} if view.channels else {}
-    return about | {"upright": upright} | told
+    return about | {"upright": upright, "max_pixels": FLAGS.max_pixels or saved.max_pixels} | told
 
 
 def check_made_so(known, about):

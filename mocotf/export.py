@@ -14,6 +14,7 @@ import os
 
 from absl import flags
 
+from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import PRECISIONS
 from mocotf.serving.export import export
@@ -39,11 +40,18 @@ flags.DEFINE_enum(
     "Of the exported encoder, whatever the run's was; mixed_bfloat16: weights and outputs are float32, "
     "what is between is bfloat16.",
 )
+flags.DEFINE_integer(
+    "max_pixels",
+    SERVED_PIXELS,
+    "Pixels that an image in a request may have, whatever the run's could; what has more is no image.",
+    lower_bound=1,
+)
 
 
 def main():
     run = open_run(FLAGS.model_dir)
-    found = export(run, FLAGS.export_dir, version=FLAGS.version, precision=FLAGS.precision)
+    asked = {name: FLAGS[name].value for name in ("version", "precision", "max_pixels")}
+    found = export(run, FLAGS.export_dir, **asked)
     folder = os.path.join(FLAGS.export_dir, str(found["version"]))
     show(folder, run.config.encoder.name, found)
     command.print_json({"path": folder} | found)

@@ -56,7 +56,8 @@ def main():
         raise UserError(f"--out={FLAGS.out}: exists; expected the name of a new file")
     run = open_run(FLAGS.model_dir)
     head, encoder = open_head(run), from_run(run)
-    files = files_under(FLAGS.data_dir, upright=run.upright, channels=run.view.channels)
+    how = {"upright": run.upright, "channels": run.view.channels, "max_pixels": run.max_pixels}
+    files = files_under(FLAGS.data_dir, **how)
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     bad_images = BadImages(root=files.root)
     rows, counts, told = [], collections.Counter(), time.monotonic()

@@ -19,6 +19,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_named
 from mocotf.data.views import formats
 from mocotf.data.views.augmentations import Augmentation
+from mocotf.data.views.formats import OLD_MAX_PIXELS
 from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
@@ -98,7 +99,7 @@ def read_indexes(paths):
     first = indexes[0].about
     for path, index in zip(paths, indexes, strict=True):
         same = all(index.about[name] == first[name] for name in ("weights", "output"))
-        if not same or how_read(index.about) != how_read(first):
+        if not same or _views(index.about) != _views(first):
             made = " and ".join(f"{a['output']} of {a['encoder']}" for a in (first, index.about))
             raise UserError(
                 f"{paths[0]}, {path}: cannot be compared, they have {made}; expected the same output, "
@@ -139,8 +140,15 @@ def embed_queries(encoder, queries, about):
 
 
 def how_read(about):
-    """Returns `upright` and `channels` of the images of an index, as of `ImageFiles`."""
-    return {"upright": about.get("upright", False), "channels": about.get("channels")}
+    """Returns how the images of an index were read, as arguments of `ImageFiles`."""
+    before = {"upright": False, "channels": None, "max_pixels": OLD_MAX_PIXELS}
+    return {name: about.get(name, value) for name, value in before.items()}
+
+
+def _views(about):
+    """Returns (upright, channels), on which what is seen of an image depends."""
+    how = how_read(about)
+    return how["upright"], how["channels"]
 
 
 def search(indexes, queries, vectors):

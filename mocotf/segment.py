@@ -46,9 +46,10 @@ def main():
 
 def make_job(settings):
     """Returns the `Segmentation` that `Flags` describe."""
-    own = settings.own
+    own, masked = settings.own, make_masked(settings)
+    masked.max_pixels = settings.data.max_pixels
     return Segmentation(
-        make_masked(settings),
+        masked,
         Crop(own.crop_size, own.scales),
         most_bad=settings.data.max_bad_images,
         precision=settings.training.devices.precision,

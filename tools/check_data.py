@@ -35,6 +35,7 @@ from mocotf.data.places.survey import look_into
 from mocotf.data.settings import MOST_CHANNELS
 from mocotf.data.views.channels import values_of
 from mocotf.data.views.decode import decode
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import extra_for
 from mocotf.data.views.formats import format_of
 from mocotf.data.views.other_formats import pixels_of
@@ -57,6 +58,9 @@ flags.DEFINE_integer(
     lower_bound=1,
     upper_bound=MOST_CHANNELS,
 )
+flags.DEFINE_integer(
+    "max_pixels", MAX_PIXELS, "What --max_pixels of mocotf.train may be.", lower_bound=1
+)
 flags.DEFINE_string(
     "write", None, "With --channels, flag file that --channels, --mean and --std are written to."
 )
@@ -74,7 +78,7 @@ def main():
     if not len(pictures):
         where = f"--files={FLAGS.files}" if FLAGS.files else f"--data_dir={FLAGS.data_dir}"
         raise UserError(f"{where}: no images found in it or its sub-folders; {pictures.left_out}")
-    Image.MAX_IMAGE_PIXELS = None  # MAX_PIXELS is looked at first
+    Image.MAX_IMAGE_PIXELS = None  # --max_pixels is looked at first
     warnings.filterwarnings("ignore", module="PIL")
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock
         found = list(pool.map(lambda number: inspect(pictures, number), range(len(pictures))))
@@ -98,10 +102,10 @@ def inspect(pictures, number):
     statistics_of = None
     try:
         if FLAGS.channels:
-            values = values_of(content, FLAGS.channels)
+            values = values_of(content, FLAGS.channels, FLAGS.max_pixels)
             (height, width, _), statistics_of = values.shape, channel_statistics.of(values)
         else:
-            height, width = size_of(content).numpy().tolist()
+            height, width = size_of(content, FLAGS.max_pixels).numpy().tolist()
     except tf.errors.OpError:
         return None, reason(content)
     except Exception as error:  # decoders fail in many ways
@@ -110,10 +114,12 @@ def inspect(pictures, number):
     return format_of(content), width, height, digest, orientation != 1, statistics_of
 
 
-@tf.function(input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
-def size_of(content):
+@tf.function(
+    input_signature=[tf.TensorSpec([], tf.string), tf.TensorSpec([], tf.int64)], autograph=False
+)
+def size_of(content, max_pixels):
     """Returns [height, width] of an image; fails where training would."""
-    return tf.shape(decode(content))[:2]
+    return tf.shape(decode(content, True, max_pixels))[:2]
 
 
 def reason(content):
@@ -125,7 +131,7 @@ def reason(content):
         if not kind:
             with Image.open(io.BytesIO(content)) as image:
                 return f"format {image.format} is not read"
-        pixels_of(content)
+        pixels_of(content, FLAGS.max_pixels)
         return f"damaged, or a kind of {kind} that TensorFlow does not read"
     except UnidentifiedImageError:
         return f"damaged {kind}" if kind else "no image"

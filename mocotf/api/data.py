@@ -4,6 +4,7 @@ import dataclasses
 
 from mocotf.data.settings import DataSettings
 from mocotf.data.sources.open import open_source
+from mocotf.moco.saved_run import READING
 from mocotf.settings import settings_of
 
 PLACE = ("data_dir", "files")  # of which one by itself names another
@@ -15,8 +16,8 @@ def data_of(asked, run):
     images are only if they name no other data set."""
     given, declared = asked.given, settings_of(DataSettings)
     settings = asked.unchecked(DataSettings)
-    if "upright" not in given:
-        settings = dataclasses.replace(settings, upright=run.upright)
+    as_run = {name: getattr(run, name) for name in READING if name not in given}
+    settings = dataclasses.replace(settings, **as_run)
     if "dataset" not in given:
         known = {*given, *(PLACE if given & {*PLACE} else ())}
         texts = {name: run.flags.get(name) for name in NAMES if name not in known}

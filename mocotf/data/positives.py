@@ -17,6 +17,7 @@ class OnePicture:
         seed: of the run.
         views: how many.
         python: as `decode` has it.
+        max_pixels: as `decode` has it; by default the source's.
 
     Attributes:
         views: of a picture.
@@ -25,9 +26,9 @@ class OnePicture:
 
     pictures = 1
 
-    def __init__(self, source, augmentation, seed, views, python=True):
+    def __init__(self, source, augmentation, seed, views, python=True, max_pixels=None):
         self.views, self._source, self._seed, self._python = views, source, seed, python
-        self._channels = augmentation.channels
+        self._channels, self._max_pixels = augmentation.channels, max_pixels or source.max_pixels
         areas = augmentation.min_areas(views)
         self._area = areas[0] if len(set(areas)) == 1 else np.array(areas, np.float32)[:, None]
 
@@ -50,7 +51,7 @@ class OnePicture:
     def _decoded(self, key, picture, which, min_area):
         """Returns (image, windows, draws) of the views `which`, a slice, of a picture."""
         draws = view_draws(self._seed, key)[which]
-        options = self._source.upright, self._python, self._channels
+        options = self._source.upright, self._python, self._channels, self._max_pixels
         return *decode_windows(self._source.load(picture), draws, min_area, *options), draws
 
 
@@ -59,8 +60,8 @@ class TwoPictures(OnePicture):
 
     pictures = 2
 
-    def __init__(self, source, augmentation, seed, python=True):
-        super().__init__(source, augmentation, seed, 1, python)
+    def __init__(self, source, augmentation, seed, python=True, max_pixels=None):
+        super().__init__(source, augmentation, seed, 1, python, max_pixels)
         self._areas = augmentation.min_areas(2)
 
     def arranged(self, drawn):

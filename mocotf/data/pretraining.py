@@ -22,6 +22,7 @@ from mocotf.data.views.tensorflow_ops import augment
 from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.data.views.tensorflow_ops import view_draws
 
+LARGER = 6  # times what Numba needs of a large image is what TensorFlow's operators need to resize it
 MOST_PIXELS = 256 * 256  # of an image that is held with many others, to be finished together
 
 
@@ -137,10 +138,11 @@ def _views_of_files(source, drawn, augmentation, order, crops_only, views, told,
     encoded images; `python` as `decode` has it."""
     numba = ops == "numba" and not augmentation.channels
     small = numba and augmentation.size <= SMALL and _are_small(source, drawn)
+    most = source.max_pixels if numba else source.max_pixels // LARGER
     if views == 2 and source.groups:
-        positives = TwoPictures(source, augmentation, order.seed, python)
+        positives = TwoPictures(source, augmentation, order.seed, python, most)
     else:
-        positives = OnePicture(source, augmentation, order.seed, views, python)
+        positives = OnePicture(source, augmentation, order.seed, views, python, most)
 
     def told_of(handle):
         return tuple(tell(positives.of_source(handle)) for tell in told)
@@ -226,7 +228,8 @@ def decoded_image(source, handle, channels=None):
     """Returns the uint8 image `[H, W, 3]` of a source's handle, or the float32 one of so many channels;
     fails in the graph where it does not decode."""
     image = source.load(handle)
-    return image if source.shape else decode_image(image, source.upright, channels=channels)
+    how = {"channels": channels, "max_pixels": source.max_pixels}
+    return image if source.shape else decode_image(image, source.upright, **how)
 
 
 def _evaluated(source, examples, view, augmentation, bad_images, batch_size):
@@ -265,7 +268,12 @@ def _resize_and_crop(image, size):
     reach = tf.maximum(1 / scale, 1.0) + 1  # of the filter, pixels of the image
     begin = tf.maximum(tf.cast(tf.floor(offset / scale - reach), tf.int32), 0)
     end = tf.minimum(old, tf.cast(tf.math.ceil((offset + size) / scale + reach), tf.int32))
-    part = tf.cast(image[begin[0] : end[0], begin[1] : end[1]], tf.float32)
+    # A part is a copy: where it is most of the image, the operator had better look at all of that.
+    most = 4 * (end - begin) >= old
+    begin, end = tf.where(most, 0, begin), tf.where(most, old, end)
+    part = tf.cond(
+        tf.reduce_all(most), lambda: image, lambda: image[begin[0] : end[0], begin[1] : end[1]]
+    )
     return tf.raw_ops.ScaleAndTranslate(  # what tf.image.resize does, of a part
         images=part[None],
         size=[size, size],

@@ -4,6 +4,8 @@ import dataclasses
 
 from mocotf.data.sources.groups import group_namer
 from mocotf.data.views import augmentations
+from mocotf.data.views.formats import MAX_PIXELS
+from mocotf.data.views.formats import OLD_MAX_PIXELS
 from mocotf.data.views.host import OPS
 from mocotf.errors import UserError
 from mocotf.settings import Settings
@@ -68,6 +70,13 @@ class DataSettings(Settings):
     upright: bool = setting(
         False,
         "Turn images as their EXIF says; else those of phones lie on their sides, as they are stored.",
+    )
+    max_pixels: int = setting(
+        MAX_PIXELS,
+        "Pixels that an image may have; larger ones count as such that do not decode. Fewer in formats "
+        "that take more than 4 bytes a pixel to decode, see docs/data.md.",
+        low=1,
+        before=OLD_MAX_PIXELS,
     )
 
     def check(self, given=None):

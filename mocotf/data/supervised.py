@@ -29,7 +29,7 @@ class Labelled:
         seed: of the part that is chosen, and of shuffled labels.
 
     Attributes:
-        source, shape, upright: the source, and what it says.
+        source, shape, upright, max_pixels: the source, and what it says.
         labels: int64 `[size]`, in the source's order.
         size: how many images.
         classes: how many classes; those of the queries count, too.
@@ -40,7 +40,8 @@ class Labelled:
 
     def __init__(self, source, fraction=1.0, labels="given", seed=0):
         check_labelled(source)
-        self.source, self.shape, self.upright = source, source.shape, source.upright
+        self.source, self.shape = source, source.shape
+        self.upright, self.max_pixels = source.upright, source.max_pixels
         found = labels_of(source, "bank")
         check_classes(found, labels_of(source, "queries"), source)
         self.classes = int(found.max()) + 1

@@ -24,6 +24,7 @@ class Unlabelled:
         # A single image is both.
         self.evaluation_sizes = (max(1, min(BANK, source.size - queries)), queries)
         self.shape, self.upright = source.shape, source.upright
+        self.max_pixels = source.max_pixels
         self.load = source.load
         self.describe = source.describe
 

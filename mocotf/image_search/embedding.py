@@ -8,12 +8,22 @@ import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 
 
-def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=False, channels=None):
+def embed_folder(
+    encoder,
+    folder,
+    output="embedding",
+    batch_size=64,
+    *,
+    upright=False,
+    channels=None,
+    max_pixels=MAX_PIXELS,
+):
     """Returns the vectors of all images under a folder; those that do not decode are named in a warning
     and left out.
 
@@ -25,6 +35,7 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
         upright: turn images as their EXIF says, as for a run of --upright.
         channels: of images that are no RGB, as for a run of --channels; None: as many as the encoder
             takes, three of which are taken for RGB.
+        max_pixels: of an image; larger ones do not decode, see `DataSettings`.
 
     Returns:
         (names, vectors): paths below the folder, a list of str, and float32 `[N, D]`.
@@ -33,7 +44,8 @@ def embed_folder(encoder, folder, output="embedding", batch_size=64, *, upright=
         UserError: there is no folder, or no image in it that decodes.
     """
     channels = channels or channels_of(encoder)
-    files = files_under(os.fspath(folder), upright=upright, channels=channels)
+    how = {"upright": upright, "channels": channels, "max_pixels": max_pixels}
+    files = files_under(os.fspath(folder), **how)
     bad = BadImages(root=files.root)
     batches = list(embed(encoder, files, output, batch_size, bad))
     names = [name for batch, *_ in batches for name in batch]

@@ -18,6 +18,7 @@ from mocotf.training.weights import load_encoder
 
 _NEEDED = ("arch", "width", "moco_dim", "image_size", "mean", "std", "momentum", "weight_decay", "seed")
 SUPERVISED = "label_fraction"  # a flag that supervised runs have, and no others
+READING = "upright", "max_pixels"  # flags that say how image files are read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class SavedRun:
         checkpoint: path of the checkpoint, ends in ckpt-STEP.
         flags: name → text of every flag of `mocotf.train`, as flags.cfg has them.
         base: of a run of `mocotf.finetune` or `mocotf.linear`, the `SavedRun` that it began with, whose
-            flags these are, but for --upright; None of a pre-training run.
+            flags these are, but for `READING`; None of a pre-training run.
     """
 
     path: str
@@ -46,6 +47,11 @@ class SavedRun:
     def upright(self):
         """Whether the images that the encoder has learned from were turned as their EXIF says."""
         return DataSettings.of(self.flags).upright
+
+    @property
+    def max_pixels(self):
+        """Pixels that the images that the encoder has learned from could have."""
+        return DataSettings.of(self.flags).max_pixels
 
     @property
     def config(self):
@@ -110,7 +116,7 @@ def open_run(path):
     flags = read_flags(os.path.join(run, FLAGS_FILE))
     if SUPERVISED in flags:
         base = open_run(flags["pretrained"])
-        own = {name: flags[name] for name in ("upright",) if name in flags}
+        own = {name: flags[name] for name in READING if name in flags}
         return SavedRun(run or ".", path, base.flags | own, base)
     if lacking := [name for name in _NEEDED if name not in flags]:
         raise UserError(

@@ -6,6 +6,7 @@ import os
 import subprocess
 
 import mocotf
+from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
 from mocotf.json_files import write_json
@@ -41,7 +42,7 @@ model_config_list {{
 """
 
 
-def export(run, export_dir, *, version=None, precision="float32"):
+def export(run, export_dir, *, version=None, precision="float32", max_pixels=SERVED_PIXELS):
     """Writes a checkpoint's query encoder as a new version; checks it before it gets its name.
 
     Args:
@@ -49,6 +50,7 @@ def export(run, export_dir, *, version=None, precision="float32"):
         export_dir: folder of the versions, EXPORT_DIR/INTEGER; the model is served by its name.
         version: number of the new one; None for the checkpoint's step.
         precision: of `PRECISIONS`.
+        max_pixels: of an encoded image, see `DataSettings`; a larger one is no image to the server.
 
     Returns:
         The content of the version's metadata.json, a dictionary.
@@ -61,7 +63,7 @@ def export(run, export_dir, *, version=None, precision="float32"):
     classifier = open_head(run) if run.base else None
     name = os.path.basename(os.path.abspath(export_dir))
     with new_version(export_dir, version) as folder:
-        saved_model.save(encoder, run.view, folder, classifier, run.upright)
+        saved_model.save(encoder, run.view, folder, classifier, run.upright, max_pixels)
         atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
         requests = warmup.write(folder, name, BATCH, run.view)
         found = warmup.check(folder, encoder, run.view, precision, run.upright)
@@ -72,6 +74,7 @@ def export(run, export_dir, *, version=None, precision="float32"):
             "feature_dim": encoder.backbone.output_shape[-1],
             "image_size": run.view.size,
             "upright": run.upright,
+            "max_pixels": max_pixels,
             **({"channels": run.view.channels} if run.view.channels else {}),
             "signatures": [*signatures_of(run.view.channels), *([CLASSIFY] if classifier else [])],
             **({"classes": list(classifier.names)} if classifier else {}),

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
 from mocotf.data.pretraining import prepare
+from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.data.views.orientation import decode_image
 
 CLASSIFY = "classify"  # of a classifier, beside `signatures_of`
@@ -13,17 +14,18 @@ CHANNELS_OF_PNG = 4  # at most
 
 
 @functools.cache
-def signatures_of(channels):
+def signatures_of(channels, max_pixels=SERVED_PIXELS):
     """Returns name → (input, function from one element of that, and whether it is to be turned as its
     EXIF says, to an image as `prepare` takes it) of the signatures that take images.
 
     Args:
         channels: of images that are no RGB, see `Augmentation`. Of more than a PNG can have no file is
             read: what reads others is Python, which a server has not.
+        max_pixels: of an encoded image, see `DataSettings`.
     """
 
     def image(encoded, upright):
-        return decode_image(encoded, upright, python=False, channels=channels)
+        return decode_image(encoded, upright, False, channels, max_pixels)
 
     def image_of_example(serialized, upright):
         wanted = {"image/encoded": tf.io.FixedLenFeature([], tf.string)}

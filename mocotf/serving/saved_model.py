@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.data.views.tensorflow_ops import normalize
 from mocotf.nn.keras_backbones import KerasBackbone
 from mocotf.nn.kernels import policy
@@ -11,7 +12,7 @@ from mocotf.serving.requests import signatures_of
 from mocotf.serving.requests import views_of
 
 
-def save(encoder, view, folder, classifier=None, upright=False):
+def save(encoder, view, folder, classifier=None, upright=False, max_pixels=SERVED_PIXELS):
     """Writes an encoder as a SavedModel, which needs nothing but TensorFlow to be used.
 
     - Signatures, of `signatures_of`, for TF Serving, by the backbone with batch norm folded: any number
@@ -31,6 +32,7 @@ def save(encoder, view, folder, classifier=None, upright=False):
         folder: an existing one.
         classifier: a `Head` for the backbone's features; None for none.
         upright: signatures that take encoded images turn them as their EXIF says.
+        max_pixels: of an encoded image, see `DataSettings`; a larger one is no image to them.
 
     Raises:
         tf.errors.OpError: the folder cannot be written.
@@ -44,7 +46,7 @@ def save(encoder, view, folder, classifier=None, upright=False):
         _add_callables(root, encoder, view)
         folded = fold(encoder.backbone)
         root.folded_variables = _values(folded.variables)
-        asked = signatures_of(view.channels)
+        asked = signatures_of(view.channels, max_pixels)
         signatures = {
             name: _signature(*one, folded, encoder, view, upright) for name, one in asked.items()
         }

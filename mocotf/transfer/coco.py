@@ -70,7 +70,7 @@ class CocoScenes(IndexedScenes):
 
     def load(self, handle):
         encoded = super().load(handle)
-        pixels, size = decode(encoded), self._sizes[handle]
+        pixels, size = decode(encoded, max_pixels=self.max_pixels), self._sizes[handle]
 
         def fits(image):
             return tf.reduce_all(tf.shape(image)[:2] == size)
@@ -116,7 +116,7 @@ def _part(data_dir, path, content, categories, most, skipped):
     numbers = {category: number for number, category in enumerate(categories)}
     used = chosen(list(images.values()), most)
     files = [os.path.join(data_dir, image["file_name"]) for image in used]
-    if missing := [file for file in files if not os.path.exists(file)]:
+    if missing := [file for file in files if not os.path.isfile(file)]:
         raise UserError(
             f"{path}: {len(missing)} of its {len(files)} images are not in --data_dir={data_dir}, such "
             f"as {missing[0]}; expected the folder that the names in it are relative to"

@@ -8,6 +8,7 @@ import tensorflow as tf
 from mocotf.data.places.survey import USE
 from mocotf.data.places.survey import survey
 from mocotf.data.sources.base import draw_by_index
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.errors import UserError
 
 CHOICE = 0  # seed of which images are chosen where not all are
@@ -22,6 +23,7 @@ class TransferDataset(abc.ABC):
         class_names: of the labels, in order.
         paths: of the images' files, the training images first, a string tensor; None where they are not
             in files of their own.
+        max_pixels: of an encoded image, as `DataSettings` has it.
         left_out: which images were, and why, a text.
         rotated: what is done with those that EXIF says are rotated, a text.
     """
@@ -31,6 +33,7 @@ class TransferDataset(abc.ABC):
     test_size: int
     class_names: tuple[str, ...]
     paths: tf.Tensor | None = None
+    max_pixels: int = MAX_PIXELS
     left_out: str = ""
     rotated: str = USE[False]
 

@@ -56,7 +56,7 @@ def training_batches(scenes, canvas, view, order, *, bad_images, first_step=0):
         draws = tf.random.stateless_uniform([2], tf.stack([tf.cast(order.seed, tf.int64), key]))
         sides = tf.constant(canvas.short_sides)
         side = sides[tf.cast(draws[0] * len(canvas.short_sides), tf.int32)]
-        pixels = _pixels(scenes.load(handle))
+        pixels = _pixels(scenes, handle)
         boxes, labels, hard = scenes.truth(handle, tf.shape(pixels))
         if scenes.hard_are_crowds:
             boxes, labels = boxes[~hard], labels[~hard]
@@ -87,7 +87,7 @@ def measured_views(scenes, canvas, view, bad_images, most=None):
     """
 
     def make(handle):
-        pixels = _pixels(scenes.load(handle))
+        pixels = _pixels(scenes, handle)
         shape = tf.shape(pixels)
         image, scale = lay(pixels, tf.constant(canvas.test_short_side), canvas.size)
         image = on_canvas(image, view, canvas.size)
@@ -112,9 +112,11 @@ def lay(image, short_side, most):
         tf.cast(short_side, tf.float32) / tf.reduce_min(size), most / tf.reduce_max(size)
     )
     new = tf.clip_by_value(tf.cast(tf.round(size * scale), tf.int32), 1, most)
-    image = tf.cast(image, tf.float32)
-    same = tf.reduce_all(new == tf.shape(image)[:2])
-    resized = tf.cond(same, lambda: image, lambda: tf.image.resize(image, new, antialias=True))
+    resized = tf.cond(
+        tf.reduce_all(new == tf.shape(image)[:2]),
+        lambda: tf.cast(image, tf.float32),
+        lambda: tf.image.resize(image, new, antialias=True),
+    )
     return tf.ensure_shape(resized, [None, None, 3]), scale
 
 
@@ -134,8 +136,10 @@ def on_canvas(image, view, size):
     return tf.ensure_shape(image, [size, size, 3])
 
 
-def _pixels(loaded):
-    return decode(loaded) if loaded.dtype == tf.string else loaded
+def _pixels(scenes, handle):
+    loaded = scenes.load(handle)
+    is_encoded = loaded.dtype == tf.string
+    return decode(loaded, max_pixels=scenes.max_pixels) if is_encoded else loaded
 
 
 def _filled(boxes, labels, most):

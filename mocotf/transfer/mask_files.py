@@ -11,7 +11,6 @@ from PIL import Image
 from mocotf.data.places.directory import list_images
 from mocotf.data.places.parts import HELD_OUT
 from mocotf.data.sources.classified import QUERY_EVERY
-from mocotf.data.views.decode import decode
 from mocotf.errors import UserError
 from mocotf.files import printable
 from mocotf.transfer.datasets import chosen
@@ -53,7 +52,8 @@ class MaskFiles(IndexedMasked):
             tf.uint8,
             stateful=False,
         )
-        return decode(tf.io.read_file(self.paths[handle])), tf.ensure_shape(mask, [None, None])
+        image = self.pixels_of(tf.io.read_file(self.paths[handle]))
+        return image, tf.ensure_shape(mask, [None, None])
 
     def describe(self, handle):
         return self.paths[handle]
@@ -204,7 +204,7 @@ def _checked(name, class_names, parts, most, most_bad):
 
 def _look(image, mask, classes):
     """Returns (what is wrong with a pair or None, the highest class in the mask)."""
-    if mask is None or not os.path.exists(mask):
+    if mask is None or not os.path.isfile(mask):
         return "without a mask", 0
     try:
         with Image.open(image) as opened:

@@ -5,12 +5,14 @@ import abc
 import numpy as np
 import tensorflow as tf
 
+from mocotf.data.views.decode import decode
 from mocotf.transfer.cutouts import CLASSES
 from mocotf.transfer.cutouts import cutouts
 from mocotf.transfer.datasets import IndexedDataset
 from mocotf.transfer.datasets import TransferDataset
 
 BACKGROUND = "background"
+LARGER = 16  # times a decoded image is what is made of it, where it is resized by two
 
 
 class Masked(TransferDataset):
@@ -20,6 +22,11 @@ class Masked(TransferDataset):
     def load(self, handle):
         """Returns an image, uint8 `[h, w, 3]`, and its mask, uint8 `[h, w]`: the class of each pixel,
         or IGNORED. May fail in the graph."""
+
+    def pixels_of(self, encoded):
+        """Returns the image of a file's bytes; it may have fewer pixels than elsewhere, for all of them
+        are made larger."""
+        return decode(encoded, max_pixels=self.max_pixels // LARGER)
 
 
 class IndexedMasked(IndexedDataset, Masked):

@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
+from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.files import atomic_path
 from mocotf.transfer.coco_scores import MOST_DETECTIONS
 from mocotf.transfer.detection_views import lay
@@ -16,7 +17,8 @@ def save(detector, canvas, view, class_names, path):
     Its signature `serving_default` takes `image_bytes`, string `[n]`, n from 1, and returns `boxes`
     float32 `[n, 100, 4]`, y1, x1, y2, x2 in pixels of the image; `scores` float32 `[n, 100]`, the
     highest first; `labels` int32 and `names` string `[n, 100]`; `counts`, int32 `[n]`, how many there
-    are, 0 for what is no image; behind them scores are 0, labels -1 and names empty.
+    are, 0 for what is no image, or one of more than `SERVED_PIXELS`; behind them scores are 0, labels
+    -1 and names empty.
 
     Args:
         detector: a `Detector`, built outside of any strategy.
@@ -35,7 +37,7 @@ def save(detector, canvas, view, class_names, path):
     @tf.autograph.experimental.do_not_convert
     def laid(encoded):
         def make():
-            pixels = decode(encoded, python=False)
+            pixels = decode(encoded, python=False, max_pixels=SERVED_PIXELS)
             image, scale = lay(pixels, tf.constant(canvas.test_short_side), size)
             return on_canvas(image, view, size), scale, tf.cast(tf.shape(pixels)[:2], tf.float32)
 

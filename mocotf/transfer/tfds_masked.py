@@ -7,7 +7,6 @@ import tensorflow as tf
 
 from mocotf.data.sources.records import RecordFiles
 from mocotf.data.sources.tfds import prepared
-from mocotf.data.views.decode import decode
 from mocotf.transfer.datasets import RecordDataset
 from mocotf.transfer.datasets import check_tfrecord
 from mocotf.transfer.masked import BACKGROUND
@@ -83,4 +82,4 @@ class TFDSMasked(RecordDataset, Masked):
             self._records.load(handle), decoders={form.image: tfds.decode.SkipDecoding()}
         )
         mask = tf.gather(self._classes, tf.cast(example[form.mask][..., 0], tf.int32))
-        return decode(example[form.image]), tf.ensure_shape(mask, [None, None])
+        return self.pixels_of(example[form.image]), tf.ensure_shape(mask, [None, None])

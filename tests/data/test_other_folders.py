@@ -15,6 +15,8 @@ from mocotf.data.views import augmentations
 from mocotf.data.views import formats
 from mocotf.data.views import other_formats
 from mocotf.data.views.decode import decode
+from mocotf.data.views.formats import COSTS
+from mocotf.data.views.formats import format_of
 from mocotf.data.views.host import OPS
 from mocotf.data.views.orientation import TAG
 from mocotf.data.views.orientation import decode_image
@@ -95,15 +97,15 @@ def test_damaged_files_are_bad_images(tmp_path, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_too_many_pixels_are_refused_by_the_header(kind, monkeypatch):
     content = encoded(PHOTO, kind)
-    monkeypatch.setattr(other_formats, "MAX_PIXELS", 40 * 30)
-    assert decode(content).shape == (30, 40, 3)
-    monkeypatch.setattr(other_formats, "MAX_PIXELS", 40 * 30 - 1)
+    cost = 40 * 30 * COSTS[format_of(content)] + len(content)
+    most = -(-cost // 4)
+    assert decode(content, max_pixels=most).shape == (30, 40, 3)
     decoded = []
     monkeypatch.setattr(other_formats, "_rgb", decoded.append)
-    with pytest.raises(ValueError, match="40 x 30 pixels, more than 1199"):
-        other_formats.pixels_of(content)
+    with pytest.raises(ValueError, match=f"40 x 30 pixels, which take .* --max_pixels={most - 1}; try"):
+        other_formats.pixels_of(content, most - 1)
     with pytest.raises(tf.errors.InvalidArgumentError):
-        decode(content)
+        decode(content, max_pixels=most - 1)
     assert not decoded
 
 

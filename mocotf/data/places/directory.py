@@ -11,6 +11,8 @@ from mocotf.data.places.tree import is_hidden
 from mocotf.data.places.tree import is_picture
 from mocotf.data.views.formats import HEAD
 
+SPECIAL = "that are no files, as pipes"
+
 
 class Directory(Tree):
     """A folder; symlinked folders in it are followed once."""
@@ -87,10 +89,18 @@ def _entries(folder, left_out):
             if is_hidden(entry.name):
                 left_out.hidden += 1
             elif _is_special(entry):
-                left_out.refused["that are no files, as pipes"] += 1
+                left_out.refused[SPECIAL] += 1
             else:
                 (subfolders if _holds(entry.is_dir) else names).append(entry.name)
     return sorted(subfolders), sorted(names)
+
+
+def special_in(folder):
+    """Returns the names in a folder, bytes, that are neither files nor folders; none of one that cannot
+    be read. Their kinds come with their names, where to ask for each takes long on a network."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        return frozenset(entry.name for entry in entries if _is_special(entry))
+    return frozenset()
 
 
 def _is_special(entry):

@@ -1,9 +1,12 @@
 """Lists of pictures in a file."""
 
 import csv
+import functools
 import os
 
 from mocotf.data.places import remote
+from mocotf.data.places.directory import SPECIAL
+from mocotf.data.places.directory import special_in
 from mocotf.data.places.tree import Found
 from mocotf.data.places.tree import Tree
 from mocotf.errors import UserError
@@ -49,7 +52,13 @@ class ListFile(Tree):
         return [[], [os.fsdecode(found.name) for found in self._rows()]]
 
     def pictures(self, folder, left_out):
-        return self._rows()
+        special_of = functools.cache(special_in)
+        for found in self._rows():
+            path = path_of(self.root(""), found.name)
+            if not remote.is_url(path) and os.path.basename(path) in special_of(os.path.dirname(path)):
+                left_out.refused[SPECIAL] += 1
+            else:
+                yield found
 
     def root(self, folder):
         return os.path.join(os.fsencode(self._folder), b"")
@@ -60,6 +69,10 @@ class ListFile(Tree):
     def _rows(self):
         """Yields the `Found` of each line."""
         ending = os.path.splitext(self.name)[1].lower()
+        if os.path.exists(self.name) and not os.path.isfile(self.name):
+            raise UserError(
+                f"--files={self.name}: is a folder, pipe or the like; expected a list of pictures"
+            )
         try:
             with open(self.name, encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
                 if ending in DELIMITERS:

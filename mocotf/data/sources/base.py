@@ -5,6 +5,7 @@ import dataclasses
 
 import tensorflow as tf
 
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.errors import UserError
 from mocotf.files import printable
 
@@ -54,6 +55,7 @@ class Source(abc.ABC):
         root: folder that the names of `describe` are relative to, where they are files'; else None.
         indexed: whether each training image has an index that never changes.
         upright: whether encoded images are to be turned as their EXIF says.
+        max_pixels: of an encoded image, as `DataSettings` has it.
         groups: `Groups` that positive pairs are drawn from; None: both views are of one image.
     """
 
@@ -67,6 +69,7 @@ class Source(abc.ABC):
     root: str | None = None
     indexed: bool = False
     upright: bool = False
+    max_pixels: int = MAX_PIXELS
     groups = None
 
     def found(self):

@@ -12,6 +12,7 @@ from mocotf.data.places.survey import USE
 from mocotf.data.pretraining import centre
 from mocotf.data.views.decode import or_else
 from mocotf.data.views.formats import FORMATS
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
 
@@ -24,6 +25,7 @@ class ImageFiles:
         embedded: names of those not wanted, a set of bytes.
         upright: turn images as their EXIF says, a bool.
         channels: of images that are no RGB, see `Augmentation`.
+        max_pixels: of an image, as `DataSettings` has it.
 
     Attributes:
         root: folder or address that names are relative to; None in an archive.
@@ -32,7 +34,7 @@ class ImageFiles:
         wanted: of those wanted.
     """
 
-    def __init__(self, tree, embedded=frozenset(), upright=False, channels=None):
+    def __init__(self, tree, embedded=frozenset(), upright=False, channels=None, max_pixels=MAX_PIXELS):
         digest, known = hashlib.sha256(), 0
 
         def is_wanted(found):
@@ -42,6 +44,7 @@ class ImageFiles:
             return found.name not in embedded
 
         self._upright, self._channels = upright, channels
+        self._how = {"channels": channels, "max_pixels": max_pixels}
         self._pictures = Pictures([(tree, "")], is_wanted)
         self.root, self.left_out = None if tree.archive else tree.name, self._pictures.left_out
         self.left_out.embedded = known
@@ -80,7 +83,7 @@ class ImageFiles:
         def view(number):
             def make():
                 encoded = self._pictures.read(number)
-                return centre(decode_image(encoded, self._upright, channels=self._channels), size)
+                return centre(decode_image(encoded, self._upright, **self._how), size)
 
             return self._pictures.name(number), *or_else(make, blank)
 
@@ -89,7 +92,7 @@ class ImageFiles:
 
 
 def files_named(paths, **how):
-    """Returns the `ImageFiles` of paths, an iterable of text; `how`: `upright`, `channels` as of it."""
+    """Returns the `ImageFiles` of paths, an iterable of text; `how`: more arguments of it."""
     return ImageFiles(Named(paths), **how)
 
 
@@ -99,7 +102,7 @@ def files_under(place, embedded=frozenset(), **how):
     Args:
         place: a folder, an archive, or an address.
         embedded: as of `ImageFiles`.
-        how: `upright`, `channels` as of it.
+        how: more arguments of it.
 
     Raises:
         UserError: there is no such place, it is several, or no image is in it, wanted or not.

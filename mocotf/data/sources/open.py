@@ -19,7 +19,7 @@ def open_source(settings, pairs=None):
         UserError: it is not there, has no images, or not the groups.
     """
     source = _opened(settings)
-    source.upright = settings.upright
+    source.upright, source.max_pixels = settings.upright, settings.max_pixels
     if pairs and pairs.positives == "group":
         source.groups = Groups(source.group_numbers(pairs.group_by), pairs.max_gap)
     return source

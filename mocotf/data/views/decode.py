@@ -10,52 +10,63 @@ Pillow loses or invents something:
 - Transparent pixels of a GIF are black; Pillow shows the palette's colour there.
 - The frame of a GIF is used without the canvas around it.
 
-Refused: images of more than MAX_PIXELS, by the header, before anything is decoded. BMP with 1, 4 or 16
-bits a pixel, compressed or of OS/2, and animated WebP are left to Pillow: TensorFlow takes some of
+Refused, by the header, before anything is decoded: what costs too much, see `limits`. BMP with 1, 4 or
+16 bits a pixel, compressed or of OS/2, and animated WebP are left to Pillow: TensorFlow takes some of
 these for something else.
 """
 
 import tensorflow as tf
 
+from mocotf.data.views.formats import COSTS
 from mocotf.data.views.formats import MAGIC
 from mocotf.data.views.formats import MAX_PIXELS
+from mocotf.data.views.limits import admitted
+from mocotf.data.views.limits import admitted_jpeg
+from mocotf.data.views.limits import first_frame
+from mocotf.data.views.limits import held
 from mocotf.data.views.other_formats import pixels_in_graph
 
 DCT = "INTEGER_ACCURATE"  # as Pillow's; the default, the fast one, is several grey levels off
 DEPTH_16 = b"\x10"  # a PNG's 24th byte: bits of a channel
 BGR_MASKS = bytes.fromhex("0000ff00 00ff0000 ff000000")  # where a BMP's pixel has red, green, blue
 WEBP_SIDE = 1 << 14
+CHANNELS_OF_PNG = (1, 4, 3, 4, 2, 4, 4, 4)  # by its kind of colour, byte 25; of what is none, the most
+COST_OF_VALUE = 8  # bytes, of a PNG whose values are read: as stored, as uint16, as float32
 
 
-def decode(encoded, python=True):
+def decode(encoded, python=True, max_pixels=MAX_PIXELS):
     """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file.
 
     Args:
         encoded: the bytes, a string scalar.
         python: whether Python, and what it reads, can be reached where the graph runs.
+        max_pixels: as `DataSettings` has it.
     """
 
     def jpeg():
-        checked, _ = open_jpeg(encoded)
-        return tf.io.decode_jpeg(checked, channels=3, dct_method=DCT)
+        checked, _, lock = open_jpeg(encoded, max_pixels)
+        return held(lock, tf.io.decode_jpeg(checked, channels=3, dct_method=DCT))
 
     def other():
         # Of a file of a few bytes there is none to look at.
         head = tf.strings.join([tf.strings.substr(encoded, 0, 25), bytes(25)])
         plain = starts(encoded, "PNG") & (tf.strings.substr(head, 24, 1) != DEPTH_16)
-        return tf.cond(
-            plain, lambda: _png(encoded), lambda: _decode_rare(tf.ensure_shape(encoded, []), python)
-        )
+
+        def rare():
+            return _decode_rare(tf.ensure_shape(encoded, []), python, max_pixels)
+
+        return tf.cond(plain, lambda: _png(encoded, max_pixels), rare)
 
     image = tf.cond(tf.io.is_jpeg(encoded), jpeg, other)
     return tf.ensure_shape(image, [None, None, 3])
 
 
-def open_jpeg(encoded):
-    """Returns (the bytes of a JPEG to decode, its shape, int32 `[3]`), refusing the too large."""
+def open_jpeg(encoded, max_pixels):
+    """Returns (the bytes of a JPEG to decode, none if it costs too much; its shape, int32 `[3]`; what
+    is to be `held` until it is decoded)."""
     shape = tf.io.extract_jpeg_shape(encoded)
-    height, width, _ = tf.unstack(tf.cast(shape, tf.int64), num=3)
-    return _if(_fits(height, width), encoded), shape
+    checked, lock = admitted_jpeg(encoded, shape, max_pixels)
+    return checked, shape, lock
 
 
 def jpeg_window(encoded, window):
@@ -73,49 +84,59 @@ def or_else(make, fallback):
     return attempt.concatenate(otherwise).take(1).get_single_element()
 
 
-def _png(encoded, dtype=tf.uint8):
+def _png(encoded, max_pixels):
+    checked, lock = _open_png(encoded, COSTS["PNG"], max_pixels)
+    return held(lock, tf.io.decode_png(checked, channels=3))
+
+
+def _open_png(encoded, each, max_pixels):
+    """Returns `admitted` of a PNG of which a pixel costs so many bytes."""
     width, height = _numbers(encoded, 16, 2, tf.int32, little_endian=False)
-    return tf.io.decode_png(_if(_fits(height, width), encoded), channels=3, dtype=dtype)
+    # Behind another chunk, which libpng takes, these are no sides.
+    first = tf.strings.substr(encoded, 12, 4) == b"IHDR"
+    return admitted(encoded, tf.where(first, height * width, tf.int64.max // each), each, max_pixels)
 
 
-def _deep_png(encoded):
+def _deep_png(encoded, max_pixels):
     """Reads 16 bits a channel, as few of them as the picture makes use of."""
-    levels = _png(encoded, tf.uint16)
+    checked, lock = _open_png(encoded, COSTS["PNG16"], max_pixels)
+    levels = tf.io.decode_png(checked, channels=3, dtype=tf.uint16)
     most = tf.cast(tf.reduce_max(levels), tf.int32)
     surplus = tf.where(most > 4095, 8, tf.where(most > 255, 4, 0))
-    return tf.cast(tf.bitwise.right_shift(levels, tf.cast(surplus, tf.uint16)), tf.uint8)
+    levels = tf.bitwise.right_shift(levels, tf.cast(surplus, tf.uint16))
+    return held(lock, tf.cast(levels, tf.uint8))
 
 
 # A function apart: inlined, all its operations would cost time where an image is JPEG or PNG, too.
 @tf.function(experimental_attributes={"_noinline": True}, autograph=False)
-def _decode_rare(encoded, python):
+def _decode_rare(encoded, python, max_pixels):
     """Decodes what is neither JPEG nor PNG of 8 bits, and fails for what is no image."""
 
     def refused():
-        return tf.io.decode_png(_if(False, encoded), channels=3)
+        return tf.io.decode_png("", channels=3)
 
     def other():
         if not python:
             return refused()
-        pixels = tf.numpy_function(pixels_in_graph, [encoded], tf.uint8, stateful=False)
+        pixels = tf.numpy_function(pixels_in_graph, [encoded, max_pixels], tf.uint8, stateful=False)
         return tf.cond(tf.size(pixels) > 0, lambda: pixels, refused)
 
     readers = {
-        "PNG": lambda: _deep_png(encoded),
-        "GIF": lambda: _gif(encoded),
-        "BMP": lambda: _bmp(encoded, other),
-        "WEBP": lambda: _webp(encoded, other),
+        "PNG": lambda: _deep_png(encoded, max_pixels),
+        "GIF": lambda: _gif(encoded, max_pixels),
+        "BMP": lambda: _bmp(encoded, other, max_pixels),
+        "WEBP": lambda: _webp(encoded, other, max_pixels),
     }
     return tf.case([(starts(encoded, name), read) for name, read in readers.items()], default=other)
 
 
-def _gif(encoded):
-    width, height = _numbers(encoded, 6, 2, tf.uint16)
-    checked = _if(_fits(height, width), encoded)
-    return tf.io.decode_image(checked, channels=3, expand_animations=False)
+def _gif(encoded, max_pixels):
+    height, width, frame = first_frame(encoded)
+    checked, lock = admitted(frame, height * width, COSTS["GIF"], max_pixels)
+    return held(lock, tf.io.decode_image(checked, channels=3, expand_animations=False))
 
 
-def _bmp(encoded, other):
+def _bmp(encoded, other, max_pixels):
     """Reads what TensorFlow reads right, and palettes, whose numbers it gives for levels of gray."""
     start, size, width, height, depth, compression = _numbers(encoded, 10, 6, tf.int32)
     depth //= 65536  # below it the number of planes
@@ -125,7 +146,7 @@ def _bmp(encoded, other):
     def read():
         # Photoshop appends two bytes, which TensorFlow does not forgive.
         end = start + (width * depth + 31) // 32 * 4 * tf.abs(height)
-        checked = _if(_fits(height, width), encoded)
+        checked, lock = admitted(encoded, tf.abs(height * width), COSTS["BMP"], max_pixels)
         pixels = tf.io.decode_bmp(tf.strings.substr(checked, tf.zeros([], tf.int64), end))
 
         def coloured():
@@ -133,12 +154,12 @@ def _bmp(encoded, other):
             palette = tf.reshape(tf.io.decode_raw(palette, tf.uint8), [-1, 4])[:, 2::-1]
             return tf.gather(palette, tf.cast(pixels[..., 0], tf.int32))
 
-        return tf.cond(depth == 8, coloured, lambda: pixels[..., :3])
+        return held(lock, tf.cond(depth == 8, coloured, lambda: pixels[..., :3]))
 
     return tf.cond((size >= 40) & (plain | masked), read, other)
 
 
-def _webp(encoded, other):
+def _webp(encoded, other, max_pixels):
     """Reads still images; alpha has to be asked for, or TensorFlow refuses those that have it."""
     kind = tf.strings.substr(encoded, 12, 4)
     byte = _numbers(encoded, 20, 10, tf.uint8)
@@ -160,14 +181,17 @@ def _webp(encoded, other):
     width, height, animated, alpha = tf.case(
         [(kind == b"VP8X", extended), (kind == b"VP8L", lossless)], default=lossy
     )
-    checked = _if(_fits(height, width), encoded)
-    return tf.case(
-        [
-            (animated, other),
-            (alpha, lambda: tf.io.decode_webp(checked, channels=4)[0, ..., :3]),
-        ],
-        default=lambda: tf.io.decode_webp(checked, channels=3)[0],
-    )
+    each = tf.where(kind == b"VP8 ", tf.constant(COSTS["WEBP lossy"], tf.int64), COSTS["WEBP"])
+    checked, lock = admitted(encoded, height * width, each, max_pixels)
+
+    def still():
+        return tf.cond(
+            alpha,
+            lambda: tf.io.decode_webp(checked, channels=4)[0, ..., :3],
+            lambda: tf.io.decode_webp(checked, channels=3)[0],
+        )
+
+    return tf.cond(animated, other, lambda: held(lock, still()))
 
 
 def starts(encoded, name):
@@ -175,16 +199,18 @@ def starts(encoded, name):
     return tf.strings.substr(encoded, 0, len(MAGIC[name])) == MAGIC[name]
 
 
-def read_png(encoded):
+def read_png(encoded, max_pixels):
     """Returns a PNG's own channels and bits, uint16 `[h, w, 1 to 4]`; a palette's as its colours."""
-    width, height = _numbers(encoded, 16, 2, tf.int32, little_endian=False)
-    checked = _if(_fits(height, width), encoded)
+    # Each value is held as it is stored, as uint16 and as float32; a palette's have up to four.
+    (kind,) = _numbers(encoded, 25, 1, tf.uint8)
+    each = COST_OF_VALUE * tf.gather(tf.constant(CHANNELS_OF_PNG, tf.int64), tf.minimum(kind, 7))
+    checked, lock = _open_png(encoded, each, max_pixels)
     deep = tf.strings.substr(checked, 24, 1) == DEPTH_16
 
     def of(dtype):
         return tf.cast(tf.io.decode_png(checked, channels=0, dtype=dtype), tf.uint16)
 
-    return tf.cond(deep, lambda: of(tf.uint16), lambda: of(tf.uint8))
+    return held(lock, tf.cond(deep, lambda: of(tf.uint16), lambda: of(tf.uint8)))
 
 
 def _numbers(encoded, at, count, dtype, little_endian=True):
@@ -192,12 +218,3 @@ def _numbers(encoded, at, count, dtype, little_endian=True):
     raw = tf.strings.substr(encoded, at, count * dtype.size)
     numbers = tf.ensure_shape(tf.io.decode_raw(raw, dtype, little_endian=little_endian), [count])
     return tf.unstack(tf.cast(numbers, tf.int64))
-
-
-def _fits(height, width):
-    return tf.abs(height) * width <= MAX_PIXELS
-
-
-def _if(condition, encoded):
-    """Returns `encoded`, or no bytes, which no decoder takes: much cheaper than an assertion."""
-    return tf.where(condition, encoded, b"")

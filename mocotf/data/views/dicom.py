@@ -12,14 +12,14 @@ from pydicom.pixels import apply_color_lut
 from pydicom.pixels import apply_modality_lut
 from pydicom.pixels import pixel_array
 
-from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.levels import stretched
 from mocotf.data.views.levels import to_levels
 
+RESCALED = 8  # bytes of a value that was rescaled
 
-def pixels_of(content):
-    """Returns uint8 RGB `[h, w, 3]` of the bytes of a DICOM file; fails where it has not one frame."""
-    file = _opened(content)
+
+def pixels_of(file):
+    """Returns uint8 RGB `[h, w, 3]` of an `opened` file."""
     values = pixel_array(file)  # YCbCr as RGB
     if file.PhotometricInterpretation == "PALETTE COLOR":
         values = apply_color_lut(values, file)
@@ -30,20 +30,18 @@ def pixels_of(content):
     return np.repeat((255 - levels if inverted else levels)[..., None], 3, axis=-1)
 
 
-def values_of(content):
-    """Returns what a DICOM file measures, rescaled as it says, `[h, w]` or `[h, w, samples]`."""
-    file = _opened(content)
+def values_of(file):
+    """Returns what an `opened` file measures, rescaled as it says, `[h, w]` or `[h, w, samples]`."""
     values = pixel_array(file)
     return values if values.ndim == 3 else apply_modality_lut(values, file)
 
 
-def _opened(content):
+def opened(content):
+    """Returns pydicom's data set of the bytes of a DICOM file; fails where it has not one frame."""
     file = pydicom.dcmread(io.BytesIO(content))
     frames = int(file.get("NumberOfFrames") or 1) if "PixelData" in file else 0
     if frames != 1:
         raise ValueError(f"DICOM of {frames} frames; expected one")
-    if file.Rows * file.Columns > MAX_PIXELS:
-        raise ValueError(f"{file.Columns} x {file.Rows} pixels, more than {MAX_PIXELS}")
     return file
 
 

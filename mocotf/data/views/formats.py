@@ -8,7 +8,15 @@ import functools
 import importlib.util
 import re
 
-MAX_PIXELS = 178_956_970  # Pillow's own limit, above which it takes a file for a decompression bomb
+MAX_PIXELS, SERVED_PIXELS = 120_000_000, 40_000_000  # of an image, by default and in exported graphs
+OLD_MAX_PIXELS = 178_956_970  # of runs made before it was a setting: Pillow's own limit
+CHEAPEST = 4  # bytes a pixel of an image may cost where it has the largest number of pixels
+SHARE = 3  # of what one image may cost, the part from which on images are decoded one at a time
+# Bytes that a pixel costs at most, measured: the picture, and all that its decoder makes on the way.
+# JPEG is in `limits`, for it depends on the file.
+COSTS = {"PNG": 3, "PNG16": 15, "GIF": 4, "BMP": 12, "WEBP": 16, "WEBP lossy": 4}
+COSTS |= {"TIFF": 9, "PPM": 9, "JPEG2000": 21, "AVIF": 18, "HEIF": 18, "DICOM": 30}
+COST_OF_DEEP = 30  # of what Python decodes, and has more than 8 bits a channel
 FORMATS = "JPEG, PNG, TIFF or another format of docs/data.md"  # whatever a file's name says
 MAGIC = {
     "JPEG": b"\xff\xd8\xff",
@@ -49,6 +57,11 @@ EXTRAS = {"HEIF": ("heic", "pillow_heif"), "DICOM": ("dicom", "pydicom")}  # ext
 def expected(channels=None):
     """Returns what files are to be, a phrase; `channels` of images that are no RGB."""
     return f"{FORMATS}, of {channels} channels" if channels else FORMATS
+
+
+def budget(max_pixels):
+    """Returns the bytes that one image may cost, see `COSTS`, where so many pixels are allowed."""
+    return CHEAPEST * max_pixels
 
 
 @functools.cache

@@ -5,6 +5,8 @@ import tensorflow as tf
 from mocotf.data.views import crop
 from mocotf.data.views.decode import jpeg_window
 from mocotf.data.views.decode import open_jpeg
+from mocotf.data.views.formats import MAX_PIXELS
+from mocotf.data.views.limits import held
 from mocotf.data.views.orientation import decode_image
 from mocotf.data.views.orientation import orientation
 from mocotf.data.views.orientation import stored_window
@@ -16,7 +18,9 @@ OPS = ("numba", "tensorflow")
 SMALL = 64  # side of views; to call Python for one so small takes longer than to make it
 
 
-def decode_windows(encoded, draws, min_area, upright=False, python=True, channels=None):
+def decode_windows(
+    encoded, draws, min_area, upright=False, python=True, channels=None, max_pixels=MAX_PIXELS
+):
     """Decodes what all crops of an image need, once.
 
     Args:
@@ -26,6 +30,7 @@ def decode_windows(encoded, draws, min_area, upright=False, python=True, channel
         upright: crop the image turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
         channels: of images that are no RGB, see `Augmentation`.
+        max_pixels: as `decode_image` has it.
 
     Returns:
         (image, windows): uint8 `[h, w, 3]`, or float32 `[h, w, channels]`, and the crops' top, left,
@@ -36,7 +41,7 @@ def decode_windows(encoded, draws, min_area, upright=False, python=True, channel
         return tf.stack(crop.sample_window(draws, height, width, min_area), axis=1)
 
     def jpeg():
-        checked, sides = open_jpeg(encoded)
+        checked, sides, lock = open_jpeg(encoded, max_pixels)
         if upright:
             number = orientation(encoded, python=False)  # a JPEG's
             sides = turned_sides(sides[:2], number)
@@ -48,10 +53,10 @@ def decode_windows(encoded, draws, min_area, upright=False, python=True, channel
             part = turned(jpeg_window(checked, stored_window(needed, sides, number)), number)
         else:
             part = jpeg_window(checked, needed)
-        return part, windows - tf.concat([begin, [0, 0]], axis=0)
+        return held(lock, part), windows - tf.concat([begin, [0, 0]], axis=0)
 
     def other():
-        image = decode_image(encoded, upright, python, channels)
+        image = decode_image(encoded, upright, python, channels, max_pixels)
         return image, sampled(tf.shape(image)[0], tf.shape(image)[1])
 
     if channels:

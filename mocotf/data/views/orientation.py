@@ -12,6 +12,7 @@ from mocotf.data.views.channels import decode_channels
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import starts
 from mocotf.data.views.formats import MAGIC
+from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.other_formats import orientation_in_graph
 
 PREFIX = b"Exif\0\0"  # before the TIFF file that EXIF is: always in a JPEG, sometimes in a WebP
@@ -20,7 +21,7 @@ TAG = 0x0112
 ENTRY = 12  # bytes of a tag: number, type, count, value
 
 
-def decode_image(encoded, upright, python=True, channels=None):
+def decode_image(encoded, upright, python=True, channels=None, max_pixels=MAX_PIXELS):
     """Returns uint8 RGB `[h, w, 3]` of the bytes of an image file, as `decode` does, or float32
     `[h, w, channels]`, as `decode_channels`.
 
@@ -29,9 +30,16 @@ def decode_image(encoded, upright, python=True, channels=None):
         upright: turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
         channels: of images that are no RGB, see `Augmentation`.
+        max_pixels: as `DataSettings` has it; of an image that is turned half as many.
     """
-    pixels = decode_channels(encoded, channels, python) if channels else decode(encoded, python)
-    return turned(pixels, orientation(encoded, python)) if upright else pixels
+    if upright:
+        number = orientation(encoded, python)
+        max_pixels = tf.cast(max_pixels, tf.int64) // tf.where(number > 1, tf.constant(2, tf.int64), 1)
+    if channels:
+        pixels = decode_channels(encoded, channels, python, max_pixels)
+    else:
+        pixels = decode(encoded, python, max_pixels)
+    return turned(pixels, number) if upright else pixels
 
 
 def orientation(encoded, python=True):
