@@ -50,8 +50,10 @@ def admitted_jpeg(encoded, shape, max_pixels):
 
 def held(lock, image):
     """Returns an image, made while what `admitted` returned was held."""
-    # Of one input it would be optimised away.
-    return tf.raw_ops.IdentityN(input=[image, lock])[0]
+    # What does nothing but to pass it on is optimised away: IdentityN, whose second output nobody takes.
+    both = tf.raw_ops.OptionalFromValue(components=[image, lock])
+    kinds = {"output_types": [image.dtype, tf.variant], "output_shapes": [image.shape, []]}
+    return tf.raw_ops.OptionalGetValue(optional=both, **kinds)[0]
 
 
 # Functions apart: inlined, their operations would cost time where images are small, too.
