@@ -1,6 +1,7 @@
 """What an image may cost: known from its header, by what the decoder will make, and once at a time."""
 
 import io
+import os
 import resource
 import struct
 import threading
@@ -11,6 +12,9 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from mocotf.data.places.directory import SPECIAL
+from mocotf.data.places.lists import ListFile
+from mocotf.data.places.pictures import Pictures
 from mocotf.data.pretraining import centre
 from mocotf.data.views import other_formats
 from mocotf.data.views.channels import decode_channels
@@ -19,6 +23,7 @@ from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.data.views.host import decode_windows
 from mocotf.data.views.orientation import decode_image
+from mocotf.errors import UserError
 from mocotf.transfer.detection_views import lay
 from tests.data.support import many_draws
 from tests.data.test_decode import FILES
@@ -231,3 +236,23 @@ def test_of_thin_images_little_is_made(long, upright):
     image, _ = lay(pixels, tf.constant(800), 1333)
     assert sorted(image.shape) == [1, 3, 1333]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 100e3  # KiB
+
+
+def test_training_reads_of_a_jpeg_its_window_only():
+    cut = WHOLE["JPEG"][: len(WHOLE["JPEG"]) * 9 // 10]
+    draws = np.zeros_like(many_draws()[0])  # the smallest crop, at the top left
+    image, _ = decode_windows(cut, tf.constant(draws), 0.2)
+    assert min(image.shape) > 0
+    with pytest.raises(REFUSED):
+        decode(cut)
+
+
+def test_a_pipe_that_a_list_names_is_never_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "good.jpg").write_bytes(WHOLE["JPEG"])
+    (tmp_path / "list.txt").write_text("pipe.jpg\ngood.jpg\n")
+    pictures = Pictures([(ListFile(str(tmp_path / "list.txt")), "")])
+    assert list(pictures.names()) == [b"good.jpg"]
+    assert dict(pictures.left_out.refused) == {SPECIAL: 1}
+    with pytest.raises(UserError, match="is a folder, pipe or the like; expected a list"):
+        ListFile(str(tmp_path / "pipe.jpg"))

@@ -50,7 +50,7 @@ def admitted_jpeg(encoded, shape, max_pixels):
 
 def held(lock, image):
     """Returns an image, made while what `admitted` returned was held."""
-    # What does nothing but to pass it on is optimised away: IdentityN, whose second output nobody takes.
+    # What only passes it on is optimised away, as IdentityN whose second output nobody takes.
     both = tf.raw_ops.OptionalFromValue(components=[image, lock])
     kinds = {"output_types": [image.dtype, tf.variant], "output_shapes": [image.shape, []]}
     return tf.raw_ops.OptionalGetValue(optional=both, **kinds)[0]
