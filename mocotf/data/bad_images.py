@@ -147,7 +147,9 @@ class BadImages:
     def _warn(self, name, count):
         where = f"; their names are in {self._path}" if self._path else ""
         if count <= NAMED:
-            log.warning("skipped %s: it does not decode (%d so far)", name, count)
+            log.warning(
+                "skipped %s: it does not decode, or is over --max_pixels (%d so far)", name, count
+            )
         if count == NAMED:
             log.warning("more images that do not decode are only counted%s", where)
         if count > NAMED and count == 10 ** (len(str(count)) - 1):

@@ -32,7 +32,8 @@ def test_each_is_counted_and_named_once(tmp_path, caplog):
     assert bad.names == ["a.jpg", "b.jpg", "\\xff.jpg"]
     assert path.read_text().splitlines() == bad.names
     assert [record.getMessage() for record in caplog.records] == [
-        f"skipped {name}: it does not decode ({i} so far)" for i, name in enumerate(bad.names, 1)
+        f"skipped {name}: it does not decode, or is over --max_pixels ({i} so far)"
+        for i, name in enumerate(bad.names, 1)
     ]
 
 

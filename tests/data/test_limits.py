@@ -39,15 +39,15 @@ REFUSED = tf.errors.InvalidArgumentError
 PIXELS = PHOTO.width * PHOTO.height
 # Bytes a pixel, of files of `tests.data.test_decode`.
 EACH = {
-    "jpeg": 3,
-    "jpeg, gray": 3,
-    "jpeg, CMYK": 3,
+    "jpeg": 4,
+    "jpeg, gray": 4,
+    "jpeg, CMYK": 4,
     "jpeg, progressive": 9,
-    "png": 3,
-    "png, palette": 3,
+    "png": 4,
+    "png, palette": 4,
     "png, 16-bit colour": 15,
-    "gif": 4,
-    "gif, animated": 4,
+    "gif": 6,
+    "gif, animated": 6,
     "bmp": 12,
     "bmp, top down": 12,
     "webp": 4,
@@ -75,7 +75,7 @@ def test_an_image_may_cost_four_bytes_for_each_pixel_that_is_allowed(kind):
 
 def test_to_turn_an_image_takes_another_copy():
     data = encoded(PHOTO, "PNG", exif=TURNED)
-    for upright, most in ((False, least(3)), (True, 2 * least(3))):
+    for upright, most in ((False, least(4)), (True, 2 * least(4))):
         decode_image(data, upright, max_pixels=most)
         with pytest.raises(REFUSED):
             decode_image(data, upright, max_pixels=tf.constant(most - 1, tf.int64))
@@ -106,7 +106,7 @@ def test_a_jpeg_whose_first_scan_is_not_found_costs_what_the_worst_does():
     far = jpeg_with(b"\xff\xe5\xff\xff" + bytes(65533))
     odd = jpeg_with(b"\xff\x01")  # a marker without a length, behind which it could hide another frame
     assert (
-        decode(far, max_pixels=tf.constant(least(3), tf.int64)).shape
+        decode(far, max_pixels=tf.constant(least(4), tf.int64)).shape
         == decode(odd, max_pixels=tf.constant(least(9), tf.int64)).shape
     )
     with pytest.raises(REFUSED):
@@ -122,9 +122,9 @@ def test_the_size_is_that_which_the_decoder_makes():
         decode(hidden)
     # The frame of a GIF, not its canvas, nor later frames.
     canvas = GIF[:6] + struct.pack("<HH", 1, 1) + GIF[10:]
-    assert decode(canvas, max_pixels=tf.constant(least(4), tf.int64)).shape == (183, 275, 3)
+    assert decode(canvas, max_pixels=tf.constant(least(6), tf.int64)).shape == (183, 275, 3)
     with pytest.raises(REFUSED):
-        decode(canvas, max_pixels=tf.constant(least(4) - 1, tf.int64))
+        decode(canvas, max_pixels=tf.constant(least(6) - 1, tf.int64))
     block = b"\x2c" + struct.pack("<4HB", 0, 0, 65535, 65535, 0) + b"\x08\x01\x00\x00"
     np.testing.assert_array_equal(decode(GIF[:-1] + 50 * block + b";"), decode(GIF))
     # Of WebP the picture has to be as large as its canvas.
@@ -201,7 +201,7 @@ def test_large_images_are_decoded_one_at_a_time_also_where_some_are_bad(share, a
     monkeypatch.setattr(tf.io, "decode_png", decode_png)
     good, bad = WHOLE["PNG"], WHOLE["PNG"][:2000]
     files = tf.data.Dataset.from_tensor_slices([good, bad, good, bad] * 3)
-    sized = files.map(lambda data: tf.shape(decode(data, True, share * least(3))), num_parallel_calls=4)
+    sized = files.map(lambda data: tf.shape(decode(data, True, share * least(4))), num_parallel_calls=4)
     found = list(sized.ignore_errors().as_numpy_iterator())
     assert len(found) == 6 and (np.array(found) == [183, 275, 3]).all()
     assert together.most == 1 if alone else together.most > 1

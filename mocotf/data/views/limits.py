@@ -7,6 +7,7 @@ such is being decoded.
 
 import tensorflow as tf
 
+from mocotf.data.views.formats import CHEAPEST
 from mocotf.data.views.formats import SHARE
 from mocotf.data.views.formats import budget
 
@@ -64,7 +65,7 @@ def _alone(encoded, cost, most):
     def locked():
         # By its name it is the same wherever this graph runs; it is free again once the last operation
         # that takes it is over, also where one fails.
-        mutex = tf.raw_ops.MutexV2(shared_name="mocotf_large_image")
+        mutex = tf.raw_ops.MutexV2(shared_name="large_image")
         return tf.raw_ops.MutexLock(mutex=mutex)
 
     free = (cost <= most // SHARE) | (cost > most)
@@ -75,7 +76,7 @@ def _alone(encoded, cost, most):
 
 @tf.function(experimental_attributes={"_noinline": True}, autograph=False)
 def _large_jpeg(encoded, pixels, channels, most):
-    each = tf.where(_has_whole_rows(encoded), tf.constant(3, tf.int64), 3 + 2 * channels)
+    each = tf.where(_has_whole_rows(encoded), tf.constant(CHEAPEST, tf.int64), 3 + 2 * channels)
     return _alone(encoded, pixels * each, most)
 
 
@@ -113,33 +114,36 @@ def first_frame(encoded):
     """
     raw = tf.strings.join([encoded, bytes(16)])
     end = tf.strings.length(encoded)
-    data = tf.cast(tf.io.decode_raw(raw, tf.uint8), tf.int32)
+    data = tf.io.decode_raw(raw, tf.uint8)
+
+    def byte(at):
+        return tf.cast(data[at], tf.int32)
 
     def past_blocks(at):
         """Returns where the blocks of data that begin at a place end."""
 
         def skip(at, _):
             for _ in range(STEPS):
-                length = data[at]
+                length = byte(at)
                 at = tf.where(length > 0, tf.minimum(at + 1 + length, end), at)
-            return at, data[at] > 0
+            return at, byte(at) > 0
 
-        begun = at, data[at] > 0
+        begun = at, byte(at) > 0
         return tf.while_loop(lambda _, more: more, skip, begun, parallel_iterations=1)[0] + 1
 
     def colours(flags):
         return tf.where(flags >= 128, 3 * 2 ** (flags % 8 + 1), 0)
 
     def is_extension(at):
-        return data[at] == EXTENSION
+        return byte(at) == EXTENSION
 
-    at = tf.minimum(13 + colours(data[10]), end)
-    at = tf.while_loop(
-        is_extension, lambda at: past_blocks(tf.minimum(at + 2, end)), (at,), parallel_iterations=1
+    at = tf.minimum(13 + colours(byte(10)), end)
+    (at,) = tf.while_loop(
+        is_extension, lambda at: (past_blocks(tf.minimum(at + 2, end)),), (at,), parallel_iterations=1
     )
-    at = tf.minimum(at[0] if isinstance(at, (list, tuple)) else at, end)
-    is_frame = data[at] == FRAME
-    sides = tf.where(is_frame, data[at + 5 : at + 9], 0)
+    at = tf.minimum(at, end)
+    is_frame = byte(at) == FRAME
+    sides = tf.where(is_frame, tf.cast(data[at + 5 : at + 9], tf.int32), 0)
     width, height = (tf.cast(sides[i] + 256 * sides[i + 1], tf.int64) for i in (0, 2))
-    last = past_blocks(tf.minimum(at + 11 + colours(data[at + 9]), end))
+    last = past_blocks(tf.minimum(at + 11 + colours(byte(at + 9)), end))
     return height, width, tf.strings.join([tf.strings.substr(encoded, 0, tf.minimum(last, end)), b";"])

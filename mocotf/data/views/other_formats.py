@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 from PIL.Image import Transpose
 
+from mocotf.data.views.formats import CHEAPEST
 from mocotf.data.views.formats import COST_OF_DEEP
 from mocotf.data.views.formats import COSTS
 from mocotf.data.views.formats import MAX_PIXELS
@@ -95,7 +96,7 @@ def admitted(content, sides, each, max_pixels):
 def _cost_of_pixel(name, content, image):
     """Returns the bytes that a pixel of an open image costs, whoever decodes it."""
     if name == "JPEG":
-        return 3 + 2 * len(image.getbands()) * ("progressive" in image.info)
+        return 3 + 2 * len(image.getbands()) if "progressive" in image.info else CHEAPEST
     if name == "PNG":
         return COSTS["PNG16" if content[24] == 16 else "PNG"]
     if name == "WEBP":
