@@ -9,6 +9,7 @@ names, vectors = mocotf.embed_folder(encoder, "my_photos")
 """
 
 import importlib
+import sys
 
 __version__ = "0.1.0"
 
@@ -28,4 +29,6 @@ _WHERE = {
 def __getattr__(name):
     if name not in _WHERE:
         raise AttributeError(f"module 'mocotf' has no attribute {name!r}")
+    if "tensorflow" not in sys.modules:  # what it reads of its environment it reads once
+        importlib.import_module("mocotf.training.environment").prepare()
     return getattr(importlib.import_module(_WHERE[name]), name)

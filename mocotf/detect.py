@@ -6,15 +6,15 @@ r"""Trains a detector, KerasHub's RetinaNet, whose backbone is a pre-trained enc
 
 Every layer is trained, batch norm by the statistics of all replicas together. Data sets: voc
 (2007 and 2012) and coco (2017) of tensorflow-datasets; json, a file of COCO's format and a folder of
-images; cutouts, which is embedded. Needs the extra: pip install '.[transfer]'.
+images; cutouts, which is embedded. Needs the extra `transfer`.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
-import importlib.util
 import os
 
+from mocotf import extras
 from mocotf.cli import fit_flags
 from mocotf.cli import settings_flags
 from mocotf.cli import transfer_flags
@@ -39,9 +39,8 @@ DATA_DIR = (
 
 
 def main():
-    for package in ("keras_hub", "pycocotools"):
-        if importlib.util.find_spec(package) is None:
-            raise UserError(f"{package} is not installed; try: pip install '.[transfer]'")
+    for module in ("keras_hub", "pycocotools"):
+        extras.require(module, "mocotf.detect")
     settings = transfer_flags.read(DetectionSettings, "runs/transfer")
     saved_model = settings.own.saved_model
     if saved_model and settings.comparison.compare:

@@ -116,7 +116,7 @@ def test_mistakes_take_one_line(call, tmp_path, arguments, message):
 
 def test_packages_that_are_missing_are_told_before_anything_else(call, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pycocotools", None)
-    message = r"pycocotools is not installed; try: pip install '.\[transfer\]'"
+    message = r"mocotf.detect: pycocotools is not installed; try: pip install '\S+\[transfer\]'"
     with pytest.raises(UserError, match=message):
         call("--pretrained=/nowhere", model_dir=tmp_path / "a")
 

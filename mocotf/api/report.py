@@ -16,8 +16,10 @@ from mocotf.reporting.page import make_page
 from mocotf.reporting.page import map_figure
 from mocotf.reporting.page import sheet_figure
 from mocotf.reporting.pictures import look
+from mocotf.reporting.pictures import projectors
 from mocotf.reporting.runs import read_runs
 
+HAS_MAP = "knn_features"  # the flag of runs whose encoder is looked at
 log = logging.getLogger(__name__)
 
 
@@ -40,6 +42,8 @@ def write_page(asked, paths, out, projection="tsne"):
                 f"{run.path}: has no metrics yet; expected a run that has logged some steps"
             )
     check_writable(out)
+    if any(HAS_MAP in run.flags for run in runs):
+        projectors()  # before all is encoded
     galleries, maps = zip(*(pictures(asked, run, projection) for run in runs), strict=True)
     made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
     atomic_write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
@@ -51,7 +55,7 @@ def write_page(asked, paths, out, projection="tsne"):
 def pictures(asked, run, projection):
     """Returns (gallery, map) of a `Run`; in place of each, why there is none."""
     try:
-        if "knn_features" not in run.flags:
+        if HAS_MAP not in run.flags:
             raise UserError(f"{run.path}: is no pre-training run")
         saved = open_run(run.path)
         data = data_of(asked, saved)

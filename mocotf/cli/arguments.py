@@ -21,8 +21,10 @@ from mocotf.training.flags_file import flag_lines
 from mocotf.training.flags_file import read_flags
 
 TYPED = "typed"
-# Beside the package, and, which counts more, where the command is typed.
-RECIPES = (pathlib.Path(__file__).parents[2] / "flags", pathlib.Path("flags"))
+PACKAGE = pathlib.Path(__file__).parents[1]
+# In the package as it is installed, beside it in a checkout, and, which counts most, where the command
+# is typed.
+RECIPES = (PACKAGE / "recipes", PACKAGE.parent / "flags", pathlib.Path("flags"))
 
 _origins = {}  # name of a flag → where it was given
 _files = []  # that were named, of flags
@@ -45,7 +47,7 @@ def expand(argv):
             typed.append(argument)
             continue
         value = value if equals or not left else left.pop(0)
-        if name == "recipe":
+        if _is_flag(name, value):
             typed.append(f"--recipe={value}")
         if path := _file_named(name, value):
             _files.append(path)
@@ -147,6 +149,11 @@ def _name(argument):
     return name if name in flags.FLAGS else name.removeprefix("no")
 
 
+def _is_flag(name, value):
+    """Returns whether --NAME=VALUE says more than which file to read: --recipe does to `train`."""
+    return name != "flagfile" and (name != "recipe" or name in flags.FLAGS or value in (AUTO, NONE))
+
+
 def _file_named(flag, name):
     """Returns the path of the flag file that --flagfile or --recipe names; "" where it names none."""
     if flag != "recipe" or name in (AUTO, NONE):
@@ -171,7 +178,7 @@ def _lines(path, outer=()):
         if not LINE.fullmatch(line):
             raise flags.Error(f"{origin}: {line!r}: expected --NAME=VALUE")
         name, _, value = line.lstrip("-").partition("=")
-        if name != "flagfile":
+        if _is_flag(name, value):
             yield line, origin
         inner = _file_named(name, value)
         if inner and inner not in (path, *outer):

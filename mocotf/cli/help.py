@@ -11,6 +11,7 @@ OWN = "This command"
 FIRST = ("Recipe", "Data", "Views", "Method")  # then the mechanisms, by name
 LAST = ("Optimisation", "Run", "Measurements", "Devices", OWN)
 INDENT = 30
+FILES = "--flagfile=FILE takes flags from a file, one a line; --recipe=NAME from one of mocotf's own."
 MORE = "All there is to say of each flag: --helpfull"
 
 
@@ -35,9 +36,7 @@ def text(full):
     for group, members in (groups | last).items():
         if members:
             parts.append("\n".join([group, *(_entry(flag, full) for flag in members)]))
-    return "\n\n".join(
-        [*parts, "--flagfile=FILE takes flags from a file, one a line." + ("" if full else f" {MORE}")]
-    )
+    return "\n\n".join([*parts, FILES + ("" if full else f" {MORE}")])
 
 
 def _entry(flag, full):

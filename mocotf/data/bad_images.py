@@ -72,7 +72,7 @@ class BadImages:
                 raise
             raise UserError(
                 f"{NOTHING_DECODES}, such as {self.names[0]}; expected {FORMATS}; try "
-                "tools/check_data.py, which says what is wrong with each"
+                "python -m mocotf.check_data, which says what is wrong with each"
             ) from error
 
     def report_in_graph(self, names):
@@ -161,6 +161,6 @@ class BadImages:
         )
         return (
             f"{bad} of {self._total} images ({100 * bad / self._total:.3g} %) do not decode, more than "
-            f"--max_bad_images={self._most:g}; {where}; expected {FORMATS}; try tools/check_data.py, "
-            "which says what is wrong with each, or a larger --max_bad_images"
+            f"--max_bad_images={self._most:g}; {where}; expected {FORMATS}; try "
+            "python -m mocotf.check_data, which says what is wrong, or a larger --max_bad_images"
         )

@@ -154,7 +154,7 @@ class ViewSettings(Settings):
     channels: int | None = setting(
         None,
         "Of images that are no RGB, up to 16: read as files have them, in their own units, with all "
-        "bits, from TIFF, PNG and .npy. --mean and --std are theirs, see tools/check_data.py. "
+        "bits, from TIFF, PNG and .npy. --mean and --std are theirs, see mocotf.check_data. "
         "Default: RGB of 8 bits, whatever a file has.",
         low=1,
         high=MOST_CHANNELS,
@@ -214,7 +214,7 @@ class ViewSettings(Settings):
         missing = [f"--{name}" for name in ("mean", "std") if not self.changed(name)]
         if missing:
             raise UserError(
-                f"{asked}: {' and '.join(missing)} missing; python tools/check_data.py {asked} "
+                f"{asked}: {' and '.join(missing)} missing; python -m mocotf.check_data {asked} "
                 "--data_dir=… measures them"
             )
         if self.jitter and (self.jitter[2] or self.jitter[3]):

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from mocotf import extras
 from mocotf.data.pretraining import centre_views
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.monitor import encoder_function
@@ -18,6 +19,7 @@ def solve(task, strengths):
         task: a `Task`.
         strengths: weight decays, of which the one that is best on held-out training images is taken.
     """
+    extras.require("scipy.optimize", "--cache_features")  # before all is encoded
     encode = encoder_function(task.encoder(), "pooled")
     labelled = task.labelled
     views = centre_views(labelled.source, labelled.examples(), task.run.view, task.bad_images)

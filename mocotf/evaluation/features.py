@@ -39,6 +39,6 @@ def extract(encode, views, look=None):
 def nothing_decodes():
     """Returns the error of a labelled set of which nothing is left."""
     return UserError(
-        f"no labelled image decodes; expected {FORMATS}; try tools/check_data.py, which says what is "
-        "wrong with each"
+        f"no labelled image decodes; expected {FORMATS}; try python -m mocotf.check_data, which says "
+        "what is wrong with each"
     )

@@ -1,8 +1,9 @@
 """Softmax regression on features that do not change: convex, so solved rather than trained."""
 
 import numpy as np
-import scipy.optimize
 import tensorflow as tf
+
+from mocotf import extras
 
 BLOCK = 65536  # images a product
 ITERATIONS = 500
@@ -32,7 +33,7 @@ class SoftmaxRegression:
             for i in range(0, len(labels), BLOCK)
         ]
         shape = features.shape[1] + 1, classes
-        found = scipy.optimize.minimize(
+        found = extras.require("scipy.optimize", "--cache_features").minimize(
             lambda theta: _objective(theta.reshape(shape), blocks, len(labels), l2),
             np.zeros(shape[0] * shape[1]),
             jac=True,

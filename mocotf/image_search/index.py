@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from mocotf import extras
 from mocotf.data.places.tree import place_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
@@ -45,7 +46,7 @@ def check_ending(path):
     if not path.endswith(ENDINGS):
         raise UserError(f"{path}: expected a name that ends in {' or '.join(ENDINGS)}")
     if path.endswith(".parquet"):
-        _pyarrow()
+        extras.require("pyarrow.parquet", f"{path}, which may end in .npz instead")
 
 
 def merge(index, names, vectors, path):
@@ -86,7 +87,9 @@ def write_index(path, index):
                 about=about,
             )
             return
-        pa = _pyarrow()
+        import pyarrow as pa  # `check_ending` has looked for it
+        import pyarrow.parquet
+
         # Parquet knows UTF-8 only.
         names = [name.encode(errors="backslashreplace").decode() for name in index.names]
         flat = pa.array(np.ravel(index.vectors))
@@ -107,7 +110,9 @@ def read_index(path):
         if path.endswith(".npz"):
             with np.load(path, allow_pickle=False) as file:
                 return _whole(file["names"].tolist(), file["vectors"], str(file["about"]))
-        table = _pyarrow().parquet.read_table(path)
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
         column = table["vector"].combine_chunks()
         vectors = column.flatten().to_numpy().reshape(len(column), -1)
         names = [_as_it_was(name) for name in table["name"].to_pylist()]
@@ -146,15 +151,3 @@ def _content_digest(names, vectors):
 def _as_it_was(name):
     """Returns the name of a file of which `write_index` has spelled out what is no UTF-8."""
     return re.sub(r"\\u(dc[89a-f][0-9a-f])", lambda found: chr(int(found[1], 16)), name)
-
-
-def _pyarrow():
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UserError(
-            "pyarrow is not installed, which .parquet needs; try: pip install pyarrow==26.0.1, or a "
-            "name that ends in .npz"
-        ) from error
-    return pyarrow

@@ -4,6 +4,7 @@ import os
 
 import keras
 
+from mocotf import extras
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
 from mocotf.interop.output import check_stem
@@ -44,10 +45,7 @@ def build(saved):
 
 def empty(arch, channels=3):
     """Returns a new `ResNetBackbone` of an architecture of ours, for images of so many channels."""
-    try:
-        import keras_hub
-    except ImportError as error:
-        raise UserError("KerasHub is not installed; try: pip install keras-hub==0.32.0") from error
+    keras_hub = extras.require("keras_hub", "a backbone of KerasHub")
     bottleneck, stages = ARCHITECTURES[arch]
     return keras_hub.models.ResNetBackbone(
         input_conv_filters=[64],

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 
+from mocotf import extras
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import atomic_path
@@ -21,14 +22,8 @@ def write(saved, path):
     Raises:
         UserError: a library is not installed, or ONNX has no operator for one of the encoder's.
     """
-    try:
-        import onnxruntime
-        import tf2onnx  # noqa: F401  (which Keras needs)
-    except ImportError as error:
-        raise UserError(
-            f"--to=onnx: {error.name} is not installed; try: pip install onnx==1.23.2 "
-            "onnxruntime==1.31.1 tf2onnx==1.17.0"
-        ) from error
+    onnxruntime = extras.require("onnxruntime", "--to=onnx")
+    extras.require("tf2onnx", "--to=onnx")  # which Keras needs
     images, expected = outputs(saved)
     with atomic_path(path) as partial, quiet():
         model = from_run(saved)

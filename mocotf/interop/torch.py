@@ -11,6 +11,7 @@ import re
 
 import numpy as np
 
+from mocotf import extras
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import atomic_path
@@ -153,7 +154,7 @@ def dump(model, arch, epoch, **more):
         epoch: epochs done.
         more: entries of the top level that the original does not have.
     """
-    torch = import_torch()
+    torch = extras.require("torch", "--to=torch")
     state = {
         "module.queue": torch.from_numpy(np.ascontiguousarray(model.queue.keys.numpy().T)),
         "module.queue_ptr": torch.tensor([int(model.queue.pointer.numpy())]),
@@ -188,7 +189,7 @@ def dump(model, arch, epoch, **more):
 def write_file(content, path):
     """Writes a checkpoint file, so that no reader ever sees a part of it."""
     with atomic_path(path) as partial, open(partial, "wb") as file:
-        import_torch().save(content, file)
+        extras.require("torch", path).save(content, file)
 
 
 def _take(state, prefix):
@@ -253,7 +254,7 @@ def numpy_globals():
 
 def _unpickled(path):
     """Returns what `torch.save` wrote into a file."""
-    torch = import_torch()
+    torch = extras.require("torch", path)
     try:
         # What scripts put beside the weights, and what holds nothing that could run.
         known = [argparse.Namespace, *numpy_globals()]
@@ -275,27 +276,8 @@ def _unpickled(path):
 
 def _safetensors(path):
     """Returns the tensors of a .safetensors file, name → tensor."""
-    import_torch()
+    safetensors = extras.require("safetensors.torch", path)
     try:
-        import safetensors.torch
-    except ImportError as error:
-        raise UserError(
-            f"{path}: safetensors is not installed; try: pip install safetensors==0.8.0"
-        ) from error
-    try:
-        return safetensors.torch.load_file(path)
+        return safetensors.load_file(path)
     except Exception as error:  # its own, and the operating system's
         raise UserError(f"{path}: cannot be read as safetensors: {first_line(error)}") from error
-
-
-def import_torch():
-    """Returns the module torch.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise UserError("PyTorch is not installed; try: pip install torch==2.13.0") from error
-    return torch

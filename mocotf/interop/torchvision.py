@@ -2,9 +2,9 @@
 
 import logging
 
+from mocotf import extras
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
-from mocotf.interop.torch import import_torch
 from mocotf.interop.torch_names import backbone_state
 
 log = logging.getLogger(__name__)
@@ -15,7 +15,7 @@ def write(saved, path):
 
     model.load_state_dict(torch.load(path, weights_only=True), strict=False)
     """
-    torch = import_torch()
+    torch = extras.require("torch", "--to=torchvision")
     config = saved.config.encoder
     channels, as_there = len(saved.view.mean), (config.stem, config.width) == ("imagenet", 1)
     if not as_there or config.arch == "resnet10" or channels != 3:

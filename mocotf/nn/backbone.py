@@ -13,6 +13,7 @@ import json
 import os
 import sys
 
+from mocotf import extras
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn.resnet import ARCHITECTURES
@@ -68,7 +69,7 @@ def maker_of(settings):
             return getattr(module, name, None) or getattr(getattr(module, "models", module), name)
         except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
             missing = getattr(error, "name", None) == "keras_hub"
-            tried = "try: pip install keras-hub==0.32.0" if missing else f"such as {EXAMPLES}"
+            tried = f"try: {extras.command('keras_hub')}" if missing else f"such as {EXAMPLES}"
             raise UserError(
                 f"{_flag(settings)}: {first_line(error)}; expected MODULE:NAME, {tried}"
             ) from error

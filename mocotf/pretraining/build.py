@@ -82,7 +82,7 @@ def check_units(views, augmentation):
         channel = int(furthest.argmax())
         log.warning(
             "channel %d of the first batch has values %.0f standard deviations from --mean: those of "
-            "other units, or other images? python tools/check_data.py --channels=%d measures both",
+            "other units, or other images? python -m mocotf.check_data --channels=%d measures both",
             channel + 1,
             furthest[channel],
             augmentation.channels,

@@ -77,6 +77,6 @@ def _check(source, images):
         )
     if len(images) > 1 and len({image.tobytes() for image in images}) == 1:
         raise UserError(
-            f"{what}: all are the same picture; expected different ones; try tools/check_data.py, "
-            "which finds duplicates"
+            f"{what}: all are the same picture; expected different ones; try "
+            "python -m mocotf.check_data, which finds duplicates"
         )

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from mocotf import extras
 from mocotf.evaluation.album import Album
 from mocotf.evaluation.knn import unit_rows
 from mocotf.evaluation.monitor import encoder_function
@@ -90,6 +91,16 @@ def answers(run):
         return file.read()
 
 
+def projectors():
+    """Returns scikit-learn's modules of PCA and t-SNE; slow to import: only who draws a map pays.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    names = "sklearn.decomposition", "sklearn.manifold"
+    return [extras.require(name, "a map of the features") for name in names]
+
+
 def project(points, projection):
     """Returns points `[n, C]` on a plane, `[n, 2]`.
 
@@ -98,13 +109,11 @@ def project(points, projection):
         projection: "pca", the plane of the largest spread; or "tsne", which keeps neighbours together
             and says nothing of longer distances; the same picture each time.
     """
-    # Slow to import: only who draws a map pays.
-    from sklearn.decomposition import PCA
-    from sklearn.manifold import TSNE
-
+    decomposition, manifold = projectors()
     width = min(2 if projection == "pca" else 50, *points.shape)
-    plane = PCA(width, random_state=0).fit_transform(points)
+    plane = decomposition.PCA(width, random_state=0).fit_transform(points)
     if projection == "tsne":
         perplexity = min(30, (len(points) - 1) / 3)
-        plane = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(plane)
+        tsne = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=0)
+        plane = tsne.fit_transform(plane)
     return plane

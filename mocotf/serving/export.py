@@ -6,12 +6,12 @@ import os
 import subprocess
 
 import mocotf
+from mocotf import extras
 from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
 from mocotf.json_files import write_json
 from mocotf.serving import saved_model
-from mocotf.serving import warmup
 from mocotf.serving.requests import CLASSIFY
 from mocotf.serving.requests import signatures_of
 from mocotf.serving.versions import choose
@@ -58,6 +58,9 @@ def export(run, export_dir, *, version=None, precision="float32", max_pixels=SER
     Raises:
         UserError: the version exists, or cannot be written, or the checkpoint cannot be read.
     """
+    extras.require("tensorflow_serving", "warm-up requests for TF Serving")
+    from mocotf.serving import warmup  # imports what was looked for
+
     version = choose(export_dir, run.step, version)
     encoder = run.encoder(precision=precision)
     classifier = open_head(run) if run.base else None

@@ -112,8 +112,8 @@ def test_the_message_says_what_to_do(tmp_path):
         bad.report(numbered(5))
     expected = (
         "5 of 40 images (12.5 %) do not decode, more than --max_bad_images=0.1; their names are in "
-        f"{path}; expected {FORMATS}; try tools/check_data.py, which says what is "
-        "wrong with each, or a larger --max_bad_images"
+        f"{path}; expected {FORMATS}; try python -m mocotf.check_data, which says what is "
+        "wrong, or a larger --max_bad_images"
     )
     assert str(error.value) == bad.stopped == expected
     assert len(BadImages(path).names) == 5

@@ -321,5 +321,5 @@ def test_what_is_no_whole_table_is_told_in_one_line(place):
 
 def test_without_datasets_it_is_told_in_one_line(place, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(UserError, match=r"--dataset=hf: .* not installed; try: pip install datasets=="):
+    with pytest.raises(UserError, match=r"--dataset=hf: .* not installed; try: .*\[hf\]"):
         HuggingFace(str(place))

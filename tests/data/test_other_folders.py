@@ -163,11 +163,13 @@ def test_without_its_extra_a_format_is_left_out_and_counted(tmp_path, monkeypatc
     formats.endings.cache_clear()
     try:
         source = Folder(str(tmp_path))
-        assert formats.extra_for(".heic") == "heic" and formats.extra_for(".dcm") == "dicom"
+        assert (
+            formats.missing_for(".heic") == "pillow_heif" and formats.missing_for(".dcm") == "pydicom"
+        )
     finally:
         formats.endings.cache_clear()
     assert source.size == 2 and str(source.left_out) == (
         "left out: 3 that are no pictures to be read (1 .heic, 1 .dcm, 1 without an ending)"
     )
     monkeypatch.undo()
-    assert formats.extra_for(".tif") is None
+    assert formats.missing_for(".tif") is None

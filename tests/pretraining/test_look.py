@@ -40,7 +40,7 @@ def test_what_cannot_be_learned_from_is_refused(tmp_path, strategy):
     same = np.broadcast_to(noise(20, 20, 3, pictures=1), [5, 20, 20, 3])
     for name, pictures, message in (
         ("flat", flat, "5 of the 5 pictures .* each is of one colour only"),
-        ("same", same, "all are the same picture; .* tools/check_data.py"),
+        ("same", same, "all are the same picture; .* python -m mocotf.check_data"),
     ):
         with pytest.raises(UserError, match=message):
             look(folder_of(tmp_path / name, pictures), strategy)

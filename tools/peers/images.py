@@ -45,5 +45,6 @@ def _check(path):
             image.load()
     except Exception as error:  # decoders fail in many ways
         raise UserError(
-            f"{path}: does not decode ({error}); expected sound JPEG files; try tools/check_data.py"
+            f"{path}: does not decode ({error}); expected sound JPEG files; try "
+            "python -m mocotf.check_data"
         ) from error

@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from mocotf import extras
 from mocotf.data.places.members import Members
 from mocotf.data.places.tree import Found
 from mocotf.errors import UserError
@@ -28,10 +29,12 @@ class Remote(Members):
         try:
             names = _walk(url) if self.plain else _find(url)
             names = [os.fsencode(name) for name in names]
+        except UserError:
+            raise
         except Exception as error:  # each file system has its own
             raise UserError(
-                f"{url}: {first_line(error)}; expected the address of a folder; most kinds need: pip "
-                "install 'mocotf[remote]', and fsspec's package for the kind"
+                f"{url}: {first_line(error)}; expected the address of a folder; some kinds need "
+                "fsspec's package for them, as s3fs"
             ) from error
         super().__init__(url, {name: Found(name) for name in names})
 
@@ -91,6 +94,4 @@ def _find(url):
 
 def _system(url):
     """Returns (fsspec's file system of an address, the path in it)."""
-    import fsspec  # of an extra
-
-    return fsspec.core.url_to_fs(url)
+    return extras.require("fsspec", url).core.url_to_fs(url)

@@ -3,9 +3,9 @@
 import numpy as np
 import tensorflow as tf
 
+from mocotf import extras
 from mocotf.data.sources.base import draw_by_index
 from mocotf.data.sources.records import named
-from mocotf.errors import UserError
 
 
 class ArrayRecordFiles:
@@ -25,16 +25,11 @@ class ArrayRecordFiles:
     """
 
     def __init__(self, flag, training, queries=()):
-        try:
-            from array_record.python import array_record_data_source
-        except ImportError as error:  # it is made for Linux only
-            raise UserError(
-                f"{flag}: is kept as array_record; expected the package of that name, which cannot be "
-                f"imported ({error}); try: pip install array_record, or tfrecord files"
-            ) from error
+        wanted_by = f"{flag}: is kept as array_record, not as tfrecord"
+        reader = extras.require("array_record.python.array_record_data_source", wanted_by)
         files = [*training, *queries]
         # Its readers are safe to use from the pipeline's threads, one a file for all of them.
-        self._records = array_record_data_source.ArrayRecordDataSource(files)
+        self._records = reader.ArrayRecordDataSource(files)
         self.paths = [str(file.filename) for file in files]
         self._paths = tf.constant(self.paths)
         self._ends = tf.constant(np.cumsum([file.take for file in files]), tf.int64)

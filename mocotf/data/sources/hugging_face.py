@@ -3,13 +3,13 @@
 import contextlib
 import functools
 import hashlib
-import importlib.util
 import io
 import os
 
 import numpy as np
 import tensorflow as tf
 
+from mocotf import extras
 from mocotf.data.places.survey import SAMPLE
 from mocotf.data.places.survey import USE
 from mocotf.data.places.survey import survey
@@ -47,9 +47,7 @@ class HuggingFace(Classified):
     servable = False  # rows are fetched by Python
 
     def __init__(self, data_dir, image_column=None, label_column=None):
-        package = importlib.util.find_spec("datasets")
-        if not (package and package.origin):  # a folder of that name has no origin
-            raise UserError("--dataset=hf: datasets is not installed; try: pip install datasets==5.2.0")
+        extras.require("datasets", "--dataset=hf")
         place, flag = os.path.expanduser(data_dir), f"--data_dir={data_dir}"
         self._folder = place if os.path.isdir(place) else os.path.dirname(place)
         with _told(flag):

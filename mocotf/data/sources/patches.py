@@ -7,15 +7,14 @@ divided into square tiles, a fifth of which are held out, so that no test pixel 
 import os
 
 import numpy as np
-import skimage
 import tensorflow as tf
 from PIL import Image
 
+from mocotf import extras
 from mocotf.data.sources.base import RandomAccessSource
 from mocotf.data.sources.records import contents_of
 from mocotf.errors import UserError
 
-FOLDER = os.path.join(os.path.dirname(skimage.__file__), "data")
 PHOTOGRAPHS = [
     "astronaut.png",
     "brick.png",
@@ -70,7 +69,7 @@ class Patches(RandomAccessSource):
         self.evaluation_sizes = (TRAIN_PATCHES, TEST_PATCHES)
 
     def contents(self):
-        return contents_of([os.path.join(FOLDER, name) for name in PHOTOGRAPHS])
+        return contents_of([path_of(name) for name in PHOTOGRAPHS])
 
     def load(self, handle):
         return self._images[handle]
@@ -89,15 +88,25 @@ class Patches(RandomAccessSource):
         )
 
 
-def photograph(name):
-    """Returns a photograph, uint8 `[h, w, 3]`, its small side SIDE pixels."""
-    path = os.path.join(FOLDER, name)
+def path_of(name):
+    """Returns the path of a photograph in scikit-image.
+
+    Raises:
+        UserError: it is not there.
+    """
+    skimage = extras.require("skimage", "the photographs of --dataset=patches")
+    path = os.path.join(os.path.dirname(skimage.__file__), "data", name)
     if not os.path.exists(path):
         raise UserError(
             f"--dataset=patches: {name} is not in the installed scikit-image {skimage.__version__}; "
-            "expected the version of requirements.txt; try: make .venv"
+            "expected a release that has it, such as 0.26.0"
         )
-    with Image.open(path) as image:
+    return path
+
+
+def photograph(name):
+    """Returns a photograph, uint8 `[h, w, 3]`, its small side SIDE pixels."""
+    with Image.open(path_of(name)) as image:
         image = image.convert("RGB")
         scale = SIDE / min(image.size)
         size = [max(SIDE, round(side * scale)) for side in image.size]

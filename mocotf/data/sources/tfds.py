@@ -4,6 +4,7 @@ import os
 
 import tensorflow as tf
 
+from mocotf import extras
 from mocotf.data.sources.array_record import ArrayRecordFiles
 from mocotf.data.sources.base import Source
 from mocotf.data.sources.records import RecordFiles
@@ -106,14 +107,13 @@ def _records(flag, builder, train, queries):
 
 
 def lying_in(data_dir):
-    import tensorflow_datasets as tfds  # takes seconds to import; only this source pays
-
     flags = f"--dataset={PREPARED} --data_dir={data_dir}"
     if not data_dir or not tf.io.gfile.exists(os.path.join(data_dir, INFO)):
         raise UserError(
             f"{flags}: no {INFO} there; expected the folder of a prepared data set, as "
             "~/tensorflow_datasets/my_set/1.0.0"
         )
+    tfds = extras.require("tensorflow_datasets", flags)  # takes seconds to import
     try:
         return tfds.builder_from_directory(data_dir)
     except Exception as error:  # each kind of damage has its own exception
@@ -124,13 +124,13 @@ def lying_in(data_dir):
 
 
 def prepared(name, data_dir):
-    import tensorflow_datasets as tfds
-
     if data_dir and tf.io.gfile.exists(os.path.join(data_dir, INFO)):
         raise UserError(
             f"--dataset={name} --data_dir={data_dir}: is itself a prepared data set; expected the "
             f"folder that data sets are kept in; try: --dataset={PREPARED} --data_dir={data_dir}"
         )
+    kind = f"--dataset={name}, which may be a data set of tensorflow-datasets"
+    tfds = extras.require("tensorflow_datasets", kind)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # each kind of wrong name, version or config has its own exception

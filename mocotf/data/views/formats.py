@@ -5,8 +5,9 @@ Python can be reached. The names are Pillow's.
 """
 
 import functools
-import importlib.util
 import re
+
+from mocotf import extras
 
 MAX_PIXELS, SERVED_PIXELS = 120_000_000, 40_000_000  # of an image, by default and in exported graphs
 OLD_MAX_PIXELS = 178_956_970  # of runs made before it was a setting: Pillow's own limit
@@ -52,7 +53,7 @@ ENDINGS = {
     "DICOM": (".dcm", ".dicom"),
     "NPY": (".npy",),
 }
-EXTRAS = {"HEIF": ("heic", "pillow_heif"), "DICOM": ("dicom", "pydicom")}  # extra of mocotf, its module
+EXTRAS = {"HEIF": "pillow_heif", "DICOM": "pydicom"}  # modules of extras
 
 
 def expected(channels=None):
@@ -68,7 +69,7 @@ def budget(max_pixels):
 @functools.cache
 def is_installed(name):
     """Returns whether what reads a format, a key of `ENDINGS`, is there."""
-    return name not in EXTRAS or importlib.util.find_spec(EXTRAS[name][1]) is not None
+    return name not in EXTRAS or extras.is_installed(EXTRAS[name])
 
 
 @functools.cache
@@ -78,9 +79,9 @@ def endings():
     return tuple(ending.encode() for of in read for ending in of)
 
 
-def extra_for(ending):
-    """Returns the extra of mocotf that reads files of an ending, and is not installed; None without."""
-    return next((EXTRAS[n][0] for n in EXTRAS if ending in ENDINGS[n] and not is_installed(n)), None)
+def missing_for(ending):
+    """Returns the module that reads files of an ending, and is not installed; None without."""
+    return next((EXTRAS[n] for n in EXTRAS if ending in ENDINGS[n] and not is_installed(n)), None)
 
 
 def format_of(content):

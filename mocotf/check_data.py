@@ -1,7 +1,7 @@
 """Looks through a folder of images, or any other place of them, before weeks are spent on it.
 
-    python tools/check_data.py --data_dir=my_photos
-    python tools/check_data.py --data_dir=my_scenes --channels=13 --write=my_scenes.cfg
+    python -m mocotf.check_data --data_dir=my_photos
+    python -m mocotf.check_data --data_dir=my_scenes --channels=13 --write=my_scenes.cfg
 
 Counts images, formats and sizes, pictures that EXIF says are to be turned (they are only by --upright),
 and what is left out, as hidden or no picture; and names the files that training would skip,
@@ -10,17 +10,14 @@ does, on all cores. With --channels it measures each channel's mean and standard
 pixels, and --write keeps them for --flagfile of mocotf.train.
 """
 
-import os
-import sys
+from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
-
+# isort: split
 import collections
 import concurrent.futures
 import hashlib
 import io
+import os
 import statistics
 import warnings
 
@@ -29,6 +26,8 @@ from absl import flags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
+from mocotf import extras
+from mocotf.data import channel_statistics
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import look_into
@@ -36,13 +35,12 @@ from mocotf.data.settings import MOST_CHANNELS
 from mocotf.data.views.channels import values_of
 from mocotf.data.views.decode import decode
 from mocotf.data.views.formats import MAX_PIXELS
-from mocotf.data.views.formats import extra_for
 from mocotf.data.views.formats import format_of
+from mocotf.data.views.formats import missing_for
 from mocotf.data.views.other_formats import pixels_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import printable
-from tools.pictures import channel_statistics
 
 SHOWN = 10  # names of a kind in the printed report; --json has all
 
@@ -173,8 +171,8 @@ def show(results):
     print(f"{results['rotated']} rotated by EXIF, turned by --upright only")
     print(f"left out: {results['hidden']} hidden, {sum(results['not_pictures'].values())} not pictures")
     for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
-        extra = extra_for(ending)
-        print(f"  {count} {ending}" + (f": pip install 'mocotf[{extra}]' reads them" if extra else ""))
+        module = missing_for(ending)
+        print(f"  {count} {ending}" + (f": to read them: {extras.command(module)}" if module else ""))
     if "channels" in results:
         channel_statistics.show(results["channels"])
     for why, count in results["refused"].items():

@@ -1,17 +1,13 @@
 """Draws view pairs as the encoder sees them, before a run is started.
 
-    python tools/preview_views.py --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --out=a.png
+    python -m mocotf.preview --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --out=a.png
 
 Takes the flags of `python -m mocotf.train`; each x_q stands above its x_k.
 """
 
-import os
-import sys
+from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's notices off the terminal)
-
+# isort: split
 import tensorflow as tf
 from absl import flags
 

@@ -1,4 +1,4 @@
-"""The programs that look at data before a run."""
+"""The commands that look at data before a run."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 3
     noise((50, 60), 2).save(tmp_path / "turned.jfif", "JPEG", exif=exif)
-    done = processes.succeed("tools/check_data.py", f"--data_dir={tmp_path}", "--json")
+    done = processes.succeed("check_data", f"--data_dir={tmp_path}", "--json")
     found = done.json
     assert found["images"] == 4 and found["formats"] == {"JPEG": 3, "PNG": 1}
     assert found["short_side"] == {"min": 30, "median": 40, "max": 100}
@@ -43,7 +43,7 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     assert [os.path.basename(p) for p, _ in found["unreadable"]] == ["cut.jpg", "empty.png"]
     assert found["duplicates"] == [[str(tmp_path / "sub" / "copy.jpg"), str(tmp_path / "a.jpg")]]
     assert "2 unreadable" in done.out and "1 duplicates" in done.out
-    assert processes.run("tools/check_data.py", "--data_dir=/nowhere").code == 1
+    assert processes.run("check_data", "--data_dir=/nowhere").code == 1
 
 
 def test_check_data_measures_channels_and_writes_them_as_flags(tmp_path):
@@ -53,7 +53,7 @@ def test_check_data_measures_channels_and_writes_them_as_flags(tmp_path):
         np.save(tmp_path / f"{i}.npy", image)
     np.save(tmp_path / "nan.npy", np.full([8, 8, 3], np.nan))
     flags = f"--data_dir={tmp_path}", "--channels=3", f"--write={tmp_path}/mine.cfg"
-    done = processes.succeed("tools/check_data.py", *flags, "--json")
+    done = processes.succeed("check_data", *flags, "--json")
     pixels = np.concatenate([image.reshape(-1, 3) for image in images])
     channels = done.json["channels"]
     np.testing.assert_allclose(channels["mean"], pixels.mean(0), rtol=1e-5)
@@ -63,7 +63,7 @@ def test_check_data_measures_channels_and_writes_them_as_flags(tmp_path):
     assert f"channel 2: mean {pixels[:, 1].mean():.6g}, std" in done.out
     written = (tmp_path / "mine.cfg").read_text().splitlines()
     assert written[0] == "--channels=3" and written[1].startswith(f"--mean={pixels[:, 0].mean():.6g},")
-    refused = processes.run("tools/check_data.py", f"--data_dir={tmp_path}", "--write=x")
+    refused = processes.run("check_data", f"--data_dir={tmp_path}", "--write=x")
     assert refused.code == 1 and "--write=x does nothing without --channels" in refused.err
 
 
@@ -108,7 +108,7 @@ def write_odd_files(folder):
 def test_check_data_lists_what_training_skips(tmp_path):
     folder = tmp_path / "photos"
     expected = write_odd_files(folder)
-    done = processes.succeed("tools/check_data.py", f"--data_dir={folder}", "--json")
+    done = processes.succeed("check_data", f"--data_dir={folder}", "--json")
     found = done.json
     reasons = {os.path.basename(path): why for path, why in found["unreadable"]}
     assert reasons.keys() == expected.keys()
@@ -131,21 +131,21 @@ def test_check_data_lists_what_training_skips(tmp_path):
 def test_check_data_says_which_extra_reads_what_is_left_out(tmp_path):
     noise((40, 30), 0).save(tmp_path / "a.jpg")
     (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    done = processes.succeed("tools/check_data.py", f"--data_dir={tmp_path}")
-    assert "  1 .heic: pip install 'mocotf[heic]' reads them\n" in done.out
+    done = processes.succeed("check_data", f"--data_dir={tmp_path}")
+    assert "  1 .heic: to read them: pip install '" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
 def test_check_data_names_files_without_permission(tmp_path):
     noise((40, 30), 0).save(tmp_path / "a.jpg")
     (tmp_path / "a.jpg").chmod(0)
-    out = processes.succeed("tools/check_data.py", f"--data_dir={tmp_path}").out
+    out = processes.succeed("check_data", f"--data_dir={tmp_path}").out
     assert "a.jpg: Permission denied" in out
 
 
 def test_preview_views_draws_what_the_encoder_sees(tmp_path):
     flags = "--flagfile=flags/demo.cfg", f"--out={tmp_path / 'v.png'}", "--json"
-    assert processes.succeed("tools/preview_views.py", *flags).json["pairs"] == 32
+    assert processes.succeed("preview", *flags).json["pairs"] == 32
     with Image.open(tmp_path / "v.png") as image:
         assert image.size == (8 * 64, 4 * 2 * 64)
         assert np.asarray(image).std() > 20
