@@ -44,6 +44,14 @@ def test_no_room_imports_from_below():
     assert wrong == []
 
 
+def test_bazel_knows_which_rooms_a_room_imports():
+    rooms = {path.parent.name: path for path in PACKAGE.glob("*/BUILD")}
+    for room, build in rooms.items():
+        named = (i.split(".")[1] for path in build.parent.rglob("*.py") for i in imports(path))
+        declared = re.findall(r'"//mocotf/(\w+)"', build.read_text(encoding="utf-8"))
+        assert {*declared} == {*named} & rooms.keys() - {room}, build
+
+
 def test_only_commands_and_cli_read_flags_and_nobody_writes_them():
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")

@@ -135,7 +135,7 @@ def test_what_is_merged_is_in_the_order_of_a_listing(tmp_path):
 
 
 def test_parquet_without_pyarrow_is_told_in_one_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(UserError, match=r"end in .npz.*: pyarrow is not installed; try: .*\[parquet\]"):
         index.check_ending("vectors.parquet")
 
