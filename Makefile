@@ -13,7 +13,7 @@ COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate transfer-demo test test-slow mutants browser fidelity lint packages peers serve-check clean
+.PHONY: demo evaluate transfer-demo test test-slow oldest mutants browser fidelity lint packages peers serve-check clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -32,6 +32,16 @@ endif
 # All tests that `make test` leaves out.
 test-slow: .venv/installed-dev browser
 	$(PYTEST) -m slow
+
+# With the lowest release of each range in pyproject.toml.
+OLDEST = tests/moco/test_model.py tests/moco/test_keras_fit.py tests/interop tests/serving \
+  tests/image_search $(addprefix tests/data/test_, hugging_face.py other_folders.py other_formats.py tfds.py) \
+  $(addprefix tests/test_, embed.py export.py knn.py main.py)
+
+oldest: .venv-oldest/installed
+	.venv-oldest/bin/python -m mocotf.train --recipe=demo --steps=3 --batch_size=64 \
+	  --model_dir=$$(mktemp -d)
+	.venv-oldest/bin/python -m pytest --timeout=$(TEST_TIMEOUT) -m "not slow" $(OLDEST)
 
 # One planted fault at a time, each of which must make a quick test fail.
 mutants: .venv/installed-dev
@@ -125,6 +135,11 @@ lint: .venv/installed-dev
 
 .venv/installed-transfer: requirements-transfer.txt .venv/installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-transfer.txt
+	touch $@
+
+.venv-oldest/installed: requirements-oldest.txt
+	$(PYTHON) -m venv .venv-oldest
+	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-oldest.txt
 	touch $@
 
 # What tools/benchmark_*.py compare with.

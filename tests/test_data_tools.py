@@ -144,7 +144,7 @@ def test_check_data_names_files_without_permission(tmp_path):
 
 
 def test_preview_views_draws_what_the_encoder_sees(tmp_path):
-    flags = "--flagfile=flags/demo.cfg", f"--out={tmp_path / 'v.png'}", "--json"
+    flags = "--recipe=demo", f"--out={tmp_path / 'v.png'}", "--json"
     assert processes.succeed("preview", *flags).json["pairs"] == 32
     with Image.open(tmp_path / "v.png") as image:
         assert image.size == (8 * 64, 4 * 2 * 64)
