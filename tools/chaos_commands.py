@@ -7,7 +7,8 @@ Without --command it takes them all, one after another, on one small run. Each i
 its result and its time; then it is killed by SIGKILL, half of the times at any moment of that time, the
 others just after it has written something. After each kill what is there is whole: a result is that of
 the command left alone, or not there, and the run that it is of is readable. In the end the result is
-the same bit for bit, and no file is left that is not there otherwise. `tools/chaos.py` kills
+the same bit for bit, and no file is left that is not there otherwise. Commands are forked, as tests
+fork them, so that the moments are of their work, and not of Python's imports. `tools/chaos.py` kills
 `mocotf.train`. Linux only.
 """
 
@@ -21,7 +22,6 @@ from mocotf.cli import command  # isort: skip  (first: it keeps TensorFlow's not
 import random
 import re
 import shutil
-import subprocess
 import tempfile
 import time
 import typing
@@ -38,11 +38,11 @@ from mocotf.interop import keras_file
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.versions import newest_in
 from mocotf.training.checkpoints import read
+from tests import processes
 from tools.differences import records
 from tools.fuzzing.corpus import pixels
 
 FLAGS = flags.FLAGS
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 SMALL = [
     "--flagfile=flags/demo.cfg", "--width=0.125", "--batch_size=64", "--moco_k=256", "--steps=20",
     "--knn_every=0",
@@ -50,6 +50,7 @@ SMALL = [
 TRAINED = ["--batch_size=64", "--epochs=1", "--checkpoint_every=10", "--log_every=5", "--lr=0.1"]
 PICTURES = 600
 MOST = 0.3  # seconds from something written to the kill
+PATIENCE = 1800  # seconds for a command to end
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 
 
@@ -73,8 +74,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         run, pictures = FLAGS.run or os.path.join(folder, "run"), os.path.join(folder, "pictures")
         if not FLAGS.run:
-            train = [sys.executable, "-m", "mocotf.train", *SMALL, f"--model_dir={run}"]
-            run_to_end(train)
+            run_to_end("train", *SMALL, f"--model_dir={run}")
         write_pictures(pictures)
         found = {}
         for name in names:
@@ -104,14 +104,15 @@ class Chaos:
         """Returns how often it was killed, went on, and what was wrong."""
         self._begin_anew()
         began = time.monotonic()
-        run_to_end(self._command())
+        run_to_end(self._name, *self._arguments())
         lasts = time.monotonic() - began
         expected, files = self._result(), self._files()
         found = {"kills": 0, "while_writing": 0, "results_there": 0, "resumed": 0, "faults": []}
         self._begin_anew()
         while found["kills"] < FLAGS.kills:
             writing = found["kills"] % 2 == 1
-            code, said = self._kill(lasts, writing)
+            code, *said = self._kill(lasts, writing)
+            said = "".join(said)
             found["resumed"] += bool(self._job.resumed) and self._job.resumed in said
             if code > 0:
                 found["faults"].append(f"started after a kill it ends with {code}: {said[-300:]}")
@@ -124,7 +125,7 @@ class Chaos:
             found["results_there"] += there and code < 0
             if there:
                 self._begin_anew()
-        said = run_to_end(self._command())
+        said = run_to_end(self._name, *self._arguments())
         found["resumed"] += bool(self._job.resumed) and self._job.resumed in said
         if self._result() != expected:
             found["faults"].append("the result in the end is another")
@@ -138,10 +139,9 @@ class Chaos:
         os.makedirs(self._out)
         shutil.copytree(self._source, self._run)
 
-    def _command(self):
+    def _arguments(self):
         places = {"run": self._run, "pictures": self._pictures, "out": self._out}
-        arguments = [argument.format(**places) for argument in self._job.arguments]
-        return [sys.executable, "-m", f"mocotf.{self._name}", *arguments]
+        return [argument.format(**places) for argument in self._job.arguments]
 
     def _result(self):
         return self._job.result(self._out, self._run)
@@ -153,9 +153,9 @@ class Chaos:
             return None
 
     def _kill(self, lasts, writing):
-        """Starts the command and kills it; returns its exit code and all it has said."""
+        """Starts the command and kills it; returns its exit code, output and errors."""
         before = self._seen()
-        process = start(self._command())
+        process = processes.start(self._name, *self._arguments())
         if writing:
             while self._seen() == before and process.poll() is None:
                 time.sleep(0.001)
@@ -163,8 +163,7 @@ class Chaos:
         else:
             time.sleep(self._chance.uniform(0, lasts))
         process.kill()
-        said, _ = process.communicate()
-        return process.returncode, said
+        return process.wait()
 
     def _seen(self):
         """Returns what changes when the command writes."""
@@ -277,23 +276,16 @@ def write_pictures(folder):
         Image.fromarray(pixels(32, 33 + number, 3)).save(os.path.join(folder, f"{number}.png"))
 
 
-def start(arguments):
-    return subprocess.Popen(
-        arguments, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-
-
-def run_to_end(arguments):
+def run_to_end(name, *arguments):
     """Runs a command that must succeed; returns what it has said.
 
     Raises:
         UserError: it did not.
     """
-    process = start(arguments)
-    said, _ = process.communicate()
-    if process.returncode:
-        raise UserError(f"{' '.join(arguments)}: ended with {process.returncode}: {said}")
-    return said
+    done = processes.start(name, *arguments).wait(PATIENCE)
+    if done.code:
+        raise UserError(f"mocotf.{name} {' '.join(arguments)}: ended with {done.code}: {done.err}")
+    return done.out
 
 
 if __name__ == "__main__":

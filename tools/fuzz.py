@@ -45,6 +45,7 @@ from tools.fuzzing.images import Image
 
 FLAGS = flags.FLAGS
 IMAGE = "image"  # the target of images; those of files are called as the files
+REPLAYED = "replayed"
 SLASH = "+"  # of a target, in the name of a file
 
 flags.DEFINE_float("seconds", None, "To go on for. Default: until all --images and --files are tried.")
@@ -64,13 +65,13 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         prepare(folder)
-        cases = [replayed(FLAGS.replay)] if FLAGS.replay else all_cases(folder)
+        cases = itertools.chain(map(replayed, filter(None, [FLAGS.replay])), all_cases(folder))
         if FLAGS.seconds is not None:
             deadline = time.monotonic() + FLAGS.seconds
             cases = itertools.takewhile(lambda _: time.monotonic() < deadline, cases)
         limits = Limits(FLAGS.most_seconds, FLAGS.most_megabytes)
         make_targets = functools.partial(targets, folder)
-        found = judge(hunt(cases, make_targets, limits, 1 if FLAGS.replay else FLAGS.processes))
+        found = judge(hunt(cases, make_targets, limits, FLAGS.processes))
     found |= {"seed": FLAGS.seed, "seconds": round(time.monotonic() - began, 1)}
     command.print_json(found)
     return 1 if found["findings"] else 0
@@ -111,7 +112,7 @@ def all_cases(folder):
 
 def numbered(count, share, make_case):
     """Yields (place among all, number, what makes its case) of a sort of cases."""
-    endless = count is None and FLAGS.images is None and FLAGS.files is None
+    endless = FLAGS.seconds is not None and FLAGS.images is None and FLAGS.files is None
     for number in itertools.count() if endless else range(count or 0):
         yield number / (count or share), number, make_case
 
@@ -137,7 +138,7 @@ def replayed(path):
     number, _, target = os.path.basename(path).partition(".")
     try:
         with open(path, "rb") as file:
-            return Case(number, target.replace(SLASH, "/"), "replayed", file.read())
+            return Case(number, target.replace(SLASH, "/"), REPLAYED, file.read())
     except OSError as error:
         raise UserError(f"--replay={path}: {error.strerror}; expected a file that --out has") from error
 
@@ -150,10 +151,10 @@ def judge(verdicts):
         sort = "image" if case.target == IMAGE else "file"
         cases[f"{sort}, {case.change}"][outcome] += 1
         most, longest = max(most, megabytes), max(longest, seconds)
-        if FLAGS.replay:
-            print(f"{FLAGS.replay}: {outcome} {details}")
+        if case.change == REPLAYED:
+            print(f"{FLAGS.replay}: {outcome}: {details}")
         if outcome in FINDINGS:
-            path = FLAGS.replay or keep(case)
+            path = FLAGS.replay if case.change == REPLAYED else keep(case)
             findings.append(
                 {"file": path, "outcome": outcome, "change": case.change, "details": details}
             )

@@ -8,6 +8,7 @@ other tools give a backbone, see `torch_layouts`.
 
 import argparse
 import re
+import zipfile
 
 import numpy as np
 
@@ -256,6 +257,7 @@ def _unpickled(path):
     """Returns what `torch.save` wrote into a file."""
     torch = extras.require("torch", path)
     try:
+        _check_sums(path)
         # What scripts put beside the weights, and what holds nothing that could run.
         known = [argparse.Namespace, *numpy_globals()]
         with torch.serialization.safe_globals(known):
@@ -272,6 +274,18 @@ def _unpickled(path):
             f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}"
         ) from error
     return content
+
+
+def _check_sums(path):
+    """Holds what is in a file against its checksums, which PyTorch does not look at.
+
+    Raises:
+        ValueError: they do not fit.
+    """
+    if zipfile.is_zipfile(path):  # before 1.6 PyTorch wrote other files, without any
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():
+                raise ValueError(f"{damaged} in it is damaged, by its checksum")
 
 
 def _safetensors(path):

@@ -300,3 +300,15 @@ def test_what_is_no_checkpoint_is_refused_and_code_in_it_is_not_run(tmp_path):
     with pytest.raises(UserError, match="holds (posix|nt).mkdir, and to read that would be to run"):
         saved({"epoch": 1, "arch": "resnet18", "state_dict": {"a": Evil()}}, tmp_path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_bit_that_has_changed_in_a_file_is_refused(tmp_path):
+    weights = {"conv1.weight": torch.arange(8 * 3 * 9.0).reshape(8, 3, 3, 3)}
+    path = tmp_path / "file"
+    torch.save({"arch": "resnet18", "state_dict": weights}, path)
+    assert interop.read_file(str(path))["arch"] == "resnet18"
+    content = bytearray(path.read_bytes())
+    content[content.find(weights["conv1.weight"].numpy().tobytes()) + 100] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="cannot be read as a PyTorch checkpoint: .*is damaged, by its"):
+        interop.read_file(str(path))

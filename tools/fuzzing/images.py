@@ -26,6 +26,7 @@ CHANNELS = 4
 AUGMENTATION = augmentations.v2(size=SIZE)
 BYTES = tf.TensorSpec([], tf.string)
 KEY = 0
+GUESSED = 16  # levels
 TENSORFLOWS = ("JPEG", "PNG", "GIF")  # of others some are left to Python, which a served graph has not
 
 
@@ -41,8 +42,9 @@ class Given:
 class Image:
     """The target of image files: all ways decode the same files, to the same pixels.
 
-    What they may differ in is documented: what Python decodes is no image to the served graph, and of a
-    JPEG training reads the window that it needs, and nothing of the damage behind it.
+    What they may differ in is documented: what Python decodes is no image to the served graph; of a
+    JPEG training reads the window that it needs, and nothing of the damage behind it; and where scans
+    of a progressive one are damaged, libjpeg guesses from the neighbours that a window has.
 
     Args:
         step: of a `Meter`.
@@ -98,7 +100,8 @@ class Image:
         top, left = whole[:, :2].min(axis=0) if jpeg else (0, 0)  # others are decoded whole
         alike(whole - windows, np.broadcast_to([top, left, 0, 0], whole.shape), 0, "training's windows")
         height, width = part.shape[:2]
-        alike(part, pixels[top : top + height, left : left + width], 0, "training's pixels")
+        most = GUESSED if jpeg and is_progressive(encoded.numpy()) else 0
+        alike(part, pixels[top : top + height, left : left + width], most, "training's pixels")
 
     @functools.partial(tf.function, input_signature=[BYTES], autograph=False)
     def _evaluated(self, encoded):
@@ -132,6 +135,10 @@ class Image:
     def _channels(self, encoded):
         blank = tf.zeros([0, 0, CHANNELS])
         return or_else(lambda: decode_channels(encoded, CHANNELS), blank)
+
+
+def is_progressive(content):
+    return b"\xff\xc2" in content
 
 
 def told(agrees, what, found, evaluated):

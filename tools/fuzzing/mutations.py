@@ -67,7 +67,9 @@ def spliced(chance, content, other):
 
 def text(chance, content, other):
     new, (begin, end) = chance.choice(TEXTS), part(chance, content)
-    return chance.choice((new, content + new, content[:begin] + new + content[end:]))
+    # An object without a digest is one of an earlier release.
+    whole = b"[]" if b"{}" in new else new
+    return chance.choice((whole, content + new, content[:begin] + new + content[end:]))
 
 
 def sides(chance, content, other):
