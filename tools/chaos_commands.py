@@ -262,13 +262,6 @@ JOBS = {
     "report": Job(["{run}", "--out={out}/report.html"], of_page),
 }
 
-flags.DEFINE_enum("command", None, list(JOBS), "To kill. Default: all.")
-flags.DEFINE_integer("kills", 10, "How often each is killed.", lower_bound=1)
-flags.DEFINE_integer("seed", 0, "Of the moments.")
-flags.DEFINE_string(
-    "run", None, "That the commands are of, of --dataset=patches. Default: a small new one."
-)
-
 
 def write_pictures(folder):
     os.makedirs(folder)
@@ -288,5 +281,11 @@ def run_to_end(name, *arguments):
     return done.out
 
 
-if __name__ == "__main__":
+if __name__ == "__main__":  # a command that is forked imports this file, and has flags of its own
+    flags.DEFINE_enum("command", None, list(JOBS), "To kill. Default: all.")
+    flags.DEFINE_integer("kills", 10, "How often each is killed.", lower_bound=1)
+    flags.DEFINE_integer("seed", 0, "Of the moments.")
+    flags.DEFINE_string(
+        "run", None, "That the commands are of, of --dataset=patches. Default: a small new one."
+    )
     command.run(main)

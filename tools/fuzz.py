@@ -49,8 +49,10 @@ REPLAYED = "replayed"
 SLASH = "+"  # of a target, in the name of a file
 
 flags.DEFINE_float("seconds", None, "To go on for. Default: until all --images and --files are tried.")
-flags.DEFINE_integer("images", None, "Damaged images at most. Default: as many as there is time for.")
-flags.DEFINE_integer("files", None, "Damaged files at most. Default: likewise.")
+flags.DEFINE_integer(
+    "images", None, "Damaged images. Default: none; with --seconds alone there is no end."
+)
+flags.DEFINE_integer("files", None, "Damaged files. Default: likewise.")
 flags.DEFINE_integer("seed", 0, "Of all that is drawn.")
 flags.DEFINE_integer("processes", 2, "That try cases side by side.", lower_bound=1)
 flags.DEFINE_float("most_seconds", 5, "Of a step of a case, such as to decode an image.")
@@ -136,9 +138,12 @@ def file_case(number, good):
 def replayed(path):
     """Returns the case of a finding's file."""
     number, _, target = os.path.basename(path).partition(".")
+    target = target.replace(SLASH, "/")
+    if target not in (IMAGE, *NAMES):
+        raise UserError(f"--replay={path}: expected a name as --out has, SEED-NUMBER.{IMAGE}")
     try:
         with open(path, "rb") as file:
-            return Case(number, target.replace(SLASH, "/"), REPLAYED, file.read())
+            return Case(number, target, REPLAYED, file.read())
     except OSError as error:
         raise UserError(f"--replay={path}: {error.strerror}; expected a file that --out has") from error
 
@@ -151,13 +156,13 @@ def judge(verdicts):
         sort = "image" if case.target == IMAGE else "file"
         cases[f"{sort}, {case.change}"][outcome] += 1
         most, longest = max(most, megabytes), max(longest, seconds)
-        if case.change == REPLAYED:
-            print(f"{FLAGS.replay}: {outcome}: {details}")
+        path = FLAGS.replay if case.change == REPLAYED else None
         if outcome in FINDINGS:
-            path = FLAGS.replay if case.change == REPLAYED else keep(case)
+            path = path or keep(case)
             findings.append(
                 {"file": path, "outcome": outcome, "change": case.change, "details": details}
             )
+        if path:
             print(f"{path}: {outcome}: {details}", flush=True)
     totals = {name: sum(one[name] for one in cases.values()) for name in FINDINGS}
     count = sum(sum(one.values()) for one in cases.values())

@@ -1,4 +1,4 @@
-"""The program that kills runs, and what it calls a difference."""
+"""The programs that kill runs and commands, and what they call a difference."""
 
 import json
 import shutil
@@ -64,3 +64,15 @@ def test_kills_leave_no_trace(mode, kills):
     done = processes.start("tools/chaos.py", *options).wait(seconds=3600)
     assert done.code == 0, done
     assert done.json == {"mode": mode, "kills": kills, "resumes": kills, "mismatches": 0}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "command", ["embed", "export", "knn", "linear", "finetune", "convert", "report"]
+)
+def test_a_killed_command_leaves_what_is_whole_and_is_done_by_the_same_again(command, tmp_path):
+    options = f"--command={command}", "--kills=2", "--json"
+    done = processes.python("tools/chaos_commands.py", *options).wait(seconds=3000)
+    assert done.code == 0, done
+    assert (done.json[command]["kills"], done.json[command]["faults"]) == (2, [])

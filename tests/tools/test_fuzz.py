@@ -19,11 +19,11 @@ def test_each_kind_of_fault_is_found(tmp_path):
 
 
 def test_damage_is_borne_and_a_finding_can_be_replayed(tmp_path):
-    nested = tmp_path / "5-7.run+facts.json"
-    nested.write_bytes(b"[" * 100_000)
+    torn = tmp_path / "5-7.run+facts.json"
+    torn.write_text('{"replicas": 1, "ima')
     options = "--images=60", "--files=30", "--seed=2", "--processes=1", f"--out={tmp_path}"
-    done = processes.run("tools/fuzz.py", *options, f"--replay={nested}", "--json")
-    assert f"{nested}: refused: " in done.out
+    done = processes.run("tools/fuzz.py", *options, f"--replay={torn}", "--json")
+    assert f"{torn}: refused: " in done.out
     found = done.json
     assert (found["images"], found["files"]) == (60, 31)
     assert {name: found[name] for name in FINDINGS} == NOTHING, done.out

@@ -56,10 +56,11 @@ class Worker:
         connection: to wait for.
         case: that it tries; None while it starts, or waits.
         ready: whether it has started.
+        ended: whether its last case has ended it.
     """
 
     def __init__(self, make_targets, limits):
-        self._limits, self.case, self.ready = limits, None, False
+        self._limits, self.case, self.ready, self.ended = limits, None, False, False
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  (as long as the worker)
         context = multiprocessing.get_context("fork")  # TensorFlow is imported, and has no threads yet
         self.connection, other = context.Pipe()
@@ -132,6 +133,7 @@ class Worker:
             raise RuntimeError(f"the worker did not start: {details}: {self._last_words()}")
         verdict = Verdict(self.case, outcome, f"{details}, in {self._step}", 0.0, 0.0)
         self.end()
+        self.ended = True
         return verdict
 
     def _resident(self):
@@ -165,7 +167,7 @@ def hunt(cases, make_targets, limits, processes=2):
                 verdict = worker.heard() if heard else worker.overdue()
                 if not verdict:
                     continue
-                if verdict.outcome in ("crash", "hang") or "ended" in verdict.details:
+                if worker.ended:
                     workers[place] = Worker(make_targets, limits)
                 yield verdict
     finally:
