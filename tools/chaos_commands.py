@@ -49,7 +49,7 @@ SMALL = [
 ]  # fmt: skip
 TRAINED = ["--batch_size=64", "--epochs=1", "--checkpoint_every=10", "--log_every=5", "--lr=0.1"]
 PICTURES = 600
-MOST = 0.3  # seconds from something written to the kill
+SOON = -4, -0.5  # powers of ten, of the seconds from something written to the kill
 PATIENCE = 1800  # seconds for a command to end
 DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d")
 
@@ -159,7 +159,7 @@ class Chaos:
         if writing:
             while self._seen() == before and process.poll() is None:
                 time.sleep(0.001)
-            time.sleep(self._chance.uniform(0, MOST))
+            time.sleep(10 ** self._chance.uniform(*SOON))
         else:
             time.sleep(self._chance.uniform(0, lasts))
         process.kill()
