@@ -32,9 +32,9 @@ from absl import flags
 from PIL import Image
 
 from mocotf.errors import UserError
-from mocotf.files import read_json
 from mocotf.image_search.index import read_index
 from mocotf.interop import keras_file
+from mocotf.json_files import read_json
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.versions import newest_in
 from mocotf.training.checkpoints import read

@@ -11,22 +11,22 @@ import numpy as np
 
 from mocotf.data.bad_images import BadImages
 from mocotf.evaluation.evaluation_json import add_to_evaluation
-from mocotf.files import read_json
-from mocotf.files import write_json
 from mocotf.image_search.index import Index
 from mocotf.image_search.index import read_index
 from mocotf.image_search.index import write_index
 from mocotf.image_search.partial_index import PartialIndex
 from mocotf.interop import keras_file
 from mocotf.interop import torch
+from mocotf.json_files import read_json
+from mocotf.json_files import write_json
 from mocotf.moco.saved_run import open_run
 from mocotf.optim.schedules import Milestones
 from mocotf.pretraining.settings import Pretraining
 from mocotf.reporting.runs import read_runs
 from mocotf.serving import saved_model
 from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.metrics_file import read_metrics
 from mocotf.training.run_dir import RunDir
-from mocotf.training.run_dir import read_metrics
 from mocotf.training.weights import load_encoder
 from tools.fuzzing.worker import Different
 
