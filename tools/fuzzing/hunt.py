@@ -90,9 +90,9 @@ class Worker:
         if kind == "ready":
             self.ready = True
             return None
-        outcome, details, megabytes, seconds = said
+        outcome, details, megabytes, where, seconds = said
         if megabytes > self._limits.megabytes and outcome not in FINDINGS:
-            outcome, details = "over_memory", f"{megabytes:.0f} MB"
+            outcome, details = "over_memory", f"{megabytes:.0f} MB, in {where}"
         case, self.case = self.case, None
         return Verdict(case, outcome, details, megabytes, seconds)
 

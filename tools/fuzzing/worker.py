@@ -23,7 +23,7 @@ class Meter:
     """Times steps of a case, and takes their peak of memory; the parent hears of each as it begins.
 
     Attributes:
-        most: megabytes that a step of this case has taken at most.
+        most, where: megabytes that a step of this case has taken at most, and its name.
         longest: processor seconds of the longest.
     """
 
@@ -32,7 +32,7 @@ class Meter:
         self.reset()
 
     def reset(self):
-        self.most, self.longest = 0.0, 0.0
+        self.most, self.where, self.longest = 0.0, "", 0.0
 
     @contextlib.contextmanager
     def step(self, name):
@@ -44,7 +44,7 @@ class Meter:
         self._connection.send(("step", name, before))
         yield
         self.longest = max(self.longest, time.process_time() - began)
-        self.most = max(self.most, (peak() - before) / MB)
+        self.most, self.where = max((self.most, self.where), ((peak() - before) / MB, name))
 
 
 def peak():
@@ -58,7 +58,7 @@ def work(connection, make_targets, log):
 
     Args:
         connection: on which (target, bytes) come, and go ("step", name, bytes of memory) and ("done",
-            outcome, details, megabytes, seconds).
+            outcome, details, megabytes, the step that took them, seconds).
         make_targets: the `Meter`'s `step` → name → target, a function of a case's bytes that returns an
             outcome, a word, or raises: a `Different`, or what nobody has foreseen.
         log: number of a file that is open; what is printed goes there.
@@ -78,7 +78,7 @@ def work(connection, make_targets, log):
             os._exit(0)
         meter.reset()
         outcome, details = judged(targets[name], content)
-        connection.send(("done", outcome, details, meter.most, meter.longest))
+        connection.send(("done", outcome, details, meter.most, meter.where, meter.longest))
 
 
 def judged(target, content):

@@ -83,10 +83,13 @@ def turned(pixels, number):
         pixels: as they are stored.
         number: its `orientation`.
     """
-    across = tf.transpose(pixels, [1, 0, 2])
+
+    def across():  # within its way: outside of them it would be made of every image
+        return tf.transpose(pixels, [1, 0, 2])
+
     ways = (
         *(lambda: pixels, lambda: pixels[:, ::-1], lambda: pixels[::-1, ::-1], lambda: pixels[::-1]),
-        *(lambda: across, lambda: across[:, ::-1], lambda: across[::-1, ::-1], lambda: across[::-1]),
+        *(across, lambda: across()[:, ::-1], lambda: across()[::-1, ::-1], lambda: across()[::-1]),
     )
     return tf.ensure_shape(tf.switch_case(number - 1, ways), [None, None, pixels.shape[2]])
 
