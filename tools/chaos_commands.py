@@ -121,6 +121,7 @@ class Chaos:
                 found["kills"] += 1
                 found["while_writing"] += writing
                 found["faults"] += self._faults(expected)
+                print(f"{self._name}: kill {found['kills']}", flush=True)
             there = code == 0 or self._result_or_none() is not None
             found["results_there"] += there and code < 0
             if there:
