@@ -13,6 +13,8 @@ from mocotf.data.views import augmentations
 from mocotf.data.views.channels import decode_channels
 from mocotf.data.views.crop import sample_window
 from mocotf.data.views.decode import or_else
+from mocotf.data.views.formats import MAX_PIXELS
+from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.data.views.formats import format_of
 from mocotf.data.views.host import view_maker
 from mocotf.data.views.orientation import decode_image
@@ -26,14 +28,18 @@ CHANNELS = 4
 AUGMENTATION = augmentations.v2(size=SIZE)
 BYTES = tf.TensorSpec([], tf.string)
 KEY = 0
-GUESSED = 16  # levels
+LARGER = (
+    8  # times what a pixel of an image may cost is what it costs in the dearest of TensorFlow's formats
+)
+GUESSED = 24  # levels
+EDGE = np.s_[2:-2, 2:-2]
 TENSORFLOWS = ("JPEG", "PNG", "GIF")  # of others some are left to Python, which a served graph has not
 
 
 class Given:
     """A source whose handles are the images' bytes."""
 
-    upright = True
+    upright, max_pixels = True, MAX_PIXELS
 
     def load(self, handle):
         return handle
@@ -42,9 +48,10 @@ class Given:
 class Image:
     """The target of image files: all ways decode the same files, to the same pixels.
 
-    What they may differ in is documented: what Python decodes is no image to the served graph; of a
-    JPEG training reads the window that it needs, and nothing of the damage behind it; and where scans
-    of a progressive one are damaged, libjpeg guesses from the neighbours that a window has.
+    What they may differ in is documented: what Python decodes is no image to the served graph, nor
+    what is too large for it; of a JPEG training reads the window that it needs, and nothing of the
+    damage behind it; and libjpeg guesses from the neighbours that a window has: the colour of its last
+    columns, which is stored for every second one, and what is missing of a progressive one.
 
     Args:
         step: of a `Meter`.
@@ -77,8 +84,9 @@ class Image:
             self._channels(encoded)
         good, valid = bool(good), bool(answer["valid"][0])
         told(bool(embedded) == good, "embedding", embedded, good)
-        by_python = good and format_of(content) not in TENSORFLOWS
-        told(valid == good or by_python, "the served graph", valid, good)
+        by_python = format_of(content) not in TENSORFLOWS
+        too_large = np.prod(sides) > SERVED_PIXELS // LARGER
+        told(valid == good or (good and (by_python or too_large)), "the served graph", valid, good)
         jpeg = bool(tf.io.is_jpeg(encoded))
         told(bool(trained) == good or (jpeg and trained), "training", trained, good)
         if not good:
@@ -100,8 +108,14 @@ class Image:
         top, left = whole[:, :2].min(axis=0) if jpeg else (0, 0)  # others are decoded whole
         alike(whole - windows, np.broadcast_to([top, left, 0, 0], whole.shape), 0, "training's windows")
         height, width = part.shape[:2]
-        most = GUESSED if jpeg and is_progressive(encoded.numpy()) else 0
-        alike(part, pixels[top : top + height, left : left + width], most, "training's pixels")
+        expected = pixels[top : top + height, left : left + width]
+        if not jpeg:
+            alike(part, expected, 0, "training's pixels")
+            return
+        alike(part, expected, GUESSED, "training's pixels")
+        if not is_progressive(encoded.numpy()):
+            # Turned, the window's last columns may be any side of it.
+            alike(part[EDGE], expected[EDGE], 0, "training's pixels inside of the window")
 
     @functools.partial(tf.function, input_signature=[BYTES], autograph=False)
     def _evaluated(self, encoded):
