@@ -6,25 +6,20 @@ these ways more than what the run was begun with.
 
 import contextlib
 import os
-import pathlib
 import re
 
 from absl import flags
 
+from mocotf.api.recipe_files import file_named
+from mocotf.api.recipe_files import lines_of
 from mocotf.errors import UserError
 from mocotf.settings import AUTO
 from mocotf.settings import NONE
 from mocotf.training.flags_file import FLAGS_FILE
-from mocotf.training.flags_file import LINE
 from mocotf.training.flags_file import accept_flags
-from mocotf.training.flags_file import flag_lines
 from mocotf.training.flags_file import read_flags
 
 TYPED = "typed"
-PACKAGE = pathlib.Path(__file__).parents[1]
-# In the package as it is installed, beside it in a checkout, and, which counts most, where the command
-# is typed.
-RECIPES = (PACKAGE / "recipes", PACKAGE.parent / "flags", pathlib.Path("flags"))
 
 _origins = {}  # name of a flag → where it was given
 _files = []  # that were named, of flags
@@ -49,11 +44,12 @@ def expand(argv):
         value = value if equals or not left else left.pop(0)
         if _is_flag(name, value):
             typed.append(f"--recipe={value}")
-        if path := _file_named(name, value):
-            _files.append(path)
-            for line, origin in _lines(path):
-                from_files.append(line)
-                _origins[_name(line)] = origin
+        with _as_flag_error():
+            if path := file_named(name, value):
+                _files.append(path)
+                for line, origin in _lines(path):
+                    from_files.append(line)
+                    _origins[_name(line)] = origin
     _origins.update((_name(argument), TYPED) for argument in typed if argument.startswith("-"))
     return [command, *map(_at_home, [*from_files, *typed]), *left]
 
@@ -82,8 +78,9 @@ def of_run(folder):
         return []
     with _as_flag_error():
         read_flags(path)
+        lines = list(_lines(path))
     known = {}
-    for line, origin in _lines(path):
+    for line, origin in lines:
         name, _, text = line.lstrip("-").partition("=")
         if name not in flags.FLAGS:
             raise flags.Error(
@@ -154,32 +151,9 @@ def _is_flag(name, value):
     return name != "flagfile" and (name != "recipe" or name in flags.FLAGS or value in (AUTO, NONE))
 
 
-def _file_named(flag, name):
-    """Returns the path of the flag file that --flagfile or --recipe names; "" where it names none."""
-    if flag != "recipe" or name in (AUTO, NONE):
-        return name if flag == "flagfile" else ""
-    known = {path.stem: path for folder in RECIPES for path in sorted(folder.glob("*.cfg"))}
-    if name not in known and not os.path.isfile(name):
-        raise flags.Error(
-            f"--recipe={name}: expected {AUTO}, {NONE}, a file, or one of {', '.join(sorted(known))}"
-        )
-    return str(known.get(name, name))
-
-
-def _lines(path, outer=()):
-    """Yields (flag, where it stands) of a flag file and of those that it names."""
-    path = os.path.expanduser(path)
-    try:
-        lines = flag_lines(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise flags.Error(f"{path}: {error}; expected a file of flags") from error
-    for number, line in lines:
-        origin = f"{path}, line {number}"
-        if not LINE.fullmatch(line):
-            raise flags.Error(f"{origin}: {line!r}: expected --NAME=VALUE")
+def _lines(path):
+    """Yields what `lines_of` does, but what only names a file."""
+    for line, origin in lines_of(path):
         name, _, value = line.lstrip("-").partition("=")
         if _is_flag(name, value):
             yield line, origin
-        inner = _file_named(name, value)
-        if inner and inner not in (path, *outer):
-            yield from _lines(inner, (path, *outer))

@@ -83,16 +83,17 @@ class Run:
             UserError: the run cannot go on, or its last checkpoint was not saved.
             Preempted: it was asked to end, and can be resumed.
         """
-        if self.run_dir:
-            self._restore()
-        began = process_began()
-        with Termination() as termination:
-            while not self._fit(termination, began):
-                began = time.time()
-        if self.run_dir and not self.checkpoints.wait():
-            raise UserError(
-                "the last checkpoint was not saved, see above; make room, and run the same command"
-            )
+        with contextlib.closing(self.run_dir) if self.run_dir else contextlib.nullcontext():
+            if self.run_dir:
+                self._restore()
+            began = process_began()
+            with Termination() as termination:
+                while not self._fit(termination, began):
+                    began = time.time()
+            if self.run_dir and not self.checkpoints.wait():
+                raise UserError(
+                    "the last checkpoint was not saved, see above; make room, and run the same command"
+                )
 
     def meet(self):
         """Waits until all workers are here."""

@@ -30,7 +30,7 @@ FACTS_FILE = "facts.json"
 class RunDir:
     """The folder that `--model_dir` names; creates it, or checks that it holds the same run.
 
-    The folder is locked until the process ends: of two processes the second is refused.
+    The folder is locked until `close`, or the process ends: of two processes the second is refused.
 
     Args:
         path: of the folder.
@@ -96,6 +96,10 @@ class RunDir:
                 _check_lines(texts_of(settings))
             if images and (held := images.resume(path, known)) != known:
                 write_json(decided, held)
+
+    def close(self):
+        """Leaves the folder to other processes, and to another run of this one."""
+        self._lock.close()
 
     def file(self, name):
         """Returns the path of `name` in the folder."""

@@ -1,6 +1,7 @@
 """Which devices a run uses."""
 
 import faulthandler
+import functools
 import os
 import socket
 import time
@@ -53,6 +54,11 @@ def make_strategy(name, num_logical_devices=1, cluster=None, tpu=None, timeout=1
     devices = _devices(num_logical_devices)
     if name == "one_device" or (name == "auto" and len(devices) == 1):
         return tf.distribute.OneDeviceStrategy(devices[0])
+    return _mirrored(tuple(devices))
+
+
+@functools.cache  # two of the same devices would take each other's collectives for their own
+def _mirrored(devices):
     return tf.distribute.MirroredStrategy(devices)
 
 

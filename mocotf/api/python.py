@@ -1,0 +1,214 @@
+"""Pre-training from Python: one call, and the run that it returns."""
+
+import inspect
+import os
+import signal
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from mocotf.api import supervised
+from mocotf.api.asked import asked_for
+from mocotf.api.asked import declared_by
+from mocotf.api.knn import SETTINGS as KNN
+from mocotf.api.knn import knn
+from mocotf.api.pretrain import SETTINGS
+from mocotf.api.pretrain import pretrain as pretrain_as_asked
+from mocotf.api.recipe_files import read_recipe
+from mocotf.api.report import write_page
+from mocotf.data.settings import DataSettings
+from mocotf.errors import Preempted
+from mocotf.errors import UserError
+from mocotf.evaluation.verdict import judge
+from mocotf.image_search.embedding import embed_folder
+from mocotf.interop.keras_file import from_run
+from mocotf.moco.saved_run import open_run
+from mocotf.serving.export import export
+from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import read_flags
+from mocotf.training.metrics_file import read_metrics
+from mocotf.training.termination import leaving_the_process
+
+PathLike = str | os.PathLike[str]
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class PretrainedRun:
+    """A run of pre-training: what was recorded of it, and what can be done with its encoder.
+
+    Args:
+        path: run directory of `mocotf.pretrain` or `python -m mocotf.train`.
+
+    Raises:
+        UserError: there is no run.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = os.path.expanduser(os.fspath(path))
+        self._flags = saved_flags(self.path)
+        if self._flags is None:
+            raise UserError(f"{path}: no {FLAGS_FILE}; expected the run directory of a run")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}: {self.verdict or 'no verdict yet'}>"
+
+    @property
+    def metrics(self) -> list[dict]:
+        """The records of metrics.jsonl, in order of step: name → number, see docs/tensorboard.md."""
+        return read_metrics(os.path.join(self.path, "metrics.jsonl"))
+
+    @property
+    def verdict(self) -> str | None:
+        """Whether anything was learned, a sentence or two; None where nothing was measured yet."""
+        verdict = judge(self.path, self.metrics, self._flags)
+        return verdict and verdict.text
+
+    def encoder(self) -> keras.Model:
+        """Returns the encoder of the newest checkpoint, as `mocotf.load_encoder` does."""
+        return from_run(open_run(self.path))
+
+    def knn(self, **settings: object) -> dict:
+        """Measures the encoder by weighted k-nearest-neighbour classification.
+
+        Args:
+            settings: of `python -m mocotf.knn`, by their names, as k=(20, 200).
+
+        Returns:
+            The results, with `knn_top1` in percent.
+
+        Raises:
+            UserError: a setting is unknown or cannot be, or the images have no labels.
+        """
+        return knn(asked_for(KNN, {"model_dir": self.path} | settings))
+
+    def linear(self, model_dir: PathLike | None = None, **settings: object) -> dict:
+        """Trains a linear classifier on the frozen encoder, or with cache_features=True solves for one.
+
+        Args:
+            model_dir: run directory of the classifier; None: evaluation/linear in this run's.
+            settings: of `python -m mocotf.linear`, by their names, as epochs=20.
+
+        Returns:
+            The results, with `linear_top1` or `linear_cached_top1` in percent.
+
+        Raises:
+            UserError: a setting is unknown or cannot be, or the images have no labels.
+        """
+        asked = self._asked(
+            "linear", model_dir, settings, supervised.LINEAR, supervised.LINEAR_DEFAULTS
+        )
+        return supervised.linear(asked)
+
+    def finetune(self, model_dir: PathLike | None = None, **settings: object) -> dict:
+        """Fine-tunes the whole encoder with a classifier on top.
+
+        Args:
+            model_dir: run directory of what is fine-tuned; None: evaluation/finetune in this run's.
+            settings: of `python -m mocotf.finetune`, by their names, as label_fraction=0.1.
+
+        Returns:
+            The results, with `finetune_top1` in percent.
+
+        Raises:
+            UserError: a setting is unknown or cannot be, or the images have no labels.
+        """
+        protocol = supervised.FINETUNE, supervised.FINETUNE_DEFAULTS
+        return supervised.finetune(self._asked("finetune", model_dir, settings, *protocol))
+
+    def embed(self, folder: PathLike, output: str = "features") -> tuple[list[str], np.ndarray]:
+        """Returns (names, vectors) of all images under a folder, as `mocotf.embed_folder` does."""
+        saved = open_run(self.path)
+        options = {"upright": saved.upright, "channels": saved.view.channels}
+        return embed_folder(from_run(saved), folder, output, **options)
+
+    def report(self, out: PathLike = "report.html") -> str:
+        """Writes a page of the run: results, curves, views, neighbours, a map; returns its path.
+
+        Raises:
+            UserError: the run has no metrics yet, or the file cannot be written.
+        """
+        return write_page(asked_for((DataSettings,), {}), [self.path], os.fspath(out))["out"]
+
+    def export(self, folder: PathLike) -> str:
+        """Writes the encoder for TF Serving, a version below `folder`; returns the version's path.
+
+        Raises:
+            UserError: the version exists, or cannot be written.
+        """
+        folder = os.fspath(folder)
+        return os.path.join(folder, str(export(open_run(self.path), folder)["version"]))
+
+    def _asked(self, name, model_dir, settings, classes, defaults):
+        path = os.fspath(model_dir or os.path.join(self.path, "evaluation", name))
+        keywords = {"pretrained": self.path, "model_dir": path} | settings
+        return asked_for(classes, keywords, saved=saved_flags(path), defaults=defaults)
+
+
+def pretrain(
+    data: PathLike | None = None,
+    out: PathLike = "runs/mine",
+    *,
+    recipe: str | None = None,
+    **settings: object,
+) -> PretrainedRun:
+    """Pre-trains an encoder on unlabelled pictures; the same call again resumes a run that was stopped.
+
+    What `python -m mocotf.train --data_dir=DATA --model_dir=OUT` does, with its output. An interrupt
+    (Ctrl-C, a notebook's stop button) saves the run, and returns it.
+
+    Args:
+        data: folder of images, archive, address or list of such; with `dataset` another place of them,
+            or None.
+        out: run directory, made where there is none.
+        recipe: "auto": settings that fit the pictures, the device and `minutes`; "none"; or the name of
+            a recipe, as "v2". None: auto for a folder.
+        settings: all others of `python -m mocotf.train`, by their names, as epochs=100.
+
+    Returns:
+        The run.
+
+    Raises:
+        UserError: a setting is unknown or cannot be, `out` holds another run, or this one cannot go on.
+    """
+    out = os.path.expanduser(os.fspath(out))
+    keywords = {"model_dir": out} | settings
+    if data is not None:
+        keywords = {"dataset": "folder", "data_dir": data} | keywords
+    file = None
+    if recipe is not None:
+        keywords["recipe"] = recipe
+        file = read_recipe(recipe)
+    asked = asked_for(SETTINGS, keywords, recipe=file, saved=saved_flags(out))
+    policy = keras.config.dtype_policy()
+    try:
+        with leaving_the_process():
+            pretrain_as_asked(asked)
+    except Preempted as stop:
+        print(stop)
+        if stop.code != INTERRUPTED:
+            raise SystemExit(stop.code) from stop
+    finally:
+        keras.config.set_dtype_policy(policy)
+    return PretrainedRun(out)
+
+
+def saved_flags(path: str) -> Mapping[str, str] | None:
+    """Returns name → text of the settings of a run; None where there is none."""
+    config = os.path.join(path, FLAGS_FILE)
+    return read_flags(config) if os.path.exists(config) else None
+
+
+def _signature() -> inspect.Signature:
+    """Returns the signature of `pretrain` with every setting in it."""
+    own = inspect.signature(pretrain)
+    named = [p for p in own.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    more = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=one.default)
+        for name, one in declared_by(SETTINGS).items()
+        if name not in (*own.parameters, "data_dir", "model_dir")
+    ]
+    return own.replace(parameters=[*named, *more])
+
+
+pretrain.__signature__ = _signature()
