@@ -73,12 +73,17 @@ def test_an_image_may_cost_four_bytes_for_each_pixel_that_is_allowed(kind):
         )
 
 
-def test_to_turn_an_image_takes_another_copy():
-    data = encoded(PHOTO, "PNG", exif=TURNED)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_to_turn_an_image_takes_another_copy(kind):
+    data, draws = encoded(PHOTO, kind, exif=TURNED), tf.constant(many_draws()[0])
     for upright, most in ((False, least(4)), (True, 2 * least(4))):
         decode_image(data, upright, max_pixels=most)
+        decode_windows(data, draws, 0.2, upright, max_pixels=most)
+        less = tf.constant(most - 1, tf.int64)
         with pytest.raises(REFUSED):
-            decode_image(data, upright, max_pixels=tf.constant(most - 1, tf.int64))
+            decode_image(data, upright, max_pixels=less)
+        with pytest.raises(REFUSED):
+            decode_windows(data, draws, 0.2, upright, max_pixels=less)
 
 
 def test_of_many_channels_each_value_costs():

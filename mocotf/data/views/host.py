@@ -8,6 +8,7 @@ from mocotf.data.views.decode import open_jpeg
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.limits import held
 from mocotf.data.views.orientation import decode_image
+from mocotf.data.views.orientation import most_turned
 from mocotf.data.views.orientation import orientation
 from mocotf.data.views.orientation import stored_window
 from mocotf.data.views.orientation import turned
@@ -41,9 +42,10 @@ def decode_windows(
         return tf.stack(crop.sample_window(draws, height, width, min_area), axis=1)
 
     def jpeg():
-        checked, sides, lock = open_jpeg(encoded, max_pixels)
+        number = orientation(encoded, python=False) if upright else None  # a JPEG's
+        most = most_turned(max_pixels, number) if upright else max_pixels
+        checked, sides, lock = open_jpeg(encoded, most)
         if upright:
-            number = orientation(encoded, python=False)  # a JPEG's
             sides = turned_sides(sides[:2], number)
         windows = sampled(sides[0], sides[1])
         begin = tf.reduce_min(windows[:, :2], axis=0)

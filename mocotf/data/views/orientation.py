@@ -34,12 +34,18 @@ def decode_image(encoded, upright, python=True, channels=None, max_pixels=MAX_PI
     """
     if upright:
         number = orientation(encoded, python)
-        max_pixels = tf.cast(max_pixels, tf.int64) // tf.where(number > 1, tf.constant(2, tf.int64), 1)
+        max_pixels = most_turned(max_pixels, number)
     if channels:
         pixels = decode_channels(encoded, channels, python, max_pixels)
     else:
         pixels = decode(encoded, python, max_pixels)
     return turned(pixels, number) if upright else pixels
+
+
+def most_turned(max_pixels, number):
+    """Returns how many pixels, an int64 scalar, an image of an orientation may have: half as many where
+    it is turned, for both copies are there for a while."""
+    return tf.cast(max_pixels, tf.int64) // tf.where(number > 1, tf.constant(2, tf.int64), 1)
 
 
 def orientation(encoded, python=True):
