@@ -1,0 +1,60 @@
+"""Commands in README and docs: each names flags that its program has, and files that are there."""
+
+import functools
+import glob
+import os
+import re
+import shlex
+
+import pytest
+
+from tests import processes
+
+ALWAYS = {"flagfile", "recipe", "help", "helpfull"}
+PROGRAM = re.compile(r"(?:python -m mocotf\.|mocotf |python tools/)([\w-]+)")
+DOCUMENTS = ["README.md", *sorted(glob.glob("docs/*.md", root_dir=processes.ROOT))]
+
+
+def commands(document):
+    """Returns the commands in a document's blocks of code, those of several lines as one."""
+    with open(os.path.join(processes.ROOT, document), encoding="utf-8") as file:
+        text = file.read().replace("\\\n", " ")
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.splitlines()]
+    lines += [line[4:] for line in text.splitlines() if line.startswith("    ")]
+    return [line.strip() for line in lines if PROGRAM.search(line)]
+
+
+@functools.cache
+def flags_of(program):
+    """Returns the names of the flags that a program's help has; those of tools are of a file."""
+    tool = os.path.exists(os.path.join(processes.ROOT, "tools", f"{program}.py"))
+    module = f"tools/{program}.py" if tool else program.replace("-", "_")
+    told = processes.run(module, "--helpfull")
+    if told.code == 2:  # a tool that is no program of absl's
+        told = processes.succeed(module, "--help")
+    return {*re.findall(r"--(?:\[no\])?([\w-]+)", told.out)}
+
+
+def unknown(command):
+    """Returns the flags in a command that its program does not have."""
+    program, found = PROGRAM.search(command), []
+    known = flags_of(program[1])
+    for word in shlex.split(command[program.end() :], comments=True):
+        if word == "--":  # what follows is for the workers that it starts
+            known = flags_of("train")
+        elif word.startswith("--"):
+            name = word[2:].partition("=")[0]
+            if not {name, name.removeprefix("no")} & (known | ALWAYS):
+                found.append(word)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_documented_commands_name_flags_that_there_are(document):
+    assert {line: odd for line in commands(document) if (odd := unknown(line))} == {}
+
+
+def test_a_flag_that_is_gone_is_found():
+    assert unknown("python -m mocotf.knn --model_dir=runs/mine --kk=3") == ["--kk=3"]
+    assert len(commands("README.md")) > 10
