@@ -76,6 +76,7 @@ class DataSettings(Settings):
         "Pixels that an image may have; larger ones count as such that do not decode. Fewer in formats "
         "that take more than 4 bytes a pixel to decode, see docs/data.md.",
         low=1,
+        neutral=True,
         before=OLD_MAX_PIXELS,
     )
 
