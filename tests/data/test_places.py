@@ -265,8 +265,8 @@ def test_a_list_with_missing_files_is_read_and_they_are_named(tmp_path):
             None,
             "memory://none: nothing is there, or nothing answers; expected the address of a folder",
         ),
-        ("ram://none", None, "ram://none: .*; expected the address of a folder; most kinds need: pip"),
-        ("nosuch://x", None, "nosuch://x: .*nosuch.*; expected the address of a folder; most kinds"),
+        ("ram://none", None, "ram://none: .*; expected the address of a folder; some kinds need fsspec"),
+        ("nosuch://x", None, "nosuch://x: .*nosuch.*; expected the address of a folder; some kinds"),
     ],
 )
 def test_what_is_not_there_is_told_in_a_line(tmp_path, data_dir, files, message):

@@ -129,8 +129,8 @@ SOFT = """
 import sys, time
 from mocotf.training.termination import Termination, leaving_the_process
 with leaving_the_process(), Termination(saves={saves}) as termination:
-    print("ready", flush=True)
     try:
+        print("ready", flush=True)
         time.sleep(60)
     except KeyboardInterrupt:
         print("left", termination.requested is not None, flush=True)
