@@ -212,7 +212,7 @@ def test_what_does_not_go_with_channels_is_refused_in_a_line(changes, message):
 
 
 def test_mean_and_std_have_to_be_measured():
-    with pytest.raises(UserError, match="--channels=4: --mean and --std missing; python -m mocotf.check_data"):
+    with pytest.raises(UserError, match="--mean and --std missing; python -m mocotf.check_data"):
         ViewSettings.of({"channels": 4}).check()
     with pytest.raises(UserError, match="--jitter_each does nothing without --channels"):
         ViewSettings.of({"jitter_each": True}).check()

@@ -265,7 +265,7 @@ def test_a_list_with_missing_files_is_read_and_they_are_named(tmp_path):
             None,
             "memory://none: nothing is there, or nothing answers; expected the address of a folder",
         ),
-        ("ram://none", None, "ram://none: .*; expected the address of a folder; some kinds need fsspec"),
+        ("ram://none", None, "ram://none: .*; expected the address of a folder; some kinds"),
         ("nosuch://x", None, "nosuch://x: .*nosuch.*; expected the address of a folder; some kinds"),
     ],
 )
