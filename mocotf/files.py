@@ -56,6 +56,9 @@ def cannot_write(path, error):
     """Returns the `UserError` of what cannot be written, by the error of a system or a library."""
     full = next((words for words in FULL if words in str(error)), None)
     what = full or getattr(error, "strerror", None) or first_line(error)
+    other = str(getattr(error, "filename", None) or path)
+    if not other.startswith(os.path.splitext(path)[0]):  # what it was to be made of, for one
+        what = f"{what}: {other}"
     instead = "make room, then the same command again" if full else "expected a place that can be"
     return UserError(f"{path}: cannot be written: {what}; {instead}")
 

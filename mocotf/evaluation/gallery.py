@@ -4,6 +4,7 @@ import logging
 
 import numpy as np
 
+from mocotf.errors import UserError
 from mocotf.evaluation.projector import write_projector
 from mocotf.training.pictures import keep_picture
 
@@ -33,9 +34,8 @@ def show(run_dir, step, album, class_names=()):
     try:
         keep_picture(run_dir, "neighbours", step, draw_gallery(album))
         write_projector(run_dir, album, class_names)
-    except OSError as error:
-        place = error.filename or run_dir.path
-        log.warning("%s: %s; step %d has no gallery", place, error.strerror, step)
+    except UserError as error:
+        log.warning("%s; step %d has no gallery", error, step)
 
 
 def draw_gallery(album):

@@ -109,4 +109,5 @@ def test_a_gallery_that_cannot_be_written_ends_no_run(tmp_path, caplog):
     album, *_ = filled(images(4), np.zeros(4, int), images(9), np.zeros(9, int))
     (tmp_path / "pictures").write_text("in the way")
     gallery.show(types.SimpleNamespace(file=lambda name: str(tmp_path / name)), 5, album)
-    assert "pictures: File exists; step 5 has no gallery" in caplog.text
+    assert "pictures: cannot be written: File exists" in caplog.text
+    assert "; step 5 has no gallery" in caplog.text

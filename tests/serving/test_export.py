@@ -30,9 +30,9 @@ from tests.saved_run import FLAGS
 KILLED = """
 import os, signal, sys
 sys.path.insert(0, "")
-from mocotf.serving import export as exporting
+from mocotf.serving import export as exporting, warmup
 from mocotf.moco.saved_run import open_run
-exporting.warmup.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+warmup.check = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 exporting.export(open_run(sys.argv[1]), sys.argv[2])
 """
 
@@ -124,7 +124,7 @@ def test_versions_that_are_there_stay_as_they_are(tmp_path, run_dir, monkeypatch
     assert versions_in(tmp_path) == [0, 2]
     with pytest.raises(UserError, match="version 2 exists.*try --version=3"):
         export(open_run(run_dir), str(tmp_path))
-    monkeypatch.setattr(exporting.warmup, "write", mock.Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(warmup, "write", mock.Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         export(open_run(run_dir), str(tmp_path), version=7)
     after = tree(tmp_path)
