@@ -23,6 +23,7 @@ from mocotf.errors import UserError
 from mocotf.evaluation.verdict import judge
 from mocotf.image_search.embedding import embed_folder
 from mocotf.interop.keras_file import from_run
+from mocotf.moco.saved_run import READING
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import export
 from mocotf.training.flags_file import FLAGS_FILE
@@ -119,8 +120,8 @@ class PretrainedRun:
     def embed(self, folder: PathLike, output: str = "features") -> tuple[list[str], np.ndarray]:
         """Returns (names, vectors) of all images under a folder, as `mocotf.embed_folder` does."""
         saved = open_run(self.path)
-        options = {"upright": saved.upright, "channels": saved.view.channels}
-        return embed_folder(from_run(saved), folder, output, **options)
+        how = {name: getattr(saved, name) for name in READING} | {"channels": saved.view.channels}
+        return embed_folder(from_run(saved), folder, output, **how)
 
     def report(self, out: PathLike = "report.html") -> str:
         """Writes a page of the run: results, curves, views, neighbours, a map; returns its path.

@@ -144,7 +144,7 @@ class Run:
         """Fits from the step that the model is at; returns False where it went back to a checkpoint."""
         known = self.run_dir.metrics() if self.run_dir else []
         account = Account.resumed(known, self.model.step, began)
-        records = self._open_records(account) if self.run_dir else None
+        records = self._open_records(account, new=not known) if self.run_dir else None
         try:
             with self._explained():
                 if self._share_state():
@@ -188,11 +188,11 @@ class Run:
             broadcast(self.model.distribute_strategy, shared)
         return not self.health or rate.numpy() > 0
 
-    def _open_records(self, account):
+    def _open_records(self, account, *, new):
         records = Records(
             self.run_dir, (*self.model.METRICS, *self.measures), self.settings, self.accuracy
         )
-        if self.first_record and not self.run_dir.metrics():
+        if self.first_record and new:
             with self._explained(), account.during("evaluation"):
                 first = {"step": 0, "epoch": 0} | self.first_record()
             records.write(first | account.told())

@@ -24,7 +24,7 @@ TINY = {
 
 @pytest.fixture(scope="module")
 def run(trained, tmp_path_factory):
-    """Returns a run of two steps, and that it was made quietly enough for who calls to go on."""
+    """Returns a run of two steps on the pictures of the shared run."""
     out = tmp_path_factory.mktemp("python") / "run"
     return mocotf.pretrain(trained / "pictures", out, steps=2, **TINY)
 
