@@ -20,7 +20,8 @@ class Termination:
     Where there is nothing to save yet, the main thread gets a KeyboardInterrupt, and the process ends
     when that leaves this, or after `PATIENCE`; where Ctrl-C comes again, at once. A thread ends it:
     Python itself acts on a signal when its main thread is back from what it computes, and that may be
-    compiling for minutes. They may be nested: the inner one is in force.
+    compiling for minutes. They may be nested: the inner one is in force, and has the handlers and the
+    thread of the outermost, so that no moment between two of them has neither.
 
     Args:
         saves: see the attribute.
@@ -32,27 +33,35 @@ class Termination:
         took: seconds that the last save took, None where there was none.
     """
 
+    _nested = []  # those entered in the main thread, the outermost first
+
     def __init__(self, saves=False, ends="ends after this step, once it is saved"):
         self.requested, self.saves, self.took, self._ends = None, saves, None, ends
         self._soft = () if _ends_process.get() else (signal.SIGINT,)
         self._interrupts = 0
 
     def __enter__(self):
-        self._handlers = {}
-        if threading.current_thread() is not threading.main_thread():
-            return self  # signals are not for others
-        self._told, self._tells = socket.socketpair()  # Windows takes no pipe
-        self._tells.setblocking(False)
-        self._before = signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
-        for number in ASKING:
-            self._handlers[number] = signal.signal(number, self._note)
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        if threading.current_thread() is threading.main_thread():  # signals are not for others
+            self._nested.append(self)
+            if self is self._nested[0]:
+                self._listen()
         return self
 
     def __exit__(self, *_):
-        if not self._handlers:
-            return
+        if self in self._nested:
+            if self is self._nested[0]:
+                self._stop_listening()
+            del self._nested[self._nested.index(self) :]
+
+    def _listen(self):
+        self._told, self._tells = socket.socketpair()  # Windows takes no pipe
+        self._tells.setblocking(False)
+        self._watcher = threading.Thread(target=self._watch, daemon=True)
+        self._watcher.start()
+        self._before = signal.set_wakeup_fd(self._tells.fileno(), warn_on_full_buffer=False)
+        self._handlers = {number: signal.signal(number, self._interrupt) for number in ASKING}
+
+    def _stop_listening(self):
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         signal.set_wakeup_fd(self._before)
@@ -71,30 +80,37 @@ class Termination:
         """The exit code that tells of the request, as a shell has it."""
         return 128 + self.requested
 
-    def _note(self, number, _):
-        self._interrupts += number in self._soft
-        if not self.saves or self._interrupts > 1:
+    def _interrupt(self, number, _):
+        innermost = self._nested[-1]
+        innermost._interrupts += number in innermost._soft
+        if not innermost.saves or innermost._interrupts > 1:
             raise KeyboardInterrupt
 
     def _watch(self):
         while (number := self._told.recv(1)[0]) in ASKING:
-            again = self.requested and number == signal.SIGINT
-            self.requested = self.requested or signal.Signals(number)
-            if again:
-                _say(f"{WORDS[number]}, once more, while it saves; the same command goes on")
-                if number not in self._soft:
-                    os._exit(128 + number)
-            elif number in self._soft and not self.saves:
-                self.requested = None  # whoever runs this gets a KeyboardInterrupt, and may go on
-            elif not self.saves:
-                _say_nothing_saved(number)
+            if self._nested[-1]._ends_now(number):
                 self._told.settimeout(PATIENCE)
                 with contextlib.suppress(TimeoutError):
-                    self._told.recv(1)  # from `__exit__`; or it is asked again
+                    self._told.recv(1)  # from `_stop_listening`; or it is asked again
                 os._exit(128 + number)
-            else:
-                took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
-                _say(f"{self.words}: {self._ends}{took}")
+
+    def _ends_now(self, number):
+        """Notes a signal; returns whether the process ends as soon as what is half done is cleared."""
+        again = self.requested and number == signal.SIGINT
+        self.requested = self.requested or signal.Signals(number)
+        if again:
+            _say(f"{WORDS[number]}, once more, while it saves; the same command goes on")
+            if number not in self._soft:
+                os._exit(128 + number)
+        elif number in self._soft and not self.saves:
+            self.requested = None  # whoever runs this gets a KeyboardInterrupt, and may go on
+        elif not self.saves:
+            _say_nothing_saved(number)
+            return True
+        else:
+            took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
+            _say(f"{self.words}: {self._ends}{took}")
+        return False
 
 
 @contextlib.contextmanager

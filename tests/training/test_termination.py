@@ -83,6 +83,25 @@ def test_what_is_half_done_is_cleared_away_but_not_waited_for(seconds):
     ]
 
 
+NESTING = """
+from mocotf.training.termination import Termination
+with Termination():
+    print("ready", flush=True)
+    while True:
+        with Termination():
+            pass
+"""
+
+
+def test_it_may_be_asked_while_another_is_entered_or_left():
+    for number in [signal.SIGINT, signal.SIGTERM] * 2:
+        process = subprocess.Popen([sys.executable, "-c", NESTING], stdout=subprocess.PIPE, text=True)
+        assert process.stdout.readline() == "ready\n"
+        process.send_signal(number)
+        code, said = end(process)
+        assert code == 128 + number and said.count("with nothing new to save") == 1
+
+
 def test_ctrl_c_is_noted_and_ends_the_process_at_once_the_second_time():
     process = start()
     process.send_signal(signal.SIGINT)
