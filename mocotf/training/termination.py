@@ -11,6 +11,7 @@ import threading
 ASKING = signal.SIGTERM, signal.SIGINT
 WORDS = {signal.SIGTERM: "asked to end by SIGTERM", signal.SIGINT: "interrupted"}
 _ends_process = contextvars.ContextVar("ends_process", default=True)
+_nested = []  # those entered in the main thread, the outermost first
 PATIENCE = 1.5  # seconds for the main thread to clear away what it has half done
 
 
@@ -33,8 +34,6 @@ class Termination:
         took: seconds that the last save took, None where there was none.
     """
 
-    _nested = []  # those entered in the main thread, the outermost first
-
     def __init__(self, saves=False, ends="ends after this step, once it is saved"):
         self.requested, self.saves, self.took, self._ends = None, saves, None, ends
         self._soft = () if _ends_process.get() else (signal.SIGINT,)
@@ -42,16 +41,16 @@ class Termination:
 
     def __enter__(self):
         if threading.current_thread() is threading.main_thread():  # signals are not for others
-            self._nested.append(self)
-            if self is self._nested[0]:
+            _nested.append(self)
+            if self is _nested[0]:
                 self._listen()
         return self
 
     def __exit__(self, *_):
-        if self in self._nested:
-            if self is self._nested[0]:
+        if self in _nested:
+            if self is _nested[0]:
                 self._stop_listening()
-            del self._nested[self._nested.index(self) :]
+            del _nested[_nested.index(self) :]
 
     def _listen(self):
         self._told, self._tells = socket.socketpair()  # Windows takes no pipe
@@ -81,14 +80,14 @@ class Termination:
         return 128 + self.requested
 
     def _interrupt(self, number, _):
-        innermost = self._nested[-1]
+        innermost = _nested[-1]
         innermost._interrupts += number in innermost._soft
         if not innermost.saves or innermost._interrupts > 1:
             raise KeyboardInterrupt
 
     def _watch(self):
         while (number := self._told.recv(1)[0]) in ASKING:
-            if self._nested[-1]._ends_now(number):
+            if _nested[-1]._ends_now(number):
                 self._told.settimeout(PATIENCE)
                 with contextlib.suppress(TimeoutError):
                     self._told.recv(1)  # from `_stop_listening`; or it is asked again
