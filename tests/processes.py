@@ -67,6 +67,11 @@ class Process:
         """What it has printed as errors so far."""
         return pathlib.Path(self._err.name).read_text()
 
+    @property
+    def threads(self):
+        """How many threads it has."""
+        return len(os.listdir(f"/proc/{self._process.pid}/task"))
+
     def send_signal(self, number):
         os.kill(self._process.pid, number)
 

@@ -41,6 +41,7 @@ from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import PretrainingDeviceSettings
 from mocotf.training.strategy import make_strategy
+from mocotf.training.watchdog import Watchdog
 
 SETTINGS = (RecipeSettings, *ALL)
 
@@ -61,18 +62,31 @@ def pretrain(asked):
     configure_host(devices)
     cluster = find_cluster(devices.workers, devices.worker_index)
     worker, workers = place_in(cluster)
-    chief = worker == 0
-    auto, recipe = is_auto(asked), None
-    settings = None if auto else pretraining_of(asked)
+    settings = None if is_auto(asked) else pretraining_of(asked)
     if workers > 1 and settings:  # before they meet: of each, which has a replica or more
         settings.with_bn_splits(1).check_devices(workers, workers)
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
-    replicas = strategy.num_replicas_in_sync
     place = {"strategy": strategy, "worker": worker, "workers": workers}
+    with Watchdog(devices.worker_timeout if workers > 1 else None) as watchdog:
+        return _pretrain_at(place, asked, settings, watchdog)
+
+
+def _pretrain_at(place, asked, settings, watchdog):
+    """Does what `pretrain` does, where all workers have come.
+
+    Args:
+        place: "strategy", "worker" and "workers", see `make_strategy` and `place_in`.
+        asked: as of `pretrain`.
+        settings: what that is; None where the data are to decide.
+        watchdog: a `Watchdog`, entered.
+    """
+    strategy, worker, workers = place.values()
+    chief, replicas = worker == 0, strategy.num_replicas_in_sync
+    auto, recipe = settings is None, None
     follow = functools.partial(elastic.follow, **place, given="bn_splits" in asked.given)
-    if settings:
+    if not auto:
         settings = follow(settings)
         settings.check_devices(replicas, workers)
     pairs = asked.read(PairSettings)
@@ -172,6 +186,7 @@ def pretrain(asked):
         first_record=first_record,
         health=health,
         workers=workers,
+        watchdog=watchdog,
         saves_memory=(hints["memory"],),
     )
     run.train()

@@ -134,6 +134,7 @@ class Progress(keras.callbacks.Callback):
         self.account.enter("start")  # of the next epochs' fit, if there is one
 
     def on_train_batch_end(self, batch, logs=None):
+        self.run.watchdog.hear()
         course, self.before = self.run.course, self.step
         epoch_end = (self.before // course.steps_per_epoch + 1) * course.steps_per_epoch
         executed = self.before + self.model.steps_per_execution

@@ -35,6 +35,7 @@ from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import meet
 from mocotf.training.run_dir import RunDir
 from mocotf.training.termination import Termination
+from mocotf.training.watchdog import Watchdog
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Run:
         first_record: () → name → number, recorded before a new run's first step; None for no record.
         health: a `Health`, which has read the records on the chief only; None for none.
         workers: processes that take part.
+        watchdog: a `Watchdog`, entered, which hears of every step.
         saves_memory: flags that the user may try beside a smaller batch.
     """
 
@@ -74,6 +76,7 @@ class Run:
     first_record: Callable | None = None
     health: Health | None = None
     workers: int = 1
+    watchdog: Watchdog = Watchdog(None)
     saves_memory: tuple[str, ...] = ()
 
     def train(self):

@@ -12,6 +12,7 @@ from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.training.cluster import addresses_in
 from mocotf.training.cluster import place_in
+from mocotf.training.termination import listen_again
 
 STRATEGIES = ("auto", "one_device", "mirrored", "multi_worker", "tpu")
 
@@ -29,7 +30,7 @@ def make_strategy(name, num_logical_devices=1, cluster=None, tpu=None, timeout=1
             its devices.
         cluster: see `find_cluster`.
         tpu: name or address of a TPU; "local" on a TPU VM.
-        timeout: seconds that a worker waits for another, at the start or in a step.
+        timeout: seconds that a worker waits for another to come.
 
     Raises:
         UserError: what is asked for contradicts itself, or cannot be had.
@@ -88,12 +89,12 @@ def _multi_worker(cluster, timeout):
     deadline = time.monotonic() + timeout
     if worker > 0:
         _await(addresses[:1], deadline)
-    options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=timeout)
     # TensorFlow may wait for ever, deaf to signals and to Python's threads; this timer is neither.
     with open(os.devnull, "w", encoding="utf-8") as nowhere:
         faulthandler.dump_traceback_later(timeout, exit=True, file=nowhere)
-        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster, options)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(cluster)
         faulthandler.cancel_dump_traceback_later()
+    listen_again()
     _await(addresses, deadline)
     return strategy
 

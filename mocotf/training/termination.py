@@ -123,6 +123,13 @@ def leaving_the_process():
         _ends_process.reset(token)
 
 
+def listen_again():
+    """Has SIGTERM come to Python again: TensorFlow takes it for itself where it begins as a worker."""
+    if _nested and threading.current_thread() is threading.main_thread():
+        for number in ASKING:
+            signal.signal(number, signal.getsignal(number))
+
+
 def end_at_once(number, _):
     """A handler of signals, for a program that has done nothing yet."""
     _say_nothing_saved(number)

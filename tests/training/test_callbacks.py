@@ -13,6 +13,7 @@ from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.progress import Progress
 from mocotf.training.termination import Termination
+from mocotf.training.watchdog import Watchdog
 from mocotf.training.trainer import Gauges
 
 BATCH = 8
@@ -40,6 +41,7 @@ def progress(written):
     records = SimpleNamespace(write=written.append, progress_line=lambda *_: "")
     checkpoints = SimpleNamespace(took=None)
     run = SimpleNamespace(course=course, health=None, workers=1, checkpoints=checkpoints)
+    run.watchdog = Watchdog(None)
     progress = Progress(run, records, Termination(), Account({}))
     model = SimpleNamespace(step=0, steps_per_execution=1, gauges=Gauges(), watched=lambda *_: {})
     progress.set_model(model)
@@ -57,6 +59,7 @@ def record(progress, logs):
 def test_speed_counts_what_the_device_still_computes_when_a_record_is_written(progress, written):
     record(progress, {"loss": Pending(0.2)})
     assert BATCH / 2 < written[0]["images_per_second"] <= BATCH / 0.2
+    assert progress.run.watchdog._heard.is_set()
 
 
 def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progress, written):
