@@ -76,7 +76,7 @@ class Run:
     first_record: Callable | None = None
     health: Health | None = None
     workers: int = 1
-    watchdog: Watchdog = Watchdog(None)
+    watchdog: Watchdog = dataclasses.field(default_factory=lambda: Watchdog(None))
     saves_memory: tuple[str, ...] = ()
 
     def train(self):

@@ -1,8 +1,8 @@
 """Ends a worker that waits in vain for another, which is alive but stuck, for instance on its disk.
 
-TensorFlow itself sees a worker that is dead or answers nothing. Its own limit of seconds for a collective
-keeps a thread for each until they are over: at 15 collectives a step a process has soon more threads than
-it may.
+TensorFlow itself sees a worker that is dead or answers nothing. Its own limit of seconds for a
+collective keeps a thread for each until they are over: at 15 collectives a step a process soon has
+more threads than it may.
 """
 
 import os
@@ -40,8 +40,9 @@ class Watchdog:
         while not self._left:
             if not self._heard.wait(self._seconds):
                 sys.stderr.write(
-                    f"error: no step has ended for --worker_timeout={self._seconds} s, so another worker "
-                    "is stuck; end all, and start the same command on all of them, which resumes the run\n"
+                    f"error: no step has ended for --worker_timeout={self._seconds} s, so another "
+                    "worker is stuck; end all, and start the same command on all of them, which "
+                    "resumes the run\n"
                 )
                 sys.stderr.flush()
                 os._exit(1)

@@ -13,8 +13,8 @@ from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.progress import Progress
 from mocotf.training.termination import Termination
-from mocotf.training.watchdog import Watchdog
 from mocotf.training.trainer import Gauges
+from mocotf.training.watchdog import Watchdog
 
 BATCH = 8
 
