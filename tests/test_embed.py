@@ -140,6 +140,18 @@ def test_several_indexes_are_asked_as_one(place, tmp_path):
     # What is in several is one answer.
     assert found(whole, y, x) == expected
 
+
+@pytest.mark.slow
+def test_indexes_that_do_not_fit_each_other_are_told(place, tmp_path):
+    model = f"--model_dir={place / 'run'}"
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+    for i in range(20):
+        shutil.copy(place / "photos" / f"{i:03}.png", tmp_path / "xy"[i % 2] / f"{i // 2}.png")
+    x, y = tmp_path / "x.npz", tmp_path / "y.parquet"
+    query, photo = tmp_path / "y" / "3.png", place / "query.jpg"
+    for folder, out in (("x", x), ("y", y)):
+        succeed("embed", model, f"--data_dir={tmp_path / folder}", f"--out={out}")
     both = f"--index={x},{y}"
     refuse("search", [both, f"--data_dir={tmp_path}", query], "given with 2 indexes; expected one;")
     short = tmp_path / "short.npz"
@@ -161,7 +173,8 @@ def test_several_indexes_are_asked_as_one(place, tmp_path):
     of_folder, of_archive = (read_index(str(path)) for path in (x, tmp_path / "z.npz"))
     assert of_archive.names == of_folder.names
     assert of_archive.vectors.tobytes() == of_folder.vectors.tobytes()
-    found(tmp_path / "z.npz")
+    page = tmp_path / "found.html"
+    succeed("search", f"--index={tmp_path / 'z.npz'}", f"--html={page}", "--k=5", query, photo)
     assert page.read_text().count("data:image/jpeg") == 12
 
 

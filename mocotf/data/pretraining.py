@@ -5,6 +5,7 @@ import itertools
 import tensorflow as tf
 
 from mocotf.data.batches import PARALLEL
+from mocotf.data.batches import TOGETHER
 from mocotf.data.batches import batches_of_files
 from mocotf.data.batches import good_ones
 from mocotf.data.batches import replace_bad
@@ -128,9 +129,10 @@ def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told
 
 
 def _are_small(source, drawn):
-    """Returns whether the first images drawn are small: many of them are held at a time."""
-    sizes = drawn.take(16).map(lambda _, handle: tf.size(decode(source.load(handle)))).ignore_errors()
-    return max([int(size) for size in sizes], default=0) <= 3 * MOST_PIXELS
+    """Returns whether the first images drawn, as many as are held at a time, are small."""
+    first = drawn.take(TOGETHER)
+    sizes = first.map(lambda _, handle: tf.size(decode(source.load(handle)))).ignore_errors()
+    return all(int(size) <= 3 * MOST_PIXELS for size in sizes)
 
 
 def _views_of_files(source, drawn, augmentation, order, crops_only, views, told, ops, python):

@@ -54,6 +54,10 @@ def test_a_run_tells_what_it_has_learned_and_hands_its_encoder_on(run, trained, 
     names, vectors = run.embed(trained / "pictures" / "val")
     assert len(names) == 24 and vectors.shape == (24, run.encoder().output["features"].shape[1])
     assert os.path.getsize(run.report(tmp_path / "report.html")) > 10_000
+
+
+@pytest.mark.slow
+def test_a_run_is_exported_and_tuned(run, tmp_path):
     exported = run.export(tmp_path / "served")
     assert exported == str(tmp_path / "served" / "2") and os.path.exists(f"{exported}/saved_model.pb")
     tuned = run.finetune(tmp_path / "tuned", steps=1, batch_size=24, label_fraction=0.5)
