@@ -51,6 +51,7 @@ def test_what_it_learned_is_measured(run, tmp_path):
     assert 0 <= found["linear_top1"] <= 100
 
 
+@pytest.mark.slow
 def test_what_is_exported_answers_the_same_on_images_of_the_sizes_it_takes(run, kind, tmp_path):
     done = processes.succeed("export", f"--model_dir={run}", f"--export_dir={tmp_path}", "--json")
     assert done.json["feature_dim"] == 8 and max(done.json["largest_difference"].values()) < 1e-6

@@ -30,6 +30,7 @@ def call(call):
     return functools.partial(call, detect, *QUICK)
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_path, capsys):
     whole = tmp_path / "whole"
     call("--evaluate_every=1", model_dir=whole)

@@ -63,6 +63,7 @@ def test_what_has_ended_is_not_waited_for():
         process.wait_until(lambda: False)
 
 
+@pytest.mark.slow
 def test_no_process_outlives_its_test_and_one_that_hangs_is_named(tmp_path):
     (tmp_path / "conftest.py").write_text("from tests.endings import *\n")
     (tmp_path / "test_it.py").write_text(TESTS.format(pids=str(tmp_path / "pids"), parent=PARENT))

@@ -134,6 +134,7 @@ def test_augmentation_on_two_devices_is_exact_over_a_resume(tmp_path, on_two_dev
 ALL_ALIKE = pytest.param(8, "no two of the pictures", marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("copies", "said"), [(1, "retrieval"), ALL_ALIKE])
 def test_a_verdict_ends_a_run_of_one_step_on_pictures_without_classes(tmp_path, copies, said):
     write_colours(str(tmp_path / "photos"), 8 // copies, suffixes=("png",))

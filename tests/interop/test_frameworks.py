@@ -58,7 +58,7 @@ def test_torchvision_itself_takes_it(wide_run, tmp_path):
     assert_same_features(models.resnet18(), path, wide_run)
 
 
-@pytest.mark.parametrize("which", ["run", "deep_run"])
+@pytest.mark.parametrize("which", ["run", pytest.param("deep_run", marks=pytest.mark.slow)])
 def test_detectron2_gets_what_the_originals_converter_makes(request, tmp_path, which):
     run = request.getfixturevalue(which)
     path = tmp_path / "backbone.pkl"
@@ -94,6 +94,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path):
         detectron2.read_file(str(path))
 
 
+@pytest.mark.slow
 def test_keras_hub_has_the_same_weights_and_features(wide_run, tmp_path):
     path = str(tmp_path / "preset")
     assert keras_hub.write(open_run(wide_run), path)["max_difference"] < 1e-5
@@ -143,6 +144,7 @@ def test_a_checkpoint_for_model_garden_has_all_that_the_librarys_own_have(wide_r
         assert [line for line in found if "VALUE" in line] == golden["resnet18_names"].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("which", "arch"), [("run", "resnet10"), ("deep_run", "resnet50")])
 def test_model_garden_finds_every_weight(request, tmp_path, which, arch):
     run = request.getfixturevalue(which)

@@ -52,6 +52,7 @@ def model(version):
     return SessionModel(version)
 
 
+@pytest.mark.slow
 def test_it_needs_no_mocotf_in_both_loaders(tmp_path, version, images, expected):
     every = list(range(len(images)))
     asked = {
