@@ -102,6 +102,15 @@ def test_workers_that_were_started_differently_are_refused(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
+def test_what_the_chief_refuses_ends_the_others_in_words(tmp_path):
+    for process in two(*commands.SMALL, "--steps=2", "--lr=.1", f"--model_dir={tmp_path / 'run'}"):
+        assert process.wait().code == 0
+    chief, other = (p.wait() for p in two(*FOREVER, f"--model_dir={tmp_path / 'run'}"))
+    assert (chief.code, other.code) == (1, 1) and "holds another run" in chief.err
+    assert "error: a worker is lost" in other.err and "Traceback" not in other.err
+
+
 ONE_LEAVES_EARLY = """
 import os, sys, time
 import tensorflow as tf

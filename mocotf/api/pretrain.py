@@ -29,6 +29,7 @@ from mocotf.pretraining.recipe import RecipeSettings
 from mocotf.pretraining.settings import ALL
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.cluster import find_cluster
+from mocotf.training.cluster import losses_explained
 from mocotf.training.cluster import place_in
 from mocotf.training.health import Health
 from mocotf.training.host import configure_host
@@ -69,7 +70,8 @@ def pretrain(asked):
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
     place = {"strategy": strategy, "worker": worker, "workers": workers}
-    with Watchdog(devices.worker_timeout if workers > 1 else None) as watchdog:
+    watchdog = Watchdog(devices.worker_timeout if workers > 1 else None)
+    with watchdog, losses_explained(workers):
         return _pretrain_at(place, asked, settings, watchdog)
 
 

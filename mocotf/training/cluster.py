@@ -1,5 +1,6 @@
 """Which processes, on which machines, make up a run."""
 
+import contextlib
 import json
 import os
 
@@ -94,3 +95,21 @@ def place_in(resolver):
     chiefs = len(resolver.cluster_spec().as_dict().get("chief", []))
     before = chiefs if resolver.task_type == "worker" else 0
     return before + resolver.task_id, len(addresses_in(resolver))
+
+
+@contextlib.contextmanager
+def losses_explained(workers):
+    """Puts what TensorFlow says where another of the workers is lost in the user's language.
+
+    Raises:
+        UserError: it fails inside, and there is more than one.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        if workers == 1:
+            raise
+        raise UserError(
+            f"a worker is lost ({type(error).__name__}); the others cannot go on without it; start "
+            "the same command on all of them, which resumes the run"
+        ) from error

@@ -226,7 +226,7 @@ class Run:
 
     @contextlib.contextmanager
     def _explained(self):
-        """Puts what TensorFlow says of memory, images and lost workers in the user's language."""
+        """Puts what TensorFlow says of memory and images in the user's language."""
         try:
             with self.bad_images.explained():
                 yield
@@ -237,11 +237,4 @@ class Run:
             raise UserError(
                 f"--batch_size={self.course.batch_size}: does not fit the device's memory; try {less} "
                 "or --precision=mixed_bfloat16"
-            ) from error
-        except tf.errors.OpError as error:
-            if self.workers == 1:
-                raise
-            raise UserError(
-                f"a worker is lost ({type(error).__name__}); the others cannot go on without it; start "
-                "the same command on all of them, which resumes the run"
             ) from error
