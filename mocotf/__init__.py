@@ -84,7 +84,10 @@ class _Lazy(types.ModuleType):
         if name not in _WHERE:
             raise AttributeError(f"module 'mocotf' has no attribute {name!r}")
         if "tensorflow" not in sys.modules:  # what it reads of its environment it reads once
-            importlib.import_module("mocotf.training.environment").prepare()
+            environment = importlib.import_module("mocotf.training.environment")
+            environment.prepare()
+            with environment.without_notices():
+                importlib.import_module(_WHERE[name])
         return getattr(importlib.import_module(_WHERE[name]), name)
 
 

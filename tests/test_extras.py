@@ -1,6 +1,7 @@
 """What is installed with mocotf: ranges of what it imports, extras, and what is said without them."""
 
 import ast
+import functools
 import importlib.metadata
 import pathlib
 import re
@@ -39,9 +40,13 @@ def pins(name):
             yield Requirement(line.partition(" #")[0])
 
 
+# It reads the list of files of every package that is installed, TensorFlow's too.
+packages_distributions = functools.cache(importlib.metadata.packages_distributions)
+
+
 def distributions(module):
     """Returns the names of the packages that a module is of, as far as they are installed."""
-    return {canonicalize_name(n) for n in importlib.metadata.packages_distributions().get(module, ())}
+    return {canonicalize_name(n) for n in packages_distributions().get(module, ())}
 
 
 def imported(path):

@@ -7,44 +7,31 @@ import os
 import pathlib
 import signal
 import sys
-import tempfile
 
 from mocotf.training import environment
 from mocotf.training import termination
 
 # absl::SetMinLogLevel of the version of absl that TensorFlow 2.21 is built with.
 SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
-ERRORS, FATAL = 2, 3  # absl counts from 0, information
+FATAL = 3  # one above environment.ERRORS
 
 
-def _import_tensorflow_quietly():
-    """Imports TensorFlow without its notices on stderr, which no log level of its own silences.
-
-    They are shown if the import fails.
-    """
+def _import_tensorflow():
+    """Imports TensorFlow and has it list its devices, with what it says of that kept off stderr."""
     environment.prepare()
     # Keras would import scikit-learn, a quarter of the time that this takes, for wrappers of its own.
     loaded = sys.modules.setdefault("sklearn", None)
-    stderr = os.dup(2)
-    wanted = True
     gc.disable()  # it finds nothing in half a second of looking
-    with tempfile.TemporaryFile() as notices:
-        os.dup2(notices.fileno(), 2)
-        try:
+    try:
+        with environment.without_notices():
             import tensorflow as tf
 
             _hide_notices(tf)
             tf.config.list_physical_devices()
-            wanted = _log_level() < ERRORS
-        finally:
-            gc.enable()
-            if loaded is None:
-                del sys.modules["sklearn"]
-            os.dup2(stderr, 2)
-            os.close(stderr)
-            if wanted:
-                notices.seek(0)
-                sys.stderr.write(notices.read().decode(errors="replace"))
+    finally:
+        gc.enable()
+        if loaded is None:
+            del sys.modules["sklearn"]
 
 
 def _hide_notices(tf):
@@ -53,18 +40,13 @@ def _hide_notices(tf):
     On a machine with a GPU errors too: TensorFlow logs one for whatever it reads of what XLA has
     compiled before. What goes wrong is raised as well.
     """
-    if _log_level() < ERRORS:
+    if environment.log_level() < environment.ERRORS:
         return
     library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
     # Of another release it has another name: then there are more lines, and nothing else is different.
     with contextlib.suppress(OSError, AttributeError):
         hide = getattr(ctypes.CDLL(library), SET_MIN_LOG_LEVEL)
-        hide(FATAL if os.path.exists(environment.DRIVER) else ERRORS)
-
-
-def _log_level():
-    """Returns from which severity on TensorFlow is to log, as its environment variable says."""
-    return int(os.environ["TF_CPP_MIN_LOG_LEVEL"] or 0)
+        hide(FATAL if os.path.exists(environment.DRIVER) else environment.ERRORS)
 
 
 def _is_program():
@@ -77,4 +59,4 @@ def _is_program():
 if _is_program():
     for number in termination.ASKING:
         signal.signal(number, termination.end_at_once)
-_import_tensorflow_quietly()
+_import_tensorflow()

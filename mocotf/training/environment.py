@@ -1,10 +1,12 @@
-"""Environment variables that TensorFlow and XLA read at their start; a user's own stay in force."""
+"""How TensorFlow and XLA start: environment variables, of which a user's own stay in force; notices."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import os
 import platform
 import re
+import tempfile
 
 DRIVER = "/proc/driver/nvidia/version"  # what Linux shows of NVIDIA's driver while it is loaded
 CACHE_FLAGS = {
@@ -14,6 +16,10 @@ CACHE_FLAGS = {
 }
 # What a CPU compiles is read in less time than it takes to compile, but with complaints.
 MORE_FLAGS = {"TF_XLA_FLAGS": ("--tf_xla_persistent_cache_device_types=GPU",)}
+
+ERRORS = 2  # of TF_CPP_MIN_LOG_LEVEL, which counts from 0, information
+# A line of TensorFlow's log, and what precedes the first.
+NOTICE = re.compile(rb"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl::InitializeLog")
 
 
 def prepare():
@@ -26,6 +32,39 @@ def prepare():
         # Batch norm without XLA: else TensorFlow turns each image's channels first, and back.
         os.environ.setdefault("TF_USE_CUDNN_BATCHNORM_SPATIAL_PERSISTENT", "1")
     keep_compiled()
+
+
+@contextlib.contextmanager
+def without_notices():
+    """Keeps off stderr what TensorFlow logs while it is imported, whatever its log level is.
+
+    All is shown, at the end, if that fails or the user's log level asks for more than errors. What is
+    no line of that log, as another thread's, is shown in any case.
+    """
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed, as a daemon's: nobody sees any
+        yield
+        return
+    hidden = None
+    with tempfile.TemporaryFile() as written:
+        os.dup2(written.fileno(), 2)
+        try:
+            yield
+            hidden = NOTICE if log_level() >= ERRORS else None
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            written.seek(0)
+            for line in written:
+                if not (hidden and hidden.match(line)):
+                    os.write(2, line)
+
+
+def log_level():
+    """Returns from which severity on TensorFlow is to log, as its environment variable says."""
+    level = os.environ["TF_CPP_MIN_LOG_LEVEL"]
+    return int(level) if level.isdecimal() else 0
 
 
 def keep_compiled():
