@@ -18,8 +18,10 @@ CACHE_FLAGS = {
 MORE_FLAGS = {"TF_XLA_FLAGS": ("--tf_xla_persistent_cache_device_types=GPU",)}
 
 ERRORS = 2  # of TF_CPP_MIN_LOG_LEVEL, which counts from 0, information
-# A line of TensorFlow's log, and what precedes the first.
-NOTICE = re.compile(rb"[IWE]\d{4} \d\d:\d\d:|WARNING: All log messages before absl::InitializeLog")
+# A line of TensorFlow's log, of one before 2.21 too, and what precedes the first.
+NOTICE = re.compile(
+    rb"[IWE]\d{4} \d\d:\d\d:|\d{4}-\d\d-\d\d \S+: [IWE] |WARNING: All log messages before absl::Init"
+)
 
 
 def prepare():

@@ -10,6 +10,7 @@ LOG = b"""\
 WARNING: All log messages before absl::InitializeLog() is called are written to STDERR
 I0000 00:00:1795841541.680767   11279 port.cc:153] oneDNN custom operations are on.
 E0000 00:00:1795841557.156109   11279 cuda_platform.cc:52] failed call to cuInit
+2026-11-28 05:06:23.343377: E external/local_xla/xla/stream_executor/cuda/cuda_platform.cc:51] the same
 """
 OTHERS = b"Is it 0000 00:00:17?\nof another thread, without an end"
 
