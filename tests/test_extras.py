@@ -14,6 +14,8 @@ from packaging.utils import canonicalize_name
 
 from mocotf import extras
 from mocotf.errors import UserError
+from mocotf.training import environment
+from tests import processes
 from tests.processes import ROOT
 
 PROJECT = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -127,7 +129,24 @@ def test_ranges_begin_with_what_was_tested_and_hold_the_pins():
             assert one.specifier.contains(str(pin.specifier)[2:]), f"{file}: {pin} is not in {one}"
 
 
-def test_other_pythons_are_refused_by_pip_and_make_alike():
+def test_other_pythons_are_refused_by_pip_and_make_and_commands_alike():
     makefile = pathlib.Path(ROOT, "Makefile").read_text(encoding="utf-8")
     low, high = re.search(r"\((3, \d+)\) <= sys.version_info < \((3, \d+)\)", makefile).groups()
     assert PROJECT["requires-python"] == f">={low},<{high}".replace(", ", ".")
+    assert (str(environment.LOWEST), str(environment.BEYOND)) == (f"({low})", f"({high})")
+
+
+@pytest.mark.parametrize("version", [(3, 10, 13), (3, 14, 0)])
+def test_another_python_is_one_line(monkeypatch, version):
+    monkeypatch.setattr(sys, "version_info", version)
+    with pytest.raises(
+        UserError, match=rf"^Python 3.{version[1]} \(.*\): expected 3.11 to 3.13; try: .*$"
+    ):
+        environment.prepare()
+
+
+def test_no_tensorflow_is_one_line_and_makes_no_command_a_traceback():
+    bare = processes.python("-S", "-m", "mocotf.knn").wait()
+    assert bare.code == 1 and re.fullmatch(r"error: Python .* has no TensorFlow; try: .*\n", bare.err)
+    bare = processes.python("-S", "-c", "import mocotf; mocotf.MoCo").wait()
+    assert bare.err.splitlines()[-1].startswith("mocotf.errors.UserError: Python ")

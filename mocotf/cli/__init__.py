@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 
+from mocotf.errors import UserError
 from mocotf.training import environment
 from mocotf.training import termination
 
@@ -18,7 +19,12 @@ FATAL = 3  # one above environment.ERRORS
 
 def _import_tensorflow():
     """Imports TensorFlow and has it list its devices, with what it says of that kept off stderr."""
-    environment.prepare()
+    try:
+        environment.prepare()
+    except UserError as error:
+        if _is_program():
+            sys.exit(f"error: {error}")
+        raise
     # Keras would import scikit-learn, a quarter of the time that this takes, for wrappers of its own.
     loaded = sys.modules.setdefault("sklearn", None)
     gc.disable()  # it finds nothing in half a second of looking

@@ -3,11 +3,16 @@
 import contextlib
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
+import sys
 import tempfile
 
+from mocotf.errors import UserError
+
+LOWEST, BEYOND = (3, 11), (3, 14)  # Pythons, as pyproject.toml has them for pip
 DRIVER = "/proc/driver/nvidia/version"  # what Linux shows of NVIDIA's driver while it is loaded
 CACHE_FLAGS = {
     # Of the step as it is compiled, and of how fast kernels were that XLA chose among.
@@ -25,7 +30,16 @@ NOTICE = re.compile(
 
 
 def prepare():
-    """Sets what this machine is faster with; call it before TensorFlow is imported."""
+    """Sets what this machine is faster with; call it before TensorFlow is imported.
+
+    Raises:
+        UserError: mocotf is not made for this Python, or there is no TensorFlow.
+    """
+    python = f"Python {sys.version_info[0]}.{sys.version_info[1]} ({sys.executable})"
+    if not LOWEST <= sys.version_info < BEYOND:
+        raise UserError(f"{python}: expected 3.11 to 3.13; try: python3.12 -m venv .venv")
+    if importlib.util.find_spec("tensorflow") is None:
+        raise UserError(f"{python} has no TensorFlow; try: pip install . or .venv/bin/python")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     if platform.machine() == "x86_64":
         # TensorFlow leaves oneDNN out on CPUs without AVX-512, where it is faster too.
@@ -74,9 +88,11 @@ def keep_compiled():
 
     TensorFlow's part of this is fixed when it lists its devices, XLA's when it first compiles.
     """
+    if not os.path.exists(DRIVER):
+        return
     folder = cache_folder()
-    if not os.path.exists(DRIVER) or " " in folder:
-        return  # XLA would take a blank for the end of a flag
+    if " " in folder:
+        return  # XLA would take it for the end of a flag
     for variable, flag in CACHE_FLAGS.items():
         given = os.environ.get(variable, "").split()
         if any(text.startswith(f"{flag}=") for text in given):
