@@ -27,6 +27,7 @@ from PIL import Image
 from PIL import UnidentifiedImageError
 
 from mocotf import extras
+from mocotf import terminal
 from mocotf.data import channel_statistics
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
@@ -71,15 +72,22 @@ def main():
         raise UserError(
             f"--write={FLAGS.write} does nothing without --channels: add it, or drop --write"
         )
-    parts = Parts(FLAGS.data_dir, FLAGS.files)
+    with terminal.phase(f"reading {printable(FLAGS.files or FLAGS.data_dir)}"):
+        parts = Parts(FLAGS.data_dir, FLAGS.files)
     pictures = Pictures([(tree, "") for tree in parts.trees])
     if not len(pictures):
         where = f"--files={FLAGS.files}" if FLAGS.files else f"--data_dir={FLAGS.data_dir}"
         raise UserError(f"{where}: no images found in it or its sub-folders; {pictures.left_out}")
     Image.MAX_IMAGE_PIXELS = None  # --max_pixels is looked at first
     warnings.filterwarnings("ignore", module="PIL")
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding holds no lock
-        found = list(pool.map(lambda number: inspect(pictures, number), range(len(pictures))))
+    found = []
+    with (
+        terminal.phase("decoding", len(pictures)) as progress,
+        concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool,  # decoding holds no lock
+    ):
+        for facts in pool.map(lambda number: inspect(pictures, number), range(len(pictures))):
+            found.append(facts)
+            progress.advance()
     paths = [printable(pictures.path_of(number)) for number in range(len(pictures))]
     results = summary(paths, found, pictures.left_out, parts.damaged)
     if FLAGS.channels:

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import keras
 from absl import flags
 
+from mocotf import terminal
 from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.interop import detectron2
@@ -39,6 +40,7 @@ from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
+from mocotf.reporting.runs import is_run
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.run_dir import RunDir
 from mocotf.training.weights import load_state
@@ -115,17 +117,26 @@ def main(source, path):
             f"--from={given} --to={FLAGS.to}: expected --from={expected}; all else is made of runs"
         )
     if os.path.exists(path):
-        raise UserError(f"{path}: exists; expected the name of a new file or folder")
+        order = "" if os.path.exists(source) else f", and {source} is not there: INPUT comes first"
+        raise UserError(f"{path}: exists{order}; expected the name of a new file or folder")
+    if not target and is_run(source):
+        near = next((n for n, t in TARGETS.items() if t.ending and path.endswith(t.ending)), "torch")
+        raise UserError(
+            f"{source}: is a run; expected --to=FORMAT, one of {', '.join(TARGETS)}; try --to={near}"
+        )
     if target:
         if not path.endswith(target.ending):
             raise UserError(f"{path}: --to={FLAGS.to} expects a name that ends in {target.ending}")
         saved = open_run(source)
         if FLAGS.to not in ANY:
             check_resnet(saved.config.encoder, f"--to={FLAGS.to}", "--to=keras takes any")
-        results = {"step": saved.step} | target.write(saved, path)
+        with terminal.phase(f"converting to {FLAGS.to}"):
+            results = {"step": saved.step} | target.write(saved, path)
     else:
-        results = from_torch(source, path)
-    print(f"{source} -> {path}: {results}")
+        with terminal.phase("converting from PyTorch"):
+            results = from_torch(source, path)
+    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in results.items())
+    print(f"{source} -> {path}: {told}")
     command.print_json(results)
 
 

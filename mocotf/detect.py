@@ -94,6 +94,11 @@ def check_data(data, transfer, own):
         UserError: the settings contradict each other.
     """
     name = data.dataset
+    if name is None:
+        raise UserError(
+            "--dataset is missing; expected cutouts, json, tfds, or voc or coco, which "
+            "tensorflow-datasets downloads into --data_dir, 3 and 25 GB; try --recipe=voc_detection"
+        )
     if name not in ("cutouts", "json", "tfds", *tfds_scenes.PARTS):
         raise UserError(
             f"--dataset={name}: expected cutouts, json, voc, coco, or tfds for a prepared data set"
@@ -112,5 +117,5 @@ def check_data(data, transfer, own):
 
 
 if __name__ == "__main__":
-    published = {"dataset": "voc", "batch_size": 16, "lr": 0.01, "steps": 24000}
+    published = {"dataset": None, "batch_size": 16, "lr": 0.01, "steps": 24000}
     fit_flags.run_command(main, published, {"dataset": DATASETS, "data_dir": DATA_DIR})

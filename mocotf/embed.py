@@ -16,6 +16,7 @@ import time
 from absl import flags
 
 import mocotf
+from mocotf import terminal
 from mocotf.data.bad_images import BadImages
 from mocotf.data.places.parts import whole
 from mocotf.data.places.tree import place_of
@@ -37,7 +38,6 @@ from mocotf.image_search.partial_index import PartialIndex
 from mocotf.interop.keras_file import load_encoder
 from mocotf.moco.saved_run import open_run
 from mocotf.nn.plain import OUTPUTS
-from mocotf.training.metrics_log import duration
 from mocotf.training.termination import Termination
 
 FLAGS = flags.FLAGS
@@ -98,7 +98,8 @@ def main():
         raise UserError(f"--out={FLAGS.out}: {absent if FLAGS.append else there}")
     index = read_index(FLAGS.out) if FLAGS.append else None
     about = describe_encoder(FLAGS.model_dir)
-    encoder = load_encoder(about["encoder"])
+    with terminal.phase("loading the encoder"):
+        encoder = load_encoder(about["encoder"])
     if channels := about.get("channels") or channels_of(encoder):
         about["channels"] = channels
     about |= {
@@ -112,7 +113,8 @@ def main():
         check_made_so(index.about, about)
     embedded = {os.fsencode(name) for name in index.names} if index else frozenset()
     how = {name: about[name] for name in ("upright", "max_pixels")}
-    files = files_under(FLAGS.data_dir, embedded, channels=channels, **how)
+    with terminal.phase(f"reading {printable(FLAGS.data_dir)}"):
+        files = files_under(FLAGS.data_dir, embedded, channels=channels, **how)
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about["files"] = files.digest
     wanted = about | {"wanted": files.wanted}
@@ -120,7 +122,8 @@ def main():
     bad_images = BadImages(partial.file("bad_images.txt"), root=files.root)
     if partial.seen:
         print(f"going on after {partial.seen:,} of {len(files):,} images")
-    with Termination(ends="ends after this batch") as termination:
+    progress = terminal.phase("embedding", len(files), done=partial.seen)
+    with progress, Termination(ends="ends after this batch") as termination:
         fill(partial, encoder, files, bad_images, termination)
     results = finish(partial, index, about, bad_images.names)
     partial.remove()  # no array of `finish` has its files open: Windows would not remove them
@@ -177,15 +180,15 @@ def check_made_so(known, about):
 
 
 def fill(partial, encoder, files, bad_images, termination):
-    """Embeds the files that are not yet; says how far it is.
+    """Embeds the files that are not yet.
 
     Raises:
         Preempted: it was asked to end; what it has embedded is kept.
     """
-    started, before = time.monotonic(), partial.seen
     last = None
     batches = embed(encoder, files, FLAGS.output, FLAGS.batch_size, bad_images, partial.seen)
     for names, vectors, seen in batches:
+        terminal.advance(seen - partial.seen)
         partial.add(names, vectors, seen)
         termination.saves = True
         now = time.monotonic()
@@ -199,10 +202,6 @@ def fill(partial, encoder, files, bad_images, termination):
                 "goes on",
                 termination.code,
             )
-        if last:  # the first batch has taken longer
-            rate = (seen - before) / (now - started)
-            left = duration((len(files) - seen) / rate)
-            print(f"{seen:,} of {len(files):,} images, {rate:.0f} a second, {left} left", flush=True)
         last = now
 
 

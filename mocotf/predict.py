@@ -11,17 +11,18 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 # isort: split
 import collections
 import os
-import time
 
 import numpy as np
 from absl import flags
 
+from mocotf import terminal
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
 from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
+from mocotf.files import printable
 from mocotf.image_search.embedding import embed
 from mocotf.interop.keras_file import from_run
 from mocotf.moco.saved_run import open_run
@@ -29,7 +30,6 @@ from mocotf.tables import csv_of
 
 FLAGS = flags.FLAGS
 SHOWN = 10  # classes in the printed summary
-EVERY = 5  # seconds between two lines of how far it is
 
 flags.DEFINE_string(
     "model_dir",
@@ -55,21 +55,22 @@ def main():
     if os.path.exists(FLAGS.out):
         raise UserError(f"--out={FLAGS.out}: exists; expected the name of a new file")
     run = open_run(FLAGS.model_dir)
-    head, encoder = open_head(run), from_run(run)
+    with terminal.phase("loading the encoder"):
+        head, encoder = open_head(run), from_run(run)
     how = {"upright": run.upright, "channels": run.view.channels, "max_pixels": run.max_pixels}
-    files = files_under(FLAGS.data_dir, **how)
+    with terminal.phase(f"reading {printable(FLAGS.data_dir)}"):
+        files = files_under(FLAGS.data_dir, **how)
     print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     bad_images = BadImages(root=files.root)
-    rows, counts, told = [], collections.Counter(), time.monotonic()
+    rows, counts = [], collections.Counter()
     top = min(FLAGS.top, len(head.names))
-    for names, features, seen in embed(encoder, files, "features", FLAGS.batch_size, bad_images):
-        for name, row in zip(names, head.probabilities(features), strict=True):
-            best = np.argsort(-row)[:top]
-            counts[head.names[best[0]]] += 1
-            rows.append([name, *(cell for c in best for cell in (head.names[c], f"{row[c]:.4f}"))])
-        if time.monotonic() - told > EVERY:
-            told = time.monotonic()
-            print(f"{seen:,} of {len(files):,} images", flush=True)
+    with terminal.phase("telling classes", len(files)) as progress:
+        for names, features, seen in embed(encoder, files, "features", FLAGS.batch_size, bad_images):
+            for name, row in zip(names, head.probabilities(features), strict=True):
+                best = np.argsort(-row)[:top]
+                counts[head.names[best[0]]] += 1
+                rows.append([name, *(cell for c in best for cell in (head.names[c], f"{row[c]:.4f}"))])
+            progress.done = seen
     if not rows:
         raise UserError(
             f"--data_dir={FLAGS.data_dir}: no image decodes; expected {expected(run.view.channels)}"

@@ -11,11 +11,12 @@ from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices 
 import tensorflow as tf
 from absl import flags
 
+from mocotf import terminal
+from mocotf.api.data import open_and_tell
 from mocotf.cli import train_flags
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import random_views
 from mocotf.data.sources.base import Order
-from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.training.pictures import view_grid
 
@@ -28,7 +29,7 @@ flags.DEFINE_string("out", "views.png", "PNG file to write.")
 def main():
     settings = train_flags.read()
     augmentation = settings.views.augmentation
-    source = open_source(settings.data, settings.pairs)
+    source = open_and_tell(settings.data, settings.pairs)
     pairs = min(PAIRS, source.size)
     bad_images = BadImages()
     views = random_views(
@@ -38,7 +39,7 @@ def main():
         bad_images=bad_images,
         ops=FLAGS.host_ops,
     )
-    with bad_images.explained():
+    with bad_images.explained(), terminal.phase("drawing views"):
         x_q, x_k = next(iter(views))
     grid = tf.image.convert_image_dtype(view_grid((x_q, x_k), augmentation), tf.uint8)
     try:

@@ -15,6 +15,7 @@ import os
 import numpy as np
 from absl import flags
 
+from mocotf import terminal
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_named
 from mocotf.data.views import formats
@@ -63,15 +64,18 @@ def main(*queries):
         raise UserError("--index=: names no file; expected one that mocotf.embed wrote")
     indexes = read_indexes(FLAGS.index)
     about = indexes[0].about
-    encoder = find_encoder(about)
-    results = search(indexes, queries, embed_queries(encoder, queries, about))
+    with terminal.phase("loading the encoder"):
+        encoder = find_encoder(about)
+    with terminal.phase("searching"):
+        results = search(indexes, queries, embed_queries(encoder, queries, about))
 
     for query, found in results:
         print(printable(query))
         for rank, one in enumerate(found, 1):
             print(f"{rank:4}  {one.similarity:.3f}  {printable(one.name)}")
     if FLAGS.html:
-        write_page(FLAGS.html, indexes, results, encoder)
+        with terminal.phase("writing the page"):
+            write_page(FLAGS.html, indexes, results, encoder)
         print(f"page: {FLAGS.html}")
     command.print_json(
         {

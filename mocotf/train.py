@@ -12,19 +12,43 @@ resumes a run that was stopped.
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
 
 # isort: split
+import os
+import shlex
+
 from absl import flags
 
 from mocotf.api.pretrain import SETTINGS
 from mocotf.api.pretrain import pretrain
 from mocotf.cli import settings_flags
 
+FLAGS = flags.FLAGS
 settings_flags.define(*SETTINGS)
 
 
 def main():
     results = pretrain(settings_flags.asked())
     if results:  # those of the chief
+        print(next_commands(FLAGS.model_dir, FLAGS.dataset == "folder" and FLAGS.data_dir))
         command.print_json(results)
+
+
+def next_commands(run, pictures):
+    """Returns what may be typed next, ready to paste.
+
+    Args:
+        run: path of the run directory.
+        pictures: path of a folder of images; falsy where there is none.
+    """
+    run, name = shlex.quote(run), shlex.quote(os.path.basename(os.path.abspath(run)))
+    commands = [
+        f"tensorboard --logdir={run}",
+        f"python -m mocotf.report {run} --out={name}.html",
+        f"python -m mocotf.export --model_dir={run} --export_dir=serving/{name}",
+    ]
+    if pictures:
+        embed = f"python -m mocotf.embed --model_dir={run} --data_dir={shlex.quote(pictures)}"
+        commands.insert(2, f"{embed} --out={name}.npz")
+    return "\n  ".join([f"\nThe run is in {run}. Next, for instance:", *commands])
 
 
 if __name__ == "__main__":

@@ -111,12 +111,16 @@ def test_what_another_optimizer_keeps_has_no_place_in_the_originals_checkpoint(t
 def test_mistakes_are_one_line(tmp_path, oracle):
     text = tmp_path / "text.pth.tar"
     text.write_text("hello")
+    write_run(tmp_path / "saved")
     for arguments, code, message in (
         ([text, tmp_path / "run"], 1, "cannot be read as a PyTorch"),
         (["--from=mocotf", "--to=torch", tmp_path, "x"], 1, "no flags.cfg; expected the --model_dir"),
         ([text, tmp_path], 1, "exists; expected the name of a new file or folder"),
         (["--to=onnx", "runs/v2", "encoder.pb"], 1, "--to=onnx expects a name that ends in .onnx"),
         (["--from=torch", "--to=onnx", "a", "b.onnx"], 1, "expected --from=mocotf"),
+        ([tmp_path / "saved", "e.keras"], 1, "is a run; expected --to=FORMAT, one of"),
+        ([tmp_path / "saved", "e.keras"], 1, "; try --to=keras"),
+        (["--to=keras", "gone", tmp_path / "saved"], 1, "and gone is not there: INPUT comes first"),
         (["one"], 2, "1 arguments ['one']: expected INPUT OUTPUT"),
     ):
         refuse("convert", arguments, message, code)

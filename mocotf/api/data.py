@@ -2,8 +2,10 @@
 
 import dataclasses
 
+from mocotf import terminal
 from mocotf.data.settings import DataSettings
 from mocotf.data.sources.open import open_source
+from mocotf.files import printable
 from mocotf.moco.saved_run import READING
 from mocotf.settings import settings_of
 
@@ -38,12 +40,17 @@ def open_and_tell(data, pairs=None, *, tell=True):
     Raises:
         UserError: see `open_source`.
     """
-    source = open_source(data, pairs)
-    if tell:
-        say(data, source)
+    with terminal.phase(f"reading {printable(_place(data))}", shown=tell):
+        source = open_source(data, pairs)
+        if tell:
+            say(data, source)
     return source
 
 
 def say(data, images):
     """Prints what is in the images, which have `found()`, that `DataSettings` name."""
-    print(f"{data.files or data.data_dir or data.dataset}: {images.found()}", flush=True)
+    print(f"{_place(data)}: {images.found()}", flush=True)
+
+
+def _place(data):
+    return data.files or data.data_dir or data.dataset

@@ -4,6 +4,7 @@ import time
 
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.api.data import data_of
 from mocotf.api.data import open_and_tell
 from mocotf.data.bad_images import BadImages
@@ -52,7 +53,7 @@ def knn(asked):
     tf.config.experimental.enable_tensor_float_32_execution(False)
 
     start = time.perf_counter()
-    with bad_images.explained():
+    with bad_images.explained(), terminal.phase("encoding pictures", sum(splits.sizes)):
         nearest, queries, labels = splits.search(encode, max(ks))
     seconds = time.perf_counter() - start
     check_classes(nearest.classes, labels, source)

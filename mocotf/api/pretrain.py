@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 
+from mocotf import terminal
 from mocotf.api.data import open_and_tell
 from mocotf.api.recipe import choose
 from mocotf.api.recipe import is_auto
@@ -118,7 +119,8 @@ def _pretrain_at(place, asked, settings, watchdog):
         check_agreement(strategy, settings.texts(), facts | images.values)
 
     # ---- Model
-    model = build_model(settings, source, strategy, course.schedule)
+    with terminal.phase("building the model", shown=chief):
+        model = build_model(settings, source, strategy, course.schedule)
 
     # ---- Where the run is kept, once all of it can be made
     run_dir = None
@@ -155,9 +157,10 @@ def _pretrain_at(place, asked, settings, watchdog):
     encode = encoder_function(model.query_encoder, settings.monitor.knn_features)
 
     def first_record():
-        views, *_ = model.unpack(next(iter(views_from(0))))
-        check_units(views, augmentation)
-        show_views(run_dir, views, augmentation)
+        with terminal.phase("drawing the first views"):
+            views, *_ = model.unpack(next(iter(views_from(0))))
+            check_units(views, augmentation)
+            show_views(run_dir, views, augmentation)
         return monitor.record_baselines(encode, run_dir) if monitor else {}
 
     # ---- Run
@@ -190,6 +193,7 @@ def _pretrain_at(place, asked, settings, watchdog):
         workers=workers,
         watchdog=watchdog,
         saves_memory=(hints["memory"],),
+        about=f"{settings.config.encoder.name}, {settings.config.mechanism.NAME}",
     )
     run.train()
 

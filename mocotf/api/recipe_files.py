@@ -41,12 +41,17 @@ def file_named(flag, name):
     """
     if flag != "recipe" or name in (AUTO, NONE):
         return name if flag == "flagfile" else ""
-    known = {path.stem: path for folder in RECIPES for path in sorted(folder.glob("*.cfg"))}
+    known = known_recipes()
     if name not in known and not os.path.isfile(name):
         raise UserError(
             f"--recipe={name}: expected {AUTO}, {NONE}, a file, or one of {', '.join(sorted(known))}"
         )
     return str(known.get(name, name))
+
+
+def known_recipes():
+    """Returns name → path of the files of flags that --recipe has a name for."""
+    return {path.stem: path for folder in RECIPES for path in sorted(folder.glob("*.cfg"))}
 
 
 def lines_of(path, outer=()):
@@ -59,7 +64,11 @@ def lines_of(path, outer=()):
     try:
         lines = flag_lines(path)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: {error}; expected a file of flags") from error
+        what = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path}: {what}; expected a file of flags; of mocotf's own there are --recipe="
+            f"{', '.join(sorted(known_recipes()))}"
+        ) from error
     for number, line in lines:
         origin = f"{path}, line {number}"
         if not LINE.fullmatch(line):

@@ -5,6 +5,7 @@ import os
 import time
 
 import mocotf
+from mocotf import terminal
 from mocotf.api.data import data_of
 from mocotf.api.data import open_and_tell
 from mocotf.data.bad_images import BadImages
@@ -61,11 +62,13 @@ def pictures(asked, run, projection):
         data = data_of(asked, saved)
         source = open_and_tell(data)
         bad_images = BadImages(None, source.size, data.max_bad_images, source.root)
-        seen = look(saved, source, bad_images)
+        with terminal.phase("finding neighbours"):
+            seen = look(saved, source, bad_images)
     except UserError as error:
         log.warning("no neighbours and no map: %s", error)
         return (f"None: {error}.",) * 2
-    return gallery_figure(seen), map_figure(source, seen, projection)
+    with terminal.phase("drawing the map"):
+        return gallery_figure(seen), map_figure(source, seen, projection)
 
 
 def check_writable(out):

@@ -8,6 +8,7 @@ import pathlib
 import signal
 import sys
 
+from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.training import environment
 from mocotf.training import termination
@@ -15,6 +16,8 @@ from mocotf.training import termination
 # absl::SetMinLogLevel of the version of absl that TensorFlow 2.21 is built with.
 SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
 FATAL = 3  # one above environment.ERRORS
+PACKAGE = pathlib.Path(__file__).parents[1]
+PROGRAMS = PACKAGE, PACKAGE.parent / "tools"  # where commands and tools are, no program that imports mocotf
 
 
 def _import_tensorflow():
@@ -22,7 +25,7 @@ def _import_tensorflow():
     try:
         environment.prepare()
     except UserError as error:
-        if _is_program():
+        if _place_of_program() in PROGRAMS:
             sys.exit(f"error: {error}")
         raise
     # Keras would import scikit-learn, a quarter of the time that this takes, for wrappers of its own.
@@ -55,14 +58,27 @@ def _hide_notices(tf):
         hide(FATAL if os.path.exists(environment.DRIVER) else environment.ERRORS)
 
 
-def _is_program():
-    """Returns whether what runs is a command or a tool of mocotf, not a program that imports it."""
+def _place_of_program():
+    """Returns the folder of the program that runs; None of what is typed in."""
     program = getattr(sys.modules["__main__"], "__file__", None)
-    package = pathlib.Path(__file__).parents[1]
-    return program and pathlib.Path(program).parent in (package, package.parent / "tools")
+    return program and pathlib.Path(program).parent
 
 
-if _is_program():
+def _begin_command():
+    """Has a command say something at once, before what it asks for is known."""
+    if "--quiet" in sys.argv:
+        terminal.hush()
+        return
+    terminal.begin()
+    if not (terminal.is_live() or "--json" in sys.argv or "tensorflow" in sys.modules):
+        print("starting TensorFlow", file=sys.stderr, flush=True)
+
+
+if _place_of_program() in PROGRAMS:
+    terminal.open_closed_streams()
     for number in termination.ASKING:
         signal.signal(number, termination.end_at_once)
-_import_tensorflow()
+if _place_of_program() == PACKAGE:
+    _begin_command()
+with terminal.phase("starting TensorFlow", shown=terminal.is_live()):
+    _import_tensorflow()

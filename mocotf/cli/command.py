@@ -11,6 +11,7 @@ import absl.logging
 from absl import app
 from absl import flags
 
+from mocotf import terminal
 from mocotf.cli import arguments
 from mocotf.cli import help
 from mocotf.errors import Preempted
@@ -18,10 +19,13 @@ from mocotf.errors import UserError
 from mocotf.files import Terminal
 from mocotf.files import printable
 from mocotf.nn.kernels import policy
+from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.termination import Termination
 
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
+flags.DEFINE_bool("quiet", False, "Print errors, warnings and what --json asks for, and nothing else.")
 flags.declare_key_flag("json")
+flags.declare_key_flag("quiet")
 
 
 def run(main, positional=(), resumes=False):
@@ -38,11 +42,13 @@ def run(main, positional=(), resumes=False):
     def guarded(argv):
         names = argv[1:]
         if positional is not None and len(names) != len(positional):
-            expected = " ".join(positional) or "none, every option is a flag, --name=value"
-            _stop(f"{len(names)} arguments {names}: expected {expected}", 2)
+            _stop(_unexpected(names, positional), 2)
         absl.logging.set_verbosity(absl.logging.WARNING)
         logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s", force=True)
         try:
+            if flags.FLAGS.quiet:
+                terminal.hush()
+                sys.stdout = open(os.devnull, "w")  # noqa: SIM115
             policy.is_on()  # refuses a bad value here: out of a layer Keras would add lines to it
             code = main(*names) or 0
         except UserError as error:
@@ -56,15 +62,16 @@ def run(main, positional=(), resumes=False):
         _leave(code)
 
     # Names of files, of classes and of columns are in much of what is said: they have one way out.
-    sys.stdout, sys.stderr = Terminal(sys.stdout), Terminal(sys.stderr)
+    sys.stdout, sys.stderr = map(Terminal, terminal.streams())
     with Termination():
-        app.run(guarded, flags_parser=functools.partial(_parse, resumes=resumes))
+        app.run(guarded, flags_parser=functools.partial(_parse, positional=positional, resumes=resumes))
 
 
 def print_json(results):
     """Prints the results as the last line if --json is given."""
     if flags.FLAGS.json:
-        print(json.dumps(results, allow_nan=False), flush=True)
+        quiet = flags.FLAGS.quiet
+        print(json.dumps(results, allow_nan=False), file=sys.__stdout__ if quiet else None, flush=True)
 
 
 def parse(argv, resumes=False):
@@ -86,14 +93,30 @@ def parse(argv, resumes=False):
     return flags.FLAGS([argv[0], *saved, *argv[1:]]) if saved else left
 
 
-def _parse(argv, resumes):
+def _parse(argv, positional, resumes):
     if help.asked(argv[1:]):
         print(help.text(full=any(argument in help.FULL for argument in argv)))
         sys.exit(0)
     try:
         return parse(argv, resumes)
     except flags.Error as error:
+        if positional == () and argv[1:] and not argv[1].startswith("-"):
+            _stop(_unexpected(argv[1:2], positional), 2)  # of what is missing, it is the cause
         _stop(arguments.explain(" ".join(str(error).split())), 2)
+
+
+def _unexpected(names, positional):
+    """Returns what is wrong with arguments that are no flags."""
+    if positional:
+        return f"{len(names)} arguments {names}: expected {' '.join(positional)}"
+    name = names[0]
+    if os.path.exists(os.path.join(name, FLAGS_FILE)):
+        run = "pretrained" if "pretrained" in flags.FLAGS else "model_dir"
+        instead = {run: name}
+    else:
+        instead = {"data_dir": name, "model_dir": "runs/mine"}
+    typed = " ".join(f"--{flag}={value}" for flag, value in instead.items() if flag in flags.FLAGS)
+    return f"{name}: is no flag; expected --NAME=VALUE only; try {typed}"
 
 
 def _stop(message, code):
@@ -111,6 +134,7 @@ def _leave(code):
     TensorFlow's input threads may be about to run Python, which an interpreter that shuts down lets
     none do, while it waits for them: the process would never end.
     """
+    terminal.close()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

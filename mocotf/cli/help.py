@@ -29,7 +29,11 @@ def text(full):
     main = sys.modules["__main__"]
     groups = {group: [] for group in FIRST}
     last = {group: [] for group in LAST}
-    for flag in [*flags.FLAGS.get_key_flags_for_module(main), flags.FLAGS["json"]]:
+    for flag in [
+        *flags.FLAGS.get_key_flags_for_module(main),
+        flags.FLAGS["json"],
+        flags.FLAGS["quiet"],
+    ]:
         group = getattr(flag, "group", OWN)
         (last if group in last else groups).setdefault(group, []).append(flag)
     parts = [(main.__doc__ or "").strip()]

@@ -4,6 +4,7 @@ import dataclasses
 import os
 from typing import NamedTuple
 
+from mocotf import terminal
 from mocotf.api.data import say
 from mocotf.api.supervised import TRAINING
 from mocotf.api.supervised import training_of
@@ -109,7 +110,8 @@ def run(settings, make_job):
     if batch_size % replicas:
         raise UserError(f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas")
     starts = open_starts(settings)
-    job = make_job()
+    with terminal.phase("reading the data set"):
+        job = make_job()
     say(settings.data, job.images)
     steps_per_epoch = training.optimisation.steps_per_epoch(job.images.size)
     schedule = make_schedule(training.optimisation, settings.transfer, steps_per_epoch)

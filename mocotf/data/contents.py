@@ -6,8 +6,8 @@ import functools
 import hashlib
 import itertools
 import logging
-import time
 
+from mocotf import terminal
 from mocotf.data.sources.records import READERS
 from mocotf.errors import UserError
 from mocotf.files import printable
@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 DIGITS = 64  # of a digest
 UNREADABLE = "0" * DIGITS  # in place of the digest of what cannot be read
 AT_ONCE = 64 * READERS  # files that wait for a thread
-EVERY = 10.0  # seconds between two lines of how far it is
 NAMED = 3
 
 
@@ -77,19 +76,14 @@ def read_contents(source, tell=True):
         UserError: an address does not answer.
     """
     count, files = source.contents()
-    lines, unreadable, size = bytearray(), [], 0
-    begun = told = time.monotonic()
-    with concurrent.futures.ThreadPoolExecutor(READERS) as pool:
+    lines, unreadable = bytearray(), []
+    progress = terminal.phase("reading all content", count, "files", shown=tell)
+    with progress as progress, concurrent.futures.ThreadPoolExecutor(READERS) as pool:
         while some := list(itertools.islice(files, AT_ONCE)):
-            for (name, _), (digest, length) in zip(some, pool.map(_digest, some), strict=True):
+            for (name, _), digest in zip(some, pool.map(_digest, some), strict=True):
                 lines += _line(name, digest)
                 unreadable += [name] * (digest == UNREADABLE)
-                size += length
-                if tell and time.monotonic() - told > EVERY:
-                    told = time.monotonic()
-                    done, speed = lines.count(b"\n"), size / (told - begun) / 1e6
-                    how_far = f"{done:,} of {count:,} files read, {size / 1e9:.1f} GB, {speed:.0f} MB/s"
-                    print(f"--verify_data=content: {how_far}", flush=True)
+                progress.advance()
     if unreadable:
         log.warning(
             "--verify_data=content: %d of %d files cannot be read%s",
@@ -101,17 +95,16 @@ def read_contents(source, tell=True):
 
 
 def _digest(file):
-    """Returns (digest, bytes read) of a (name, function that yields its content)."""
-    found, size = hashlib.sha256(), 0
+    """Returns the digest of a (name, function that yields its content)."""
+    found = hashlib.sha256()
     try:
         for piece in file[1]():
             found.update(piece)
-            size += len(piece)
     except UserError:
         raise
     except Exception:  # each place has its own; such an image is a bad one, as long as it is so
-        return UNREADABLE, size
-    return found.hexdigest(), size
+        return UNREADABLE
+    return found.hexdigest()
 
 
 def _line(name, digest):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from mocotf import extras
+from mocotf import terminal
 from mocotf.data.pretraining import centre_views
 from mocotf.evaluation.features import extract
 from mocotf.evaluation.monitor import encoder_function
@@ -23,13 +24,15 @@ def solve(task, strengths):
     encode = encoder_function(task.encoder(), "pooled")
     labelled = task.labelled
     views = centre_views(labelled.source, labelled.examples(), task.run.view, task.bad_images)
-    with task.bad_images.explained():
+    pictures = labelled.size + labelled.source.evaluation_sizes[1]
+    with task.bad_images.explained(), terminal.phase("encoding pictures", pictures):
         features, labels = extract(encode, views)
         queries, answers = extract(encode, task.query_views)
     l2 = strengths[0]
-    if len(strengths) > 1:
-        l2 = choose(features, labels, labelled.classes, strengths)
-    solved = SoftmaxRegression(features, labels, labelled.classes, l2)
+    with terminal.phase("solving for the classifier"):
+        if len(strengths) > 1:
+            l2 = choose(features, labels, labelled.classes, strengths)
+        solved = SoftmaxRegression(features, labels, labelled.classes, l2)
     scores = Scores.of(solved.scores(queries), answers)
     task.announce("linear_cached", scores, f"{task.run.path}/linear_cached.csv")
     return {

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 
@@ -20,6 +21,7 @@ def batches(encode, views, look=None):
         features, labels = tf.reshape(features, [len(labels), -1]).numpy(), labels.numpy()
         if look:
             look(images, features, labels)
+        terminal.advance(len(labels))
         yield features, labels
 
 

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.data.supervised import check_classes
 from mocotf.errors import UserError
 from mocotf.evaluation.features import extract
@@ -45,6 +46,9 @@ class Monitor(abc.ABC):
         self._splits = splits
         self.album = splits.album  # makes an `Album`, to watch one measurement
 
+    def _phase(self, what):
+        return terminal.phase(f"measuring {what}", sum(self._splits.sizes))
+
     @abc.abstractmethod
     def scores(self, encode, album=None):
         """Returns how well each query is answered, in [0, 1], `[M]`; `[0]` where none makes sense.
@@ -58,14 +62,16 @@ class Monitor(abc.ABC):
         """Keeps the gallery of an encoder at a step; returns what a record says of it: its ACCURACY,
         and the standard error of that in points, as ACCURACY_error."""
         album = self.album()
-        scores = self.scores(encode, album)
+        with self._phase("the encoder"):
+            scores = self.scores(encode, album)
         show(run_dir, step, album, self._source.class_names)
         return _summary(self.ACCURACY, scores)
 
     def record_baselines(self, encode, run_dir):
         """Returns what `record` says before the first step; the same of raw pixels, brought to at most
         32 × 32 by averaging, as ACCURACY_pixels; and how many `queries` there are."""
-        pixels = self.scores(_small)
+        with self._phase("raw pixels"):
+            pixels = self.scores(_small)
         found = self.record(encode, run_dir, 0) | _summary(f"{self.ACCURACY}_pixels", pixels)
         return found | {"queries": len(pixels)}
 
@@ -134,9 +140,10 @@ class RetrievalMonitor(Monitor):
         self._retrieval = Retrieval(source, augmentation, bad_images)
 
     def record_baselines(self, encode, run_dir):
-        log.warning(
-            "no kNN: the data have no labels, or no split to ask about; retrieval is measured: how "
-            "many other pictures an augmented copy ranks below its own"
+        print(
+            "no labels, or no split to ask about: retrieval is measured instead of kNN: how many other "
+            "pictures an augmented copy ranks below its own",
+            flush=True,
         )
         return super().record_baselines(encode, run_dir)
 

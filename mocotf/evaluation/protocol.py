@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import centre_views
 from mocotf.data.pretraining import random_views
@@ -161,7 +162,8 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
         return model(images, training=False)
 
     def score():
-        found, labels = extract(classify, task.query_views)
+        with terminal.phase("measuring", task.labelled.source.evaluation_sizes[1]):
+            found, labels = extract(classify, task.query_views)
         found = found.reshape(len(labels), len(heads), classes)
         return {head: Scores.of(found[:, i], labels) for i, head in enumerate(heads)}
 
@@ -181,6 +183,7 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
         measures=MEASURES,
         accuracy="top1",
         settings=texts_of(task.saved),
+        about=f"{name}, {task.run.config.encoder.name}",
     ).train()
 
     # ---- Results

@@ -61,7 +61,10 @@ class EncoderSettings(Settings):
         if self.backbone and not is_path(self.backbone):
             raise UserError(f"--backbone={self.backbone}: expected MODULE:NAME, such as {EXAMPLES}")
         if self.arch not in ARCHITECTURES and not is_path(self.arch):
-            raise UserError(f"--arch={self.arch}: expected one of {NAMES}, or --backbone")
+            raise UserError(
+                f"--arch={self.arch}: expected one of {NAMES}; try --backbone=MODULE:NAME for another "
+                f"Keras model, as a ViT, such as {EXAMPLES}"
+            )
         if self.backbone_args and not self.backbone:
             raise UserError("--backbone_args does nothing without --backbone: add it, or drop it")
         backbone_args(self)

@@ -8,6 +8,7 @@ import time
 import keras
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.pretraining import rules
 from mocotf.pretraining.look import Facts
@@ -93,7 +94,8 @@ def choose(read, given, source, strategy, minutes, workers=1):
         UserError: there is nothing to learn from, no time, or settings contradict each other.
     """
     began = time.monotonic()
-    facts = look(source, strategy)
+    with terminal.phase("looking at the pictures"):
+        facts = look(source, strategy)
     own = strategy if workers == 1 else tf.distribute.OneDeviceStrategy("")
 
     def fitted(side, most_images):
@@ -138,7 +140,8 @@ def _try(fitted, source, strategy):
     while True:
         batch = choices.get("batch_size")
         try:
-            return choices, try_steps(settings, source, strategy)
+            with terminal.phase("trying some steps"):
+                return choices, try_steps(settings, source, strategy)
         except tf.errors.ResourceExhaustedError as error:
             keras.backend.clear_session()
             choices, settings = fitted(max(1, batch // 2))

@@ -4,11 +4,14 @@ import time
 
 import keras
 
+from mocotf import terminal
 from mocotf.errors import Preempted
 from mocotf.training.divergence import DivergenceError
 from mocotf.training.health import CollapseError
 from mocotf.training.replicas import check_replicas
 from mocotf.training.state import shared_state
+
+A_MINUTE = 60.0
 
 
 class Timed(keras.callbacks.Callback):
@@ -59,12 +62,17 @@ class MeasureAccuracy(Timed):
 
 
 class RecordMetrics(Timed):
-    """Writes a record of the step, has it looked at, and prints the line that a user watches."""
+    """Writes a record of the step, has it looked at, and shows what a user watches."""
+
+    def __init__(self, progress, *when):
+        super().__init__(progress, *when)
+        self._printed = 0, time.monotonic()  # epoch, and when
 
     def act(self, logs):
         progress, course, health = self.progress, self.run.course, self.run.health
         # Read first: a GPU has computed all steps of the window only then.
         reported = {name: float(value) for name, value in logs.items() if name != "stop"}
+        means = progress.window_means()
         steps, seconds, waited = progress.next_window()
         record = {
             "step": progress.step,
@@ -82,8 +90,22 @@ class RecordMetrics(Timed):
         progress.records.write(record)
         if health:
             health.look(record)
-        seconds_left = (course.total_steps - progress.step) * seconds / steps
-        print(progress.records.progress_line(record, course, seconds_left), flush=True)
+        shown = record | means
+        progress.phase.beside = progress.records.beside_bar(shown, course)
+        if self._is_to_stay(record):
+            left = progress.phase.seconds_left
+            print(progress.records.progress_line(shown, course, left), flush=True)
+            progress.phase.hear()
+
+    def _is_to_stay(self, record):
+        """Returns whether a line is to stay on the terminal: beside a live one only few."""
+        last = record["step"] == self.run.course.total_steps
+        epoch, printed = self._printed
+        due = record["epoch"] > epoch and time.monotonic() - printed > A_MINUTE
+        stays = not terminal.is_live() or self.progress.accuracies or last or due
+        if stays:
+            self._printed = record["epoch"], time.monotonic()
+        return stays
 
 
 class SaveCheckpoints(Timed):

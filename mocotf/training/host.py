@@ -1,11 +1,13 @@
 """What a process asks of its machine before TensorFlow starts."""
 
 import ctypes
+import os
 import sys
 
 import tensorflow as tf
 
 from mocotf.nn.kernels import policy
+from mocotf.nn.xla import device_types
 from mocotf.training import gpus
 from mocotf.training.settings import DeviceSettings
 
@@ -41,3 +43,13 @@ def configure_host(settings=DEFAULT):
     if mallopt:
         mallopt(TRIM_THRESHOLD, -1)
         mallopt(MMAP_MAX, 0)
+
+
+def describe_devices(strategy):
+    """Returns what a strategy computes on, of this process: "2 GPU", "CPU, 4 threads"."""
+    types = device_types(strategy)
+    text = f"{len(types)} {types[0]}" if len(types) > 1 else types[0]
+    if types[0] == "CPU":
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        text += f", {tf.config.threading.get_intra_op_parallelism_threads() or cores} threads"
+    return text

@@ -13,11 +13,15 @@ from mocotf.errors import UserError
 from mocotf.files import append
 from mocotf.files import cannot_write
 from mocotf.files import open_to_append
+from mocotf.terminal import duration
 from mocotf.training import pictures
 from mocotf.training.hparams import describe_end
 from mocotf.training.hparams import describe_run
 from mocotf.training.metrics_file import line_of
 from mocotf.training.metrics_file import stamped
+
+LINE = ("epoch", "step", "loss", "reported", "lr", "speed", "wait")
+BAR = ("loss", "epoch", "reported", "speed", "chance")
 
 
 class Records:
@@ -76,27 +80,37 @@ class Records:
             ) from error
 
     def progress_line(self, record, course, seconds_left):
-        """Returns the line a user watches."""
+        """Returns the line a user watches; without a number of seconds left where that is None."""
+        texts = self._texts(record, course)
+        if texts["chance"]:
+            texts["loss"] += f" ({texts['chance']})"
+        left = "" if seconds_left is None else f"ETA {duration(seconds_left)}"
+        order = [*(texts[name] for name in LINE), left, texts["measured"]]
+        return "  ".join(filter(None, order))
+
+    def beside_bar(self, record, course):
+        """Returns the parts of that line that are not the bar itself, the most important first."""
+        return [text for name in BAR if (text := self._texts(record, course)[name])]
+
+    def _texts(self, record, course):
         epochs = -(-course.total_steps // course.steps_per_epoch)
-        chance = f" (chance {record['chance']:.3f})" if "chance" in record else ""
         epoch = (record["step"] - 1) // course.steps_per_epoch + 1
         named = [m for m in self._metrics if m.short and record.get(m.name) is not None]
         reported, measured = (
             [f"{m.short} {record[m.name]:.1f}" for m in named if m.measured == held_out]
             for held_out in (False, True)
         )
-        parts = [
-            f"epoch {epoch}/{epochs}",
-            f"step {record['step']}/{course.total_steps}",
-            f"loss {record['loss']:.3f}{chance}",
-            *reported,
-            f"lr {record['lr']:.4g}",
-            f"{record['images_per_second']:.4g} images/s",
-            f"data wait {record['data_wait']:.0%}",
-            f"ETA {duration(seconds_left)}",
-            *measured,
-        ]
-        return "  ".join(parts)
+        return {
+            "epoch": f"epoch {epoch}/{epochs}",
+            "step": f"step {record['step']}/{course.total_steps}",
+            "loss": f"loss {record['loss']:.3f}",
+            "chance": f"chance {record['chance']:.3f}" if "chance" in record else "",
+            "reported": "  ".join(reported),
+            "lr": f"lr {record['lr']:.4g}",
+            "speed": f"{record['images_per_second']:.4g} images/s",
+            "wait": f"data wait {record['data_wait']:.0%}",
+            "measured": "  ".join(measured),
+        }
 
     def finish(self):
         """Notes in TensorBoard's table of runs that this one has reached its end."""
@@ -141,10 +155,3 @@ def scalars(record, tags):
         for name, tag in tags.items()
         if record.get(name) is not None
     ]
-
-
-def duration(seconds):
-    """Returns "2d 03:04:05" for a number of seconds."""
-    days, seconds = divmod(round(seconds), 86400)
-    clock = f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
-    return f"{days}d {clock}" if days else clock

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import keras
 
+MEANT = {"loss", "acc1", "acc5"}  # shown are their means: from batch to batch they jump
 LESS = 1e-3  # who has seen a collapse yields to who is asked to end
 
 
@@ -104,9 +105,10 @@ class Progress(keras.callbacks.Callback):
         records: its `Records`, open; None on workers other than the chief.
         termination: a `Termination`.
         account: the run's `Account`.
+        phase: the `Phase` that fitting is on the terminal.
 
     Attributes:
-        run, records, account: as given.
+        run, records, account, phase: as given.
         step, before: steps taken so far, and before the last execution.
         now, saved_at: seconds on a clock, after that and when a checkpoint was last saved.
         ending: whether the run is to end now, as SIGTERM asks.
@@ -116,11 +118,12 @@ class Progress(keras.callbacks.Callback):
         accuracies: name → percent, measured after this step.
     """
 
-    def __init__(self, run, records, termination, account):
+    def __init__(self, run, records, termination, account, phase):
         super().__init__()
         self.run = run
         self.records = records
         self.account = account
+        self.phase = phase
         self._termination = termination
 
     def on_train_begin(self, logs=None):
@@ -143,6 +146,11 @@ class Progress(keras.callbacks.Callback):
         if self.account.phase == "compile":
             self._note_wait()
             self.account.enter("steps")
+            self._without_compiling = self._mark()
+            self.phase.done = self.step
+            self.phase.restart("training")
+        self.phase.done = self.step
+        self._note(logs or {})
         self._termination.saves, self._termination.took = True, self.run.checkpoints.took
         self.ending, collapsed = self._agreed(logs)
         self.given_up = collapsed and self.run.health.exhausted
@@ -176,17 +184,35 @@ class Progress(keras.callbacks.Callback):
         return self.run.health is not None and self.run.health.must_act
 
     def start_window(self):
-        """Begins to time the steps that the next record is of."""
-        self._window = time.perf_counter(), self.step, self.model.gauges.data_wait
+        """Begins with the steps that the next record is of."""
+        self._window = self._without_compiling = self._mark()
+        self._sums, self._executions = {}, 0
+
+    def _mark(self):
+        return time.perf_counter(), self.step, self.model.gauges.data_wait
+
+    def _note(self, logs):
+        """Adds to the sums of the window; a GPU is not waited for."""
+        for name in MEANT.intersection(logs) if self.records else ():
+            self._sums[name] = self._sums.get(name, 0.0) + logs[name]
+        self._executions += 1
+
+    def window_means(self):
+        """Returns name → mean over the window's executions, a float, of what the line shows of it."""
+        return {name: float(total) / self._executions for name, total in self._sums.items()}
 
     def _note_wait(self):
         noted, self._noted = self._noted, self.model.gauges.data_wait
         self.account.note_wait(self._noted - noted)
 
     def next_window(self):
-        """Returns (steps, seconds, seconds waited for data) of the window, and begins the next."""
+        """Returns (steps, seconds, seconds waited for data) of the window, and begins the next.
+
+        The execution that was compiled is left out, if there is another.
+        """
         self._note_wait()
-        began, step, waited = self._window
+        steady = self._without_compiling[1] < self.step
+        began, step, waited = self._without_compiling if steady else self._window
         self.start_window()
         now, at, waited_now = self._window
         return at - step, now - began, waited_now - waited
@@ -198,5 +224,7 @@ class Progress(keras.callbacks.Callback):
         paused = time.perf_counter()
         with self.account.during(phase):
             yield
-        began, *rest = self._window
-        self._window = began + time.perf_counter() - paused, *rest
+        passed = time.perf_counter() - paused
+        self._window, self._without_compiling = (
+            (began + passed, *rest) for began, *rest in (self._window, self._without_compiling)
+        )

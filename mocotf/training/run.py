@@ -12,6 +12,7 @@ from collections.abc import Callable
 import keras
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.data.bad_images import BadImages
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
@@ -26,6 +27,7 @@ from mocotf.training.goodput import Account
 from mocotf.training.goodput import process_began
 from mocotf.training.health import CollapseError
 from mocotf.training.health import Health
+from mocotf.training.host import describe_devices
 from mocotf.training.memory import fitting_batch
 from mocotf.training.metrics_log import Records
 from mocotf.training.progress import Course
@@ -60,6 +62,7 @@ class Run:
         workers: processes that take part.
         watchdog: a `Watchdog`, entered, which hears of every step.
         saves_memory: flags that the user may try beside a smaller batch.
+        about: what is trained, a phrase.
     """
 
     model: keras.Model
@@ -78,6 +81,7 @@ class Run:
     workers: int = 1
     watchdog: Watchdog = dataclasses.field(default_factory=lambda: Watchdog(None))
     saves_memory: tuple[str, ...] = ()
+    about: str = ""
 
     def train(self):
         """Trains to the last step.
@@ -89,6 +93,7 @@ class Run:
         with contextlib.closing(self.run_dir) if self.run_dir else contextlib.nullcontext():
             if self.run_dir:
                 self._restore()
+                print(self._head(), flush=True)
             began = process_began()
             with Termination() as termination:
                 while not self._fit(termination, began):
@@ -97,6 +102,21 @@ class Run:
                 raise UserError(
                     "the last checkpoint was not saved, see above; make room, and run the same command"
                 )
+
+    def _head(self):
+        """Returns the line that says what begins now."""
+        course, millions = (
+            self.course,
+            sum(v.shape.num_elements() for v in self.model.trained_variables),
+        )
+        epochs = course.total_steps / course.steps_per_epoch
+        parts = [
+            f"{self.about}, {millions / 1e6:.3g} M parameters",
+            describe_devices(self.model.distribute_strategy),
+            f"{epochs:.3g} epochs of {course.steps_per_epoch:,} steps",
+            self.run_dir.path,
+        ]
+        return " · ".join(parts)
 
     def meet(self):
         """Waits until all workers are here."""
@@ -151,13 +171,21 @@ class Run:
         try:
             with self._explained():
                 if self._share_state():
-                    fit(
-                        self.model,
-                        self.batches_from,
-                        steps_per_epoch=self.course.steps_per_epoch,
-                        total_steps=self.course.total_steps,
-                        callbacks=self._callbacks(Progress(self, records, termination, account)),
-                    )
+                    with terminal.phase(
+                        "compiling the first step",
+                        self.course.total_steps,
+                        "steps",
+                        done=self.model.step,
+                        shown=records is not None,
+                    ) as phase:
+                        progress = Progress(self, records, termination, account, phase)
+                        fit(
+                            self.model,
+                            self.batches_from,
+                            steps_per_epoch=self.course.steps_per_epoch,
+                            total_steps=self.course.total_steps,
+                            callbacks=self._callbacks(progress),
+                        )
             if records:
                 records.finish()
             return True

@@ -8,6 +8,8 @@ import socket
 import sys
 import threading
 
+from mocotf import terminal
+
 ASKING = signal.SIGTERM, signal.SIGINT
 WORDS = {signal.SIGTERM: "asked to end by SIGTERM", signal.SIGINT: "interrupted"}
 _ends_process = contextvars.ContextVar("ends_process", default=True)
@@ -91,6 +93,7 @@ class Termination:
                 self._told.settimeout(PATIENCE)
                 with contextlib.suppress(TimeoutError):
                     self._told.recv(1)  # from `_stop_listening`; or it is asked again
+                terminal.close()
                 os._exit(128 + number)
 
     def _ends_now(self, number):
@@ -100,6 +103,7 @@ class Termination:
         if again:
             _say(f"{WORDS[number]}, once more, while it saves; the same command goes on")
             if number not in self._soft:
+                terminal.close()
                 os._exit(128 + number)
         elif number in self._soft and not self.saves:
             self.requested = None  # whoever runs this gets a KeyboardInterrupt, and may go on
@@ -132,6 +136,7 @@ def listen_again():
 
 def end_at_once(number, _):
     """A handler of signals, for a program that has done nothing yet."""
+    terminal.close()
     _say_nothing_saved(number)
     os._exit(128 + number)
 

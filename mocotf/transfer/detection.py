@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.transfer.box_picture import box_picture
 from mocotf.transfer.coco_scores import MOST_DETECTIONS
@@ -94,6 +95,7 @@ class Detection(Job):
                 if most:
                     image = pixels(canvases[i], view, scale, height, width)
                 yield image, tuple(part[i] for part in truth), (boxes, scores[i, :n], labels[i, :n])
+                terminal.advance()
 
 
 def model_function(model):

@@ -6,6 +6,7 @@ import re
 
 import keras
 
+from mocotf import terminal
 from mocotf.data.sources.base import Order
 from mocotf.evaluation.evaluation_json import add_to_evaluation
 from mocotf.evaluation.measures import MEASURES
@@ -78,9 +79,10 @@ class Transfer:
             compile_trainer(model, self.settings, course.schedule, self.lr_scales)
 
         def measure(step):
-            measured = job.measure(model, start.view)
-            if (picture := job.picture(model, start.view)) is not None:
-                keep_picture(run_dir, job.name, step, picture)
+            with terminal.phase("measuring", job.images.test_size):
+                measured = job.measure(model, start.view)
+                if (picture := job.picture(model, start.view)) is not None:
+                    keep_picture(run_dir, job.name, step, picture)
             return measured
 
         order = Order(seed, course.batch_size, course.steps_per_epoch)
@@ -95,6 +97,7 @@ class Transfer:
             measures=MEASURES,
             accuracy=first,
             settings=texts_of(saved),
+            about=f"{job.name}, from {start.name}",
         ).train()
 
         last = [record for record in run_dir.metrics() if first in record][-1]

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.transfer.job import Job
 from mocotf.transfer.mask_picture import mask_picture
@@ -68,6 +69,7 @@ class Segmentation(Job):
         views = measured_views(self.images, view, self.bad_images, most)
         for images, masks in batched(views, BATCH):
             yield images, masks, classify(tf.constant(images)).numpy()
+            terminal.advance(len(images))
 
 
 class Scores:

@@ -3,12 +3,10 @@
 import os
 import shutil
 import subprocess
-import time
 
 import pytest
 import tensorflow as tf
 
-from mocotf.data import contents
 from mocotf.data.contents import UNREADABLE
 from mocotf.data.contents import Contents
 from mocotf.data.contents import read_contents
@@ -110,16 +108,3 @@ def test_an_address_that_does_not_answer_is_no_change(tmp_path, monkeypatch):
     monkeypatch.setattr("mocotf.data.places.remote.read", silent)
     with pytest.raises(UserError, match=r"ram://.*/a.png: no route to host; the same command goes on"):
         read_contents(source)
-
-
-def test_how_far_it_is_is_said(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(contents, "EVERY", -1)
-    monkeypatch.setattr(time, "monotonic", iter(range(100)).__next__)
-    write_colours(tmp_path, 2)
-    read_contents(Folder(str(tmp_path)), tell=False)
-    assert not capsys.readouterr().out
-    read_contents(Folder(str(tmp_path)))
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) == 2 and said[1].startswith(
-        "--verify_data=content: 2 of 2 files read, 0.0 GB, 0 MB/s"
-    )

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocotf.errors import Preempted
+from mocotf.terminal import Phase
 from mocotf.training import callbacks
 from mocotf.training.goodput import Account
 from mocotf.training.progress import Course
@@ -38,11 +39,13 @@ def written():
 @pytest.fixture
 def progress(written):
     course = Course(9, 9, BATCH, lambda step: 0.1, log=Every(1), save=Every(), keep=1, measure=Every())
-    records = SimpleNamespace(write=written.append, progress_line=lambda *_: "")
+    records = SimpleNamespace(
+        write=written.append, progress_line=lambda *_: "", beside_bar=lambda *_: ()
+    )
     checkpoints = SimpleNamespace(took=None)
     run = SimpleNamespace(course=course, health=None, workers=1, checkpoints=checkpoints)
     run.watchdog = Watchdog(None)
-    progress = Progress(run, records, Termination(), Account({}))
+    progress = Progress(run, records, Termination(), Account({}), Phase("training", 9, "steps"))
     model = SimpleNamespace(step=0, steps_per_execution=1, gauges=Gauges(), watched=lambda *_: {})
     progress.set_model(model)
     progress.on_train_begin()
@@ -71,6 +74,20 @@ def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progr
     spent = written[1]["spent"]
     assert 0.2 <= spent["steps"] < 1.5 <= spent["checkpoint"]
     assert BATCH / 1.5 < written[1]["images_per_second"] <= BATCH / 0.2
+
+
+def test_a_line_has_the_means_of_its_window_and_a_speed_without_compiling(progress, written):
+    shown = []
+    progress.records.progress_line = lambda record, course, left: shown.append((record, left)) or ""
+    time.sleep(1.0)  # the first step, compiled
+    for acc1 in (10.0, 20.0, 60.0):
+        progress.on_train_batch_end(0, {"acc1": acc1, "lr": 1.0})
+    recorder = callbacks.RecordMetrics(progress, Every(1))
+    recorder.set_model(progress.model)
+    recorder.act({"acc1": 60.0, "loss": 1.0})
+    (record, left), *_ = shown
+    assert record["acc1"] == 30 and written[0]["acc1"] == 60
+    assert written[0]["images_per_second"] > 3 * BATCH and left < 1
 
 
 def test_a_run_that_is_asked_to_end_and_cannot_save_says_so(progress):

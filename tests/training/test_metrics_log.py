@@ -13,8 +13,8 @@ from mocotf.data.views.augmentations import v2
 from mocotf.errors import UserError
 from mocotf.evaluation.measures import MEASURES
 from mocotf.moco.config import MECHANISMS
+from mocotf.terminal import duration
 from mocotf.training.metrics_log import Records
-from mocotf.training.metrics_log import duration
 from mocotf.training.pictures import keep_picture
 from mocotf.training.pictures import show_views
 from mocotf.training.run_dir import RunDir
