@@ -94,7 +94,7 @@ def check_data(data, transfer, own):
         UserError: the settings contradict each other.
     """
     name = data.dataset
-    if name is None:
+    if not name:
         raise UserError(
             "--dataset is missing; expected cutouts, json, tfds, or voc or coco, which "
             "tensorflow-datasets downloads into --data_dir, 3 and 25 GB; try --recipe=voc_detection"
@@ -117,5 +117,5 @@ def check_data(data, transfer, own):
 
 
 if __name__ == "__main__":
-    published = {"dataset": None, "batch_size": 16, "lr": 0.01, "steps": 24000}
+    published = {"dataset": "", "batch_size": 16, "lr": 0.01, "steps": 24000}
     fit_flags.run_command(main, published, {"dataset": DATASETS, "data_dir": DATA_DIR})

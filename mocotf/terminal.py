@@ -93,7 +93,7 @@ class Phase:
         return f"{self.name}: {', '.join(filter(None, (self.count, self.time)))}"
 
     def __rich_console__(self, console, options):
-        room = options.max_width - 1
+        room = options.max_width - 3  # for ^C
         bar = NARROWEST + 2 if self.total else 0
         shown = self.name
         for part in filter(None, [*self.beside[:1], self.time, *self.beside[1:], self.count]):
@@ -293,7 +293,9 @@ def open_closed_streams():
             os.fstat(number)
         except OSError:
             os.open(os.devnull, os.O_RDWR)  # of numbers it takes the lowest that is free
-            setattr(sys, name, open(number, "w" if number else "r"))  # noqa: SIM115
+            stream = open(number, "w" if number else "r")  # noqa: SIM115
+            for one in (name, f"__{name}__"):  # absl closes what is not among the latter
+                setattr(sys, one, stream)
 
 
 def brief(seconds):

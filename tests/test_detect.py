@@ -84,6 +84,7 @@ def test_the_recipe_for_voc_is_the_papers(call):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ("--dataset=", "--dataset is missing; expected cutouts, json, tfds, or voc or coco"),
         ("--dataset=imagenet2012", "expected cutouts, json, voc, coco, or tfds"),
         ("--dataset=json", "--annotations is missing"),
         ("--annotations=a.json", "does nothing without --dataset=json"),

@@ -17,7 +17,7 @@ from mocotf.training import termination
 SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
 FATAL = 3  # one above environment.ERRORS
 PACKAGE = pathlib.Path(__file__).parents[1]
-PROGRAMS = PACKAGE, PACKAGE.parent / "tools"  # where commands and tools are, no program that imports mocotf
+PROGRAMS = PACKAGE, PACKAGE.parent / "tools"  # commands and tools, not what imports mocotf
 
 
 def _import_tensorflow():

@@ -44,10 +44,11 @@ class Monitor(abc.ABC):
     def __init__(self, source, splits):
         self._source = source
         self._splits = splits
+        self._pictures = None  # that a measurement encodes, where it is known
         self.album = splits.album  # makes an `Album`, to watch one measurement
 
     def _phase(self, what):
-        return terminal.phase(f"measuring {what}", sum(self._splits.sizes))
+        return terminal.phase(f"measuring {what}", self._pictures)
 
     @abc.abstractmethod
     def scores(self, encode, album=None):
@@ -106,6 +107,7 @@ class KNNMonitor(Monitor):
 
     def __init__(self, source, augmentation, bad_images, *, k, T, most, batch_size=256):
         super().__init__(source, KNNSplits(source, augmentation, bad_images, (most, most), batch_size))
+        self._pictures = sum(self._splits.sizes)
         self._vote = {"k": k, "T": T}
         self._told = False
 

@@ -105,18 +105,12 @@ class Run:
 
     def _head(self):
         """Returns the line that says what begins now."""
-        course, millions = (
-            self.course,
-            sum(v.shape.num_elements() for v in self.model.trained_variables),
-        )
-        epochs = course.total_steps / course.steps_per_epoch
-        parts = [
-            f"{self.about}, {millions / 1e6:.3g} M parameters",
-            describe_devices(self.model.distribute_strategy),
-            f"{epochs:.3g} epochs of {course.steps_per_epoch:,} steps",
-            self.run_dir.path,
-        ]
-        return " · ".join(parts)
+        count = sum(v.shape.num_elements() for v in self.model.trained_variables)
+        size = f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
+        device = describe_devices(self.model.distribute_strategy)
+        total, an_epoch = self.course.total_steps, self.course.steps_per_epoch
+        length = f"{total:,} steps" + f", {an_epoch:,} an epoch" * (total > an_epoch)
+        return f"{self.about}, {size} parameters · {device} · {length} · {self.run_dir.path}"
 
     def meet(self):
         """Waits until all workers are here."""
