@@ -21,6 +21,8 @@ from mocotf.cli import settings_flags
 from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
+from mocotf.reporting.pictures import MAPPED
+from mocotf.reporting.pictures import MOST_MAPPED
 from mocotf.reporting.pictures import PROJECTIONS
 from mocotf.reporting.runs import is_run
 from mocotf.reporting.runs import read_runs
@@ -42,6 +44,13 @@ flags.DEFINE_enum(
     PROJECTIONS,
     "Map of the features: tsne, which keeps neighbours together, or pca, which keeps distances.",
 )
+flags.DEFINE_integer(
+    "map_images",
+    MAPPED,
+    "Held-out images on the map at most, and pictures in the page, 2 kB each.",
+    lower_bound=4,
+    upper_bound=MOST_MAPPED,
+)
 
 
 def main(*paths):
@@ -51,7 +60,8 @@ def main(*paths):
         write_table(paths)
     else:
         asked = settings_flags.asked()
-        command.print_json(write_page(asked, paths, FLAGS.out or "report.html", FLAGS.projection))
+        out = FLAGS.out or "report.html"
+        command.print_json(write_page(asked, paths, out, FLAGS.projection, FLAGS.map_images))
 
 
 def write_table(paths):

@@ -12,10 +12,11 @@ from mocotf.data.bad_images import BadImages
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.moco.saved_run import open_run
+from mocotf.reporting.maps import map_figure
 from mocotf.reporting.page import gallery_figure
 from mocotf.reporting.page import make_page
-from mocotf.reporting.page import map_figure
 from mocotf.reporting.page import sheet_figure
+from mocotf.reporting.pictures import MAPPED
 from mocotf.reporting.pictures import look
 from mocotf.reporting.pictures import projectors
 from mocotf.reporting.runs import read_runs
@@ -24,7 +25,7 @@ HAS_MAP = "knn_features"  # the flag of runs whose encoder is looked at
 log = logging.getLogger(__name__)
 
 
-def write_page(asked, paths, out, projection="tsne"):
+def write_page(asked, paths, out, projection="tsne", map_images=MAPPED):
     """Writes the page; returns what --json prints.
 
     Args:
@@ -32,6 +33,7 @@ def write_page(asked, paths, out, projection="tsne"):
         paths: of the runs.
         out: path of the file.
         projection: one of `PROJECTIONS`.
+        map_images: points of a map at most, up to `MOST_MAPPED`.
 
     Raises:
         UserError: there are no such runs, or the file cannot be written.
@@ -45,7 +47,7 @@ def write_page(asked, paths, out, projection="tsne"):
     check_writable(out)
     if any(HAS_MAP in run.flags for run in runs):
         projectors()  # before all is encoded
-    galleries, maps = zip(*(pictures(asked, run, projection) for run in runs), strict=True)
+    galleries, maps = zip(*(pictures(asked, run, projection, map_images) for run in runs), strict=True)
     made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
     atomic_write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
     size = os.path.getsize(out)
@@ -53,7 +55,7 @@ def write_page(asked, paths, out, projection="tsne"):
     return {"out": out, "runs": [run.path for run in runs], "bytes": size}
 
 
-def pictures(asked, run, projection):
+def pictures(asked, run, projection, map_images):
     """Returns (gallery, map) of a `Run`; in place of each, why there is none."""
     try:
         if HAS_MAP not in run.flags:
@@ -63,12 +65,12 @@ def pictures(asked, run, projection):
         source = open_and_tell(data)
         bad_images = BadImages(None, source.size, data.max_bad_images, source.root)
         with terminal.phase("finding neighbours"):
-            seen = look(saved, source, bad_images)
+            seen = look(saved, source, bad_images, map_images)
     except UserError as error:
         log.warning("no neighbours and no map: %s", error)
         return (f"None: {error}.",) * 2
     with terminal.phase("drawing the map"):
-        return gallery_figure(seen), map_figure(source, seen, projection)
+        return gallery_figure(seen, source.class_name), map_figure(source, seen, projection)
 
 
 def check_writable(out):

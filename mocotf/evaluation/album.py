@@ -23,11 +23,12 @@ class Album:
     Args:
         augmentation: that of the images, as `shown` takes it.
         queries: how many there will be, at most; those kept are evenly picked.
+        kept: how many of them are kept, at most.
     """
 
-    def __init__(self, augmentation, queries):
+    def __init__(self, augmentation, queries, kept=KEPT):
         self._augmentation = augmentation
-        self._every = max(1, -(-queries // KEPT))
+        self._every = max(1, -(-queries // kept))
         self._seen = 0
         self._queries = []
         self._nearest = None

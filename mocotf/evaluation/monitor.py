@@ -161,13 +161,18 @@ def encoder_function(encoder, features):
     Args:
         features: "pooled" for the backbone's features, "embedding" for the head's unit-length output.
     """
-    network = encoder.backbone if features == "pooled" else encoder
+    network = network_of(encoder, features)
 
     @tf.function(reduce_retracing=True, autograph=False)
     def encode(images):
         return network(images, training=False)
 
     return encode
+
+
+def network_of(encoder, features):
+    """Returns the part of an `Encoder` that makes the features; arguments as of `encoder_function`."""
+    return encoder.backbone if features == "pooled" else encoder
 
 
 def _small(images):

@@ -1,6 +1,7 @@
 """The images of a source that kNN reads: a bank to compare with, and queries."""
 
 from mocotf.data.pretraining import centre_views
+from mocotf.evaluation.album import KEPT
 from mocotf.evaluation.album import Album
 from mocotf.evaluation.features import batches
 from mocotf.evaluation.features import extract
@@ -28,15 +29,23 @@ class KNNSplits:
             for size, limit in zip(source.evaluation_sizes, most, strict=True)
         ]
         self.sizes = tuple(-(-n // e) for n, e in zip(source.evaluation_sizes, every, strict=True))
-        self.bank, self.queries = (
-            centre_views(source, source.evaluation(split).shard(e, 0), view, bad_images, batch_size)
+        examples = [
+            source.evaluation(split).shard(e, 0)
             for split, e in zip(("bank", "queries"), every, strict=True)
+        ]
+        self.bank, self.queries = (
+            centre_views(source, some, view, bad_images, batch_size) for some in examples
         )
+        self._source, self._asked = source, examples[1]
         self._view = view
 
-    def album(self):
-        """Returns a new `Album`, to watch one search."""
-        return Album(self._view, self.sizes[1])
+    def album(self, kept=KEPT):
+        """Returns a new `Album`, to watch one search, which keeps so many queries at most."""
+        return Album(self._view, self.sizes[1], kept)
+
+    def query_names(self):
+        """Returns what messages call the queries, a list of bytes; those that do not decode, too."""
+        return [*self._asked.map(lambda handle, _: self._source.describe(handle)).as_numpy_iterator()]
 
     def search(self, encode, k, album=None):
         """Returns (nearest, features, labels) of the queries: a `Nearest`, `[M, C]` float32, `[M]`.

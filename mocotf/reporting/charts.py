@@ -1,4 +1,4 @@
-"""Charts of a report: curves over steps, and a map of points, as SVG."""
+"""Charts of a report: curves over steps, as SVG."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,6 @@ from mocotf.reporting.elements import element
 
 WIDTH, HEIGHT = 520, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 18, 12, 34
-MAP = 520
 COLOURS = ("#2563c9", "#e06c00", "#13865a", "#b3367f", "#6a4cc4", "#0f8ea0", "#c03030", "#7a5c2e")
 MOST_POINTS = 400  # of a curve
 HOVERED = 120  # points of a curve that answer to the pointer
@@ -71,15 +70,27 @@ def line_chart(title, explanation, series, references=(), percent=False, x_name=
     )
     for name, level in references:
         y = place(x_ticks[0], level)[1]
-        line = _line(LEFT, y, WIDTH - RIGHT, y, stroke="#5b6675", stroke_dasharray="5 4")
+        line = _line(
+            LEFT, y, WIDTH - RIGHT, y, class_="reference", stroke="#5b6675", stroke_dasharray="5 4"
+        )
         where = {"x": WIDTH - RIGHT, "y": _2(y - 4), "text_anchor": "end", "class_": "level"}
         label = element("text", f"{name} {number(level)}", **where)
         parts += [line, label]
     for one in series:
         parts += _curve(one, f"{one.name}, " if len(series) > 1 else "", x_name, place)
-    svg = element("svg", *parts, viewBox=f"0 0 {WIDTH} {HEIGHT}", role="img", aria_label=title)
+    cursor = _line(LEFT, TOP, LEFT, HEIGHT - BOTTOM, class_="cursor", visibility="hidden")
+    svg = element(
+        "svg",
+        *parts,
+        cursor,
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        role="img",
+        aria_label=title,
+        tabindex="0",
+    )
     caption = element("figcaption", title, element("small", explanation))
-    return element("figure", caption, svg, legend(series) if len(series) > 1 else None)
+    keys = legend(series) if len(series) > 1 else None
+    return element("figure", caption, svg, keys, class_="chart")
 
 
 def legend(series):
@@ -89,35 +100,6 @@ def legend(series):
         for name, colour, *_ in series
     )
     return element("div", *keys, class_="legend")
-
-
-def scatter(points, labels, names, wrong, hints):
-    """Returns the SVG of points `[n, 2]`, coloured by label.
-
-    Args:
-        points: any scale.
-        labels: int `[n]`.
-        names: label → text; it is written where the label's points are, unless there are many labels.
-        wrong: bool `[n]`, of the points that are drawn with a dark edge.
-        hints: text of each point, for who points at it.
-    """
-    low, high = points.min(axis=0), points.max(axis=0)
-    scale = (MAP - 40) / max(*(high - low), 1e-12)
-    offset = (MAP - scale * (high - low)) / 2
-    places = offset + scale * (points - low)
-    found = sorted(names)
-    parts = []
-    for (x, y), label, is_wrong, hint in zip(places, labels, wrong, hints, strict=True):
-        edge = {"stroke": "#111111", "stroke_width": "1.2"} if is_wrong else {}
-        fill = _class_colour(found.index(label), len(found))
-        dot = element("circle", element("title", hint), cx=_2(x), cy=_2(y), r="3.6", fill=fill, **edge)
-        dot.set("fill-opacity", "0.75")
-        parts.append(dot)
-    if len(found) <= 40:
-        for label in found:
-            x, y = _middle(places[labels == label])
-            parts.append(element("text", names[label], x=_2(x), y=_2(y), class_="name"))
-    return element("svg", *parts, viewBox=f"0 0 {MAP} {MAP}", role="img", aria_label="map of features")
 
 
 def ticks(low, high, about=5):
@@ -146,12 +128,12 @@ def _grid(x_ticks, y_ticks, x_name):
     bottom = HEIGHT - BOTTOM
     parts = []
     for value, y in y_ticks:
-        parts.append(_line(LEFT, y, WIDTH - RIGHT, y, stroke="#e4e8ed"))
+        parts.append(_line(LEFT, y, WIDTH - RIGHT, y, class_="grid", stroke="#e4e8ed"))
         parts.append(element("text", number(value), x=LEFT - 7, y=_2(y + 4), text_anchor="end"))
     for value, x in x_ticks:
-        parts.append(_line(x, bottom, x, bottom + 4, stroke="#9aa4b0"))
+        parts.append(_line(x, bottom, x, bottom + 4, class_="axis", stroke="#9aa4b0"))
         parts.append(element("text", number(value), x=_2(x), y=bottom + 16, text_anchor="middle"))
-    parts.append(_line(LEFT, bottom, WIDTH - RIGHT, bottom, stroke="#9aa4b0"))
+    parts.append(_line(LEFT, bottom, WIDTH - RIGHT, bottom, class_="axis", stroke="#9aa4b0"))
     parts.append(element("text", x_name, x=WIDTH - RIGHT, y=HEIGHT - 4, text_anchor="end"))
     return parts
 
@@ -160,8 +142,8 @@ def _curve(one, name, x_name, place):
     points = _thinned(one.xs, _with_errors(one))
     places = [place(x, y) for x, (y, _) in points]
     path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
-    style = {"fill": "none", "stroke": one.colour, "stroke_width": 2, "stroke_linejoin": "round"}
-    style["stroke_dasharray"] = "6 4" if one.dashed else None
+    style = {"class_": "curve", "stroke_dasharray": "6 4" if one.dashed else None}
+    style |= {"fill": "none", "stroke": one.colour, "stroke_width": 2, "stroke_linejoin": "round"}
     parts = [element("path", d=path, **style)]
     for x, (y, error) in points:
         if error:
@@ -174,7 +156,9 @@ def _curve(one, name, x_name, place):
     ]:
         spread = f" ± {number(error)}" if error else ""
         hint = element("title", f"{name}{x_name} {x:,}: {number(y)}{spread}")
-        dot = element("circle", hint, cx=_2(across), cy=_2(down), r=3 if few else 6)
+        dot = element(
+            "circle", hint, cx=_2(across), cy=_2(down), r=3 if few else 6, data_curve=one.name
+        )
         dot.set("fill", one.colour if few else "transparent")
         parts.append(dot)
     return parts
@@ -198,19 +182,6 @@ def _thinned(xs, ys):
     every = -(-len(xs) // MOST_POINTS)
     points = list(zip(xs, ys, strict=True))
     return points[::every] + ([points[-1]] if (len(points) - 1) % every else [])
-
-
-def _class_colour(i, count):
-    """Returns the i-th of `count` colours: hues around the circle, alternately darker; grey alone."""
-    if count == 1:
-        return "#5b6675"
-    return f"hsl({360 * i / count:.0f},{62 + 12 * (i % 2)}%,{52 - 14 * (i % 2)}%)"
-
-
-def _middle(points):
-    """Returns the one of some points that is nearest to their median: where they are, not between."""
-    median = sorted(points[:, 0])[len(points) // 2], sorted(points[:, 1])[len(points) // 2]
-    return min(points, key=lambda p: (p[0] - median[0]) ** 2 + (p[1] - median[1]) ** 2)
 
 
 def _line(x1, y1, x2, y2, **style):

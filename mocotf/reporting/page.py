@@ -3,38 +3,41 @@
 import dataclasses
 
 from mocotf.evaluation.classifier import Classifier
-from mocotf.evaluation.gallery import draw_gallery
 from mocotf.evaluation.measures import MEASURES
 from mocotf.moco.config import MECHANISMS
 from mocotf.moco.config import others_settings
 from mocotf.reporting.charts import COLOURS
 from mocotf.reporting.charts import line_chart
-from mocotf.reporting.charts import scatter
 from mocotf.reporting.elements import element
+from mocotf.reporting.elements import header
 from mocotf.reporting.elements import page
 from mocotf.reporting.elements import picture
 from mocotf.reporting.elements import plain_table
+from mocotf.reporting.maps import once
+from mocotf.reporting.neighbours import Tile
+from mocotf.reporting.neighbours import row
 from mocotf.reporting.pictures import answers
-from mocotf.reporting.pictures import project
 from mocotf.reporting.pictures import view_sheet
 from mocotf.reporting.runs import STAGES
 from mocotf.reporting.runs import differing_flags
 from mocotf.reporting.table import NOTHING
 from mocotf.reporting.table import text
 from mocotf.training.history import words
-from mocotf.training.pictures import encode
 
 RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
 VIEWS = "Positive pairs, as training began: each query above its key."
 ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
 NEIGHBOURS = (
     "At the left a held-out image, beside it the training images nearest to it: green frames are of "
-    "its class, orange ones of another."
+    "its class, dashed orange ones of another."
 )
 MAP = (
-    "Held-out images, coloured by class; point at one for its name. Those with a dark edge are of "
-    "another class by the vote of their neighbours."
+    "Held-out images, coloured by class: near to each other where the encoder takes them for alike. "
+    "Those with a ring are of another class by the vote of their neighbours."
 )
+RAW = "raw pixels"
+SIDE = 96  # of a neighbour, pixels
+CURVES = "Point at a curve for its numbers, or go along it by the arrow keys."
 VERDICTS = {True: "verdict learned", False: "verdict nothing", None: "verdict"}  # classes of CSS
 SHOWN = (
     "mechanism",
@@ -62,44 +65,51 @@ def make_page(runs, sheets, galleries, maps, made):
         made: text that says by what and when the page was made.
     """
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs: " + ", ".join(r.name for r in runs)
+    once(maps)
     return page(
         title,
-        element("h1", title),
-        element("p", _subtitle(runs), class_="soft"),
-        *(element("p", told, class_="soft") for run in runs for told in _collapses(run)),
-        *_section("Results", RESULTS, _results(runs), *_verdicts(runs)),
-        *(_differences(runs) if len(runs) > 1 else ()),
-        *_section("Curves", None, element("div", *_curves(runs), class_="charts")),
-        *_answers(runs),
-        *_side("What the encoder saw", VIEWS, runs, sheets),
-        *_side("Nearest neighbours", NEIGHBOURS, runs, galleries),
-        *_side("Map of the features", MAP, runs, maps),
-        *_section("All flags", None, *_all_flags(runs)),
+        header(title, element("p", _subtitle(runs), class_="soft"), *_verdicts(runs)),
+        _section(
+            "Results",
+            RESULTS,
+            *(element("p", told, class_="soft") for run in runs for told in _collapses(run)),
+            element(
+                "div", _results(runs), class_="wide", tabindex="0", role="group", aria_label="results"
+            ),
+        ),
+        _differences(runs) if len(runs) > 1 else None,
+        _section("Curves", CURVES, element("div", *_curves(runs), class_="charts")),
+        _answers(runs),
+        _side("Map of the features", MAP, runs, maps),
+        _side("Nearest neighbours", NEIGHBOURS, runs, galleries),
+        _side("What the encoder saw", VIEWS, runs, sheets),
+        _section("All flags", None, *_all_flags(runs)),
         element("footer", made),
-    )  # fmt: skip
+        scripts=("charts.js", "map.js"),
+    )
 
 
-def map_figure(source, look, projection):
-    """Returns the figure of the map of a `Look`, or why there is none."""
-    if len(look.labels) < 4:
-        return f"{len(look.labels)} images are too few for a map."
-    name = source.class_name if look.labelled else lambda label: ""
-    names = {label: name(label) for label in set(look.labels.tolist())}
-    wrong = look.given != look.labels
-    hints = [
-        names[label] + (f", taken for {name(given)}" if given != label else "")
-        for label, given in zip(look.labels.tolist(), look.given.tolist(), strict=True)
-    ]
-    right = f"{100 * (1 - wrong.mean()):.1f} % right by kNN" if look.labelled else "without labels"
-    how = {"tsne": "t-SNE: neighbours stay together", "pca": "PCA: the plane of the largest spread"}
-    caption = f"{how[projection]} · {len(look.labels):,} images, {right} · step {look.step:,}"
-    svg = scatter(project(look.features, projection), look.labels, names, wrong, hints)
-    return element("figure", svg, element("figcaption", element("small", caption)))
+def gallery_figure(look, class_name):
+    """Returns the rows of some queries of a `Look` and their neighbours.
+
+    Args:
+        look: a `Look`.
+        class_name: label → text.
+    """
+    queries, _, labels = look.album.shown
+    name = class_name if look.labelled else lambda label: ""
+    rows = []
+    for query, label, *near in zip(queries, labels, *look.album.nearest, strict=True):
+        tiles = [
+            Tile(picture, name(int(other)), float(similarity), _mark(label, other))
+            for similarity, other, picture in zip(*near, strict=True)
+        ]
+        rows.append(row(Tile(query, name(int(label)), 1.0), tiles, SIDE))
+    return element("div", *rows)
 
 
-def gallery_figure(look):
-    """Returns the figure of the gallery of a `Look`."""
-    return element("figure", picture(encode(draw_gallery(look.album)), "queries and their neighbours"))
+def _mark(label, other):
+    return "" if label < 0 else "right" if label == other else "wrong"
 
 
 def sheet_figure(run):
@@ -107,18 +117,19 @@ def sheet_figure(run):
     sheet = view_sheet(run.path)
     if sheet is None:
         return "This run kept no picture of its views."
-    return element("figure", picture(sheet, "pairs of views"))
+    return _picture(sheet, "pairs of views")
+
+
+def _picture(jpeg, text):
+    return element("figure", picture(jpeg, text, class_="picture"))
 
 
 def _answers(runs):
-    """Returns the section of what detectors and segmenters found; nothing where there are none."""
+    """Returns the section of what detectors and segmenters found; None where there are none."""
     found = [answers(run.path) for run in runs]
     if not any(found):
-        return ()
-    figures = [
-        element("figure", picture(jpeg, "truth and answers")) if jpeg else "It answers nothing."
-        for jpeg in found
-    ]
+        return None
+    figures = [_picture(jpeg, "truth and answers") if jpeg else "It answers nothing." for jpeg in found]
     return _side("What was found", ANSWERS, runs, figures)
 
 
@@ -146,7 +157,8 @@ def _collapses(run):
 
 
 def _section(title, explanation, *children):
-    return element("h2", title), element("p", explanation) if explanation else None, *children
+    told = element("p", explanation, class_="explanation") if explanation else None
+    return element("section", element("h2", title), told, *children)
 
 
 def _side(title, explanation, runs, figures):
@@ -173,13 +185,16 @@ def _results(runs):
 
 
 def _result(run, stage):
-    value, beside = run.numbers.get(stage.name), run.numbers.get(stage.beside)
-    digits = 2 if stage.name == "loss" else 1
-    shown = NOTHING if value is None else f"{value:.{digits}f}"
-    if value is None or beside is None:
-        return element("td", shown)
-    small = f"{stage.beside_title} {beside:.{digits}f}"
-    return element("td", shown, element("span", small, class_="beside"))
+    value, digits = run.numbers.get(stage.name), 2 if stage.name == "loss" else 1
+    if value is None:
+        return element("td", NOTHING)
+    cell = element("td", f"{value:.{digits}f}")
+    for name, title in stage.beside.items():
+        if (beside := run.numbers.get(name)) is not None:
+            better = " above" if title == RAW and beside > value else ""
+            told = f"{title} {beside:.{digits}f}" + (", better" if better else "")
+            cell.append(element("span", told, class_=f"beside{better}"))
+    return cell
 
 
 def _verdicts(runs):

@@ -2,24 +2,36 @@
 
 import dataclasses
 import glob
+import logging
 import os
 import re
 
 import numpy as np
+import tensorflow as tf
 
 from mocotf import extras
+from mocotf.errors import UserError
 from mocotf.evaluation.album import Album
+from mocotf.evaluation.features import batches
+from mocotf.evaluation.features import extract
+from mocotf.evaluation.knn import search
 from mocotf.evaluation.knn import unit_rows
 from mocotf.evaluation.monitor import encoder_function
+from mocotf.evaluation.monitor import network_of
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.evaluation.unlabelled import NO_LABEL
 from mocotf.evaluation.unlabelled import Unlabelled
+from mocotf.files import printable
+from mocotf.training.checkpoints import path_of
+from mocotf.training.checkpoints import steps_in
 from mocotf.training.pictures import FOLDER
 
 BANK = 10_000  # images to compare with at most
-QUERIES = 1_000  # points of the map at most
+MAPPED = 1_000  # points of the map, unless said otherwise
+MOST_MAPPED = 5_000
 PROJECTIONS = ("tsne", "pca")
 TASKS = ("detect", "segment")  # what pictures of answers are called by
+log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,18 +39,20 @@ class Look:
     """Some images under a run's encoder; `look` makes it.
 
     Attributes:
-        features: of the queries, `[M, C]` float32, unit length.
+        steps: of the checkpoints that the images were seen under, rising; the last is the newest.
+        features: of the queries at each step, `[steps, M, C]` float32, unit length.
         labels: of the queries, int `[M]`; `NO_LABEL` where the source has none.
-        given: the labels that the vote of the run's k and T gives the queries, int `[M]`.
-        album: the `Album` that has seen queries and bank.
-        step: of the encoder.
+        given: the labels that the vote of the run's k and T gives them at the last step, int `[M]`.
+        album: the `Album` that has seen queries and bank, at the last step; it has kept all queries.
+        names: what messages call the queries, `[M]` str.
     """
 
+    steps: list[int]
     features: np.ndarray
     labels: np.ndarray
     given: np.ndarray
     album: Album
-    step: int
+    names: list[str]
 
     @property
     def labelled(self):
@@ -46,21 +60,61 @@ class Look:
         return self.labels.max() != NO_LABEL
 
 
-def look(run, source, bad_images):
+def look(run, source, bad_images, most=MAPPED):
     """Returns the `Look` of a `SavedRun` at the labelled images of a source; at others without any.
+
+    Args:
+        run: a `SavedRun`.
+        source: a `Source`.
+        bad_images: a `BadImages`.
+        most: queries at most.
 
     Raises:
         UserError: the checkpoint cannot be read, or no image decodes.
     """
     if not all(source.evaluation_sizes):
         source = Unlabelled(source)
-    encode = encoder_function(run.encoder(), run.flags["knn_features"])
+    encoders = _encoders(run)
+    networks = [network_of(encoder, run.flags["knn_features"]) for encoder in encoders.values()]
     k, T = int(run.flags["knn_k"]), float(run.flags["knn_t"])
-    splits = KNNSplits(source, run.view, bad_images, (BANK, QUERIES))
-    album = splits.album()
+    splits = KNNSplits(source, run.view, bad_images, (BANK, most))
+    album = splits.album(most)
+    newest = encoder_function(encoders[run.step], run.flags["knn_features"])
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def encode(images):  # by all encoders at once: an image may be gone when it is read again
+        features = (tf.cast(network(images, training=False), tf.float32) for network in networks)
+        return tf.stack([tf.reshape(one, [tf.shape(one)[0], -1]) for one in features], axis=1)
+
+    def see(images, features, labels):
+        album.see_queries(images, features.reshape(len(labels), len(encoders), -1)[:, -1], labels)
+
     with bad_images.explained():
-        nearest, queries, labels = splits.search(encode, k, album)
-    return Look(unit_rows(queries), labels, nearest.winners(k, T), album, run.step)
+        queries, labels = extract(encode, splits.queries, see)
+        queries = queries.reshape(len(labels), len(encoders), -1)
+        nearest = search(batches(newest, splits.bank, album.see_bank), queries[:, -1], k)
+    bad = {*bad_images.names}
+    names = [name for name in map(printable, splits.query_names()) if name not in bad]
+    features = np.stack([unit_rows(queries[:, i]) for i in range(len(encoders))])
+    return Look([*encoders], features, labels, nearest.winners(k, T), album, names)
+
+
+def _encoders(run):
+    """Returns step → `Encoder` of those that a `SavedRun` has kept, rising; that it began with, too."""
+    newest, folder = run.step, os.path.dirname(run.checkpoint)
+    kept = {
+        step: path_of(f, step) for f in (os.path.join(folder, "best"), folder) for step in steps_in(f)
+    }
+    found = {}
+    if 0 not in kept and not run.flags.get("init_from"):
+        found[0] = run.encoder(trained=False)
+    for step in sorted(step for step in kept if step < newest):
+        try:
+            found[step] = dataclasses.replace(run, checkpoint=kept[step]).encoder()
+        except UserError as error:  # a run that goes on deletes old ones
+            log.warning("the map has no step %d: %s", step, error)
+    found[newest] = run.encoder()
+    return found
 
 
 def view_sheet(run):
@@ -101,19 +155,43 @@ def projectors():
     return [extras.require(name, "a map of the features") for name in names]
 
 
-def project(points, projection):
-    """Returns points `[n, C]` on a plane, `[n, 2]`.
+def project(steps, projection):
+    """Returns points of several steps on a plane, within [0, 1]: a list of `[n, 2]`.
 
     Args:
-        points: four or more.
+        steps: `[steps, n, C]`, n four or more.
         projection: "pca", the plane of the largest spread; or "tsne", which keeps neighbours together
-            and says nothing of longer distances; the same picture each time.
+            and says nothing of longer distances; the same picture each time. A step before the last
+            lies as the next does, as far as it can: what moves has moved in the features.
     """
+    planes = []
+    for points in steps[::-1]:
+        plane = _project(points, projection, planes[-1] if planes else None)
+        if planes:
+            plane = _turned(plane, planes[-1])
+        planes.append(plane)
+    return [_in_unit_square(plane) for plane in planes[::-1]]
+
+
+def _project(points, projection, like):
     decomposition, manifold = projectors()
     width = min(2 if projection == "pca" else 50, *points.shape)
     plane = decomposition.PCA(width, random_state=0).fit_transform(points)
     if projection == "tsne":
         perplexity = min(30, (len(points) - 1) / 3)
-        tsne = manifold.TSNE(2, perplexity=perplexity, init="pca", random_state=0)
+        start = "pca" if like is None else (like / (like[:, 0].std() or 1) * 1e-4).astype(np.float32)
+        tsne = manifold.TSNE(2, perplexity=perplexity, init=start, random_state=0)
         plane = tsne.fit_transform(plane)
     return plane
+
+
+def _turned(plane, like):
+    """Returns a plane turned, or mirrored, to lie as another: orthogonal Procrustes."""
+    u, _, v = np.linalg.svd((plane - plane.mean(0)).T @ (like - like.mean(0)))
+    return (plane - plane.mean(0)) @ (u @ v)
+
+
+def _in_unit_square(plane):
+    low, high = plane.min(axis=0), plane.max(axis=0)
+    span = max(*(high - low), 1e-12)
+    return 0.5 + (plane - (low + high) / 2) / span

@@ -22,27 +22,38 @@ class Stage:
     Attributes:
         title: for people.
         name: in results.json or evaluation.json.
-        beside: name of the number to compare with; None without one.
-        beside_title: what that is.
+        beside: the numbers to compare with, name → what that is.
         always: a page shows it of runs that have not got it, too.
     """
 
     title: str
     name: str
-    beside: str | None = None
-    beside_title: str = "untrained"
+    beside: dict[str, str]
     always: bool = True
 
 
+SCRATCH = "from scratch"
+
+
+def _measured(name, start="untrained"):
+    """Returns what a number of an encoder is compared with: the same of the one it began with."""
+    return {f"{name}_untrained": start}
+
+
+def _watched(name):
+    """Returns the like of a number that pre-training measures, of raw pixels too."""
+    return {f"{name}_pixels": "raw pixels", **_measured(name)}
+
+
 STAGES = (
-    Stage("Pre-training loss", "loss", "chance", "chance"),
-    Stage("kNN", "knn_top1", "knn_top1_untrained"),
-    Stage("Retrieval AUC", "retrieval_auc", "retrieval_auc_untrained", always=False),
-    Stage("Linear, cached features", "linear_cached_top1", "linear_cached_top1_untrained"),
-    Stage("Linear", "linear_top1", "linear_top1_untrained"),
-    Stage("Fine-tuned", "finetune_top1", "finetune_top1_untrained", "from scratch"),
-    Stage("Detection, AP", "detect_ap", "detect_ap_untrained", "from scratch", always=False),
-    Stage("Segmentation, mIoU", "segment_miou", "segment_miou_untrained", "from scratch", always=False),
+    Stage("Pre-training loss", "loss", {"chance": "chance"}),
+    Stage("kNN", "knn_top1", _watched("knn_top1")),
+    Stage("Retrieval AUC", "retrieval_auc", _watched("retrieval_auc"), always=False),
+    Stage("Linear, cached features", "linear_cached_top1", _measured("linear_cached_top1")),
+    Stage("Linear", "linear_top1", _measured("linear_top1")),
+    Stage("Fine-tuned", "finetune_top1", _measured("finetune_top1", SCRATCH)),
+    Stage("Detection, AP", "detect_ap", _measured("detect_ap", SCRATCH), always=False),
+    Stage("Segmentation, mIoU", "segment_miou", _measured("segment_miou", SCRATCH), always=False),
 )
 
 
@@ -111,6 +122,7 @@ def _read(path, name):
     flags, history = read_flags(config), tuple(read_history(config))
     numbers = {}
     if accuracy := Accuracy.of(metrics):
+        numbers[f"{accuracy.metric.name}_pixels"] = accuracy.pixels.value
         numbers[f"{accuracy.metric.name}_untrained"] = accuracy.untrained.value
     for record in metrics:  # kNN is in some records only
         numbers |= record if record["step"] else {}

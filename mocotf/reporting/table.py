@@ -5,6 +5,7 @@ from mocotf.reporting.runs import differing_flags
 
 NOTHING = "–"
 MOST_FLAGS = 60  # characters of a flag's text in a table
+MOST_COLUMNS = 10  # of a line each run
 
 
 def table(runs):
@@ -13,7 +14,7 @@ def table(runs):
 
     All have the same keys, in the order of the columns; what no run has is left out.
     """
-    names = [name for stage in STAGES for name in (stage.name, stage.beside) if name]
+    names = [name for stage in STAGES for name in (stage.name, *stage.beside)]
     names = [name for name in names if any(name in run.numbers for run in runs)]
     flags = differing_flags(runs)
     judged = any(run.verdict for run in runs)
@@ -27,11 +28,15 @@ def table(runs):
 
 
 def markdown(rows):
-    """Returns a Markdown table of dictionaries that have the same keys, one line a row."""
+    """Returns a Markdown table of dictionaries that have the same keys: one line a row; where that is
+    wider than it is high, and has more than `MOST_COLUMNS`, one column a row."""
     cells = [list(rows[0]), *([text(row[name]) for name in row] for row in rows)]
+    numeric = [all(isinstance(row[name], int | float | None) for row in rows) for name in rows[0]]
+    if len(cells[0]) > max(MOST_COLUMNS, len(rows)):
+        cells = [list(column) for column in zip(*cells, strict=True)]
+        numeric = [False, *(True for _ in rows)]
     cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in line] for line in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    numeric = [all(isinstance(row[name], int | float | None) for row in rows) for name in rows[0]]
 
     def line(row):
         aligned = (

@@ -80,7 +80,8 @@ def show_views(run_dir, views, augmentation):
 
 
 def view_grid(views, augmentation, columns=8, rows=4):
-    """Returns a picture of views as the encoder sees them, those of an image one above the other.
+    """Returns a picture of views as the encoder sees them, those of an image one above the other, and
+    white between those of different images.
 
     Args:
         views: such as (x_q, x_k), normalised, `[n, S, S, C]` each.
@@ -94,8 +95,10 @@ def view_grid(views, augmentation, columns=8, rows=4):
     columns = min(columns, n)
     rows = min(rows, n // columns)
     joined = tf.concat(views, axis=1)[: rows * columns]  # [n, views · S, S, 3]
-    grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(joined, rows)], axis=0)
-    grid = shown(grid, augmentation)
+    joined = tf.clip_by_value(shown(joined, augmentation), 0, 1)
     enlarge = max(1, 64 // size)  # small views would be stamps
-    grid = tf.repeat(tf.repeat(grid, enlarge, axis=0), enlarge, axis=1)
-    return tf.clip_by_value(grid, 0, 1)
+    joined = tf.repeat(tf.repeat(joined, enlarge, axis=1), enlarge, axis=2)
+    gutter = joined.shape[2] // 12
+    joined = tf.pad(joined, [[0, 0], [0, gutter], [0, gutter], [0, 0]], constant_values=1)
+    grid = tf.concat([tf.concat(tf.unstack(row), axis=1) for row in tf.split(joined, rows)], axis=0)
+    return tf.pad(grid, [[gutter, 0], [gutter, 0], [0, 0]], constant_values=1)

@@ -87,7 +87,8 @@ def test_views_are_shown_as_pairs(tmp_path):
     show_views(run_dir, (views, views + 1), v2(size=32))
     write(run_dir, {"step": 0, "epoch": 0})
     (image,) = events_in(tmp_path).Images("pictures/views")
-    assert (image.width, image.height) == (8 * 64, 2 * 2 * 64)  # two rows of eight pairs, enlarged
+    # two rows of eight pairs, enlarged, with gutters
+    assert (image.width, image.height) == (8 * (64 + 5) + 5, 2 * (2 * 64 + 5) + 5)
 
 
 def test_pictures_of_steps_that_are_forgotten_are_not_shown_and_the_others_once(tmp_path):

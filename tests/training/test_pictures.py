@@ -31,5 +31,9 @@ def test_chosen_channels_are_stretched_by_their_own_mean_and_std(channels, asked
     stretched = ((normal * std + mean - low) / (high - low)).clip(0, 1)[..., places]
     np.testing.assert_allclose(levels(normal, view), 255 * stretched, atol=1)
     grid = view_grid((normal, normal), view)
-    assert grid.shape == (2 * 64, 2 * 64, 3)
-    np.testing.assert_allclose(grid[::8, ::8][:8, :8], stretched[0], atol=1e-6)
+    gutter = 5  # around each pair
+    assert grid.shape == (gutter + 2 * 64 + gutter, gutter + 2 * (64 + gutter), 3)
+    pairs = grid[gutter : gutter + 128].numpy()
+    assert (pairs[:, gutter + 64 : gutter + 64 + gutter] == 1).all(), "pairs are apart"
+    both = np.concatenate([stretched[0], stretched[0]])
+    np.testing.assert_allclose(pairs[::8, gutter : gutter + 64 : 8], both, atol=1e-6)
