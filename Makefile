@@ -116,6 +116,7 @@ packages:
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 # "make .venv" is what other build tools ask for.
 .PHONY: .venv

@@ -7,7 +7,15 @@ NOISE = re.compile(r"\x1b\[[0-9;]*m|\{\{[^{}]*\}\} ?| \[Op:\w+\].*")
 
 
 class UserError(ValueError):
-    """A mistake the user can mend: one line that says what was wrong, expected, received, to try."""
+    """A mistake the user can mend: one line that says what was wrong, expected, received, to try.
+
+    Example:
+        >>> try:
+        ...     mocotf.two_crops("my_photos", crop_minimum=0.1)
+        ... except mocotf.UserError as error:
+        ...     print(error)
+        two_crops: crop_minimum is no setting; expected some of ...
+    """
 
 
 class Preempted(Exception):  # noqa: N818  (no error)

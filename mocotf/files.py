@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 ODD = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
 ESCAPE = re.compile(rb"\\(?:[nrt]|x([0-9a-f]{2})|u([0-9a-f]{4}))")
+PathLike = str | os.PathLike[str]
 FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))  # what a full disk says
 
 

@@ -21,6 +21,7 @@ from mocotf.data.settings import DataSettings
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.evaluation.verdict import judge
+from mocotf.files import PathLike
 from mocotf.image_search.embedding import embed_folder
 from mocotf.interop.keras_file import from_run
 from mocotf.moco.saved_run import READING
@@ -31,7 +32,6 @@ from mocotf.training.flags_file import read_flags
 from mocotf.training.metrics_file import read_metrics
 from mocotf.training.termination import leaving_the_process
 
-PathLike = str | os.PathLike[str]
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -43,6 +43,14 @@ class PretrainedRun:
 
     Raises:
         UserError: there is no run.
+
+    Example:
+        >>> run = mocotf.PretrainedRun("runs/mine")
+        >>> run.metrics[-1]["step"]
+        12
+        >>> run.knn(data_dir="my_photos", k=(5,))["knn_top1"] > 50
+        True
+        >>> names, vectors = run.embed("my_photos")
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -171,6 +179,12 @@ def pretrain(
 
     Raises:
         UserError: a setting is unknown or cannot be, `out` holds another run, or this one cannot go on.
+
+    Example:
+        >>> small = {"arch": "resnet10", "width": 0.125, "image_size": 32, "batch_size": 24}
+        >>> run = mocotf.pretrain("my_photos", "runs/new", recipe="none", moco_k=96, steps=2, **small)
+        >>> run.encoder().output["features"].shape
+        (None, 64)
     """
     out = os.path.expanduser(os.fspath(out))
     keywords = {"model_dir": out} | settings
@@ -212,4 +226,4 @@ def _signature() -> inspect.Signature:
     return own.replace(parameters=[*named, *more])
 
 
-pretrain.__signature__ = _signature()
+pretrain.__signature__ = _signature()  # type: ignore[attr-defined]  # of inspect's

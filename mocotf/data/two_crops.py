@@ -2,6 +2,8 @@
 
 import os
 
+import tensorflow as tf
+
 from mocotf.data.bad_images import BadImages
 from mocotf.data.pretraining import random_views
 from mocotf.data.settings import DataSettings
@@ -10,12 +12,20 @@ from mocotf.data.settings import ViewSettings
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
+from mocotf.files import PathLike
 from mocotf.settings import settings_of
 
 
 def two_crops(
-    data_dir, batch_size=256, image_size=224, *, aug_plus=True, seed=0, first_epoch=0, **settings
-):
+    data_dir: PathLike,
+    batch_size: int = 256,
+    image_size: int = 224,
+    *,
+    aug_plus: bool = True,
+    seed: int = 0,
+    first_epoch: int = 0,
+    **settings: object,
+) -> tf.data.Dataset:
     """Returns batches of two random views of each image: `fit` a mechanism, such as `MoCo`, on them.
 
     Each epoch has an order and draws of its own, pure functions of the seed.
@@ -36,6 +46,14 @@ def two_crops(
 
     Raises:
         UserError: a setting is unknown or out of bounds, or there are too few images.
+
+    Example:
+        >>> views = mocotf.two_crops("my_photos", batch_size=24, image_size=32, crop_min=0.1)
+        >>> x_q, x_k = next(iter(views))
+        >>> x_q.shape
+        TensorShape([24, 32, 32, 3])
+        >>> views.steps_per_epoch
+        3
     """
     kinds = (DataSettings, ViewSettings, PairSettings)
     known = [name for kind in kinds for name in settings_of(kind)]

@@ -3,6 +3,7 @@
 import hashlib
 import os
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -12,18 +13,19 @@ from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
+from mocotf.files import PathLike
 
 
 def embed_folder(
-    encoder,
-    folder,
-    output="embedding",
-    batch_size=64,
+    encoder: keras.Model,
+    folder: PathLike,
+    output: str = "embedding",
+    batch_size: int = 64,
     *,
-    upright=False,
-    channels=None,
-    max_pixels=MAX_PIXELS,
-):
+    upright: bool = False,
+    channels: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[list[str], np.ndarray]:
     """Returns the vectors of all images under a folder; those that do not decode are named in a warning
     and left out.
 
@@ -42,6 +44,13 @@ def embed_folder(
 
     Raises:
         UserError: there is no folder, or no image in it that decodes.
+
+    Example:
+        >>> encoder = mocotf.load_encoder("runs/mine")
+        >>> names, vectors = mocotf.embed_folder(encoder, "my_photos")
+        >>> vectors.dtype.name, len(names) == len(vectors)
+        ('float32', True)
+        >>> nearest = names[np.argsort(-vectors[0] @ vectors.T)[1]]  # to the first picture
     """
     channels = channels or channels_of(encoder)
     how = {"upright": upright, "channels": channels, "max_pixels": max_pixels}

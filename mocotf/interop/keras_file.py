@@ -3,7 +3,10 @@ from either."""
 
 import os
 
+import keras
+
 from mocotf.errors import UserError
+from mocotf.files import PathLike
 from mocotf.files import atomic_path
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
@@ -13,7 +16,7 @@ from mocotf.nn.plain import OUTPUTS
 from mocotf.nn.plain import plain
 
 
-def load_encoder(path):
+def load_encoder(path: PathLike) -> keras.Model:
     """Returns the encoder of a run, or of a `.keras` file written from one.
 
     Args:
@@ -29,6 +32,13 @@ def load_encoder(path):
 
     Raises:
         UserError: there is none, or it cannot be read.
+
+    Example:
+        >>> encoder = mocotf.load_encoder("runs/mine")
+        >>> out = encoder(np.zeros([1, 32, 32, 3]))
+        >>> sorted(out)
+        ['embedding', 'features']
+        >>> classifier = keras.Model(encoder.input, keras.layers.Dense(10)(encoder.output["features"]))
     """
     path = os.fspath(path)
     return read(path) if path.endswith(".keras") else from_run(open_run(path))

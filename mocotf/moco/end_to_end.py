@@ -1,6 +1,7 @@
 """The end-to-end mechanism (arXiv 1911.05722, Figure 2a): keys are back-propagated through."""
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -8,6 +9,7 @@ from mocotf.errors import UserError
 from mocotf.moco.contrastive import check_others
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
+from mocotf.moco.mechanism import Backbone
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
 from mocotf.moco.two_encoders import SHARED
@@ -50,6 +52,16 @@ class EndToEnd(TwoEncoders):
         backbone: see `TwoEncoders`; f_k goes its own way.
         N: images of a batch, over all replicas, at least 2.
         more: see `TwoEncoders`.
+
+    Example:
+        >>> images = keras.Input((32, 32, 3))
+        >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
+        >>> model = mocotf.EndToEnd(keras.Model(images, features), N=24, T=0.2)
+        >>> model.compile(keras.optimizers.AdamW(1e-3))
+        >>> views = mocotf.two_crops("my_photos", batch_size=24, image_size=32)
+        >>> _ = model.fit(views, epochs=1, verbose=0)
+        >>> model.backbone.output.shape
+        (None, 32)
     """
 
     NAME = "end_to_end"
@@ -57,7 +69,7 @@ class EndToEnd(TwoEncoders):
     SETTINGS = EndToEndSettings
     KEYS_REMAT = True
 
-    def __init__(self, backbone, *, N, **more):
+    def __init__(self, backbone: Backbone, *, N: int, **more: Any) -> None:
         super().__init__(backbone, **more)
         self.N = N
 

@@ -3,7 +3,9 @@
 import dataclasses
 import logging
 import math
+from collections.abc import Callable
 
+import keras
 import tensorflow as tf
 
 from mocotf.data.views.augmentations import IMAGENET_MEAN
@@ -21,6 +23,7 @@ from mocotf.training.trainer import Trainer
 from mocotf.training.trainer import norm
 
 log = logging.getLogger(__name__)
+Backbone = keras.Model | Callable[[], keras.Model]
 _STD = "standard deviation of a coordinate; 0 is collapse"
 _UNIFORM = "uniform_std", "1/√d"
 

@@ -1,6 +1,7 @@
 """MoCo: Algorithm 1 of arXiv 1911.05722 as a Keras model."""
 
 import dataclasses
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from mocotf.moco import micro_batches
 from mocotf.moco.contrastive import NegativesSettings
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce
+from mocotf.moco.mechanism import Backbone
 from mocotf.moco.metrics import REPORTED
 from mocotf.moco.metrics import similarities
 from mocotf.moco.metrics import spread
@@ -53,6 +55,16 @@ class MoCo(TwoEncoders):
         grad_accum_steps: A, the micro-batches a step's batch is taken in, one after another, each a
             contiguous part of a replica's share.
         more: symmetric, shuffle, T, dim, mlp, bn_splits, seed and others, see `TwoEncoders`.
+
+    Example:
+        >>> images = keras.Input((32, 32, 3))
+        >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
+        >>> model = mocotf.MoCo(keras.Model(images, features), K=256, m=0.99, T=0.2, mlp=True)
+        >>> model.compile(keras.optimizers.AdamW(1e-3))
+        >>> views = mocotf.two_crops("my_photos", batch_size=24, image_size=32)
+        >>> _ = model.fit(views, epochs=1, verbose=0)
+        >>> model.backbone.output.shape
+        (None, 32)
     """
 
     NAME = "moco"
@@ -64,7 +76,15 @@ class MoCo(TwoEncoders):
         Metric("queue_age", "health/queue_age"),
     )
 
-    def __init__(self, backbone, *, K=65536, m=0.999, grad_accum_steps=1, **more):
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        K: int = 65536,
+        m: float = 0.999,
+        grad_accum_steps: int = 1,
+        **more: Any,
+    ) -> None:
         super().__init__(backbone, **more)
         self.queue = Queue(K, self.C, seed=self.seed, dtype=self.loss_dtype)
         self.m = m

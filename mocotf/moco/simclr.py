@@ -1,5 +1,7 @@
 """SimCLR (arXiv 2002.05709): one encoder for both views; negatives are the batch's other images."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from mocotf.moco.contrastive import Contrastive
@@ -7,6 +9,7 @@ from mocotf.moco.contrastive import ContrastiveSettings
 from mocotf.moco.contrastive import check_others
 from mocotf.moco.loss import chance
 from mocotf.moco.loss import info_nce_among
+from mocotf.moco.mechanism import Backbone
 from mocotf.moco.metrics import spread
 from mocotf.moco.metrics import summary
 from mocotf.nn.batch_norm import synchronize
@@ -25,13 +28,23 @@ class SimCLR(Contrastive):
         backbone: of f, see `Mechanism`.
         N: images of a batch, over all replicas, at least 2.
         more: see `Contrastive`.
+
+    Example:
+        >>> images = keras.Input((32, 32, 3))
+        >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
+        >>> model = mocotf.SimCLR(keras.Model(images, features), N=24, T=0.2, mlp=True)
+        >>> model.compile(keras.optimizers.AdamW(1e-3))
+        >>> views = mocotf.two_crops("my_photos", batch_size=24, image_size=32)
+        >>> _ = model.fit(views, epochs=1, verbose=0)
+        >>> model.backbone.output.shape
+        (None, 32)
     """
 
     NAME = "simclr"
     SUMMARY = "the batch: one encoder for both views, each the other's key"
     SETTINGS = ContrastiveSettings
 
-    def __init__(self, backbone, *, N, **more):
+    def __init__(self, backbone: Backbone, *, N: int, **more: Any) -> None:
         super().__init__(backbone, **more)
         self.N = N
 

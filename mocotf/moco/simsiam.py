@@ -1,11 +1,13 @@
 """SimSiam (arXiv 2011.10566): a predictor of one view from the other; no keys, no negatives."""
 
 import dataclasses
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mocotf.metrics import LOSS
+from mocotf.moco.mechanism import Backbone
 from mocotf.moco.mechanism import Mechanism
 from mocotf.moco.metrics import spread
 from mocotf.nn.batch_norm import BatchNorm
@@ -41,6 +43,16 @@ class SimSiam(Mechanism):
         backbone: of f, see `Mechanism`.
         predictor_dim: width of h between its two layers.
         more: see `Mechanism`.
+
+    Example:
+        >>> images = keras.Input((32, 32, 3))
+        >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
+        >>> model = mocotf.SimSiam(keras.Model(images, features), dim=64, predictor_dim=16)
+        >>> model.compile(keras.optimizers.AdamW(1e-3))
+        >>> views = mocotf.two_crops("my_photos", batch_size=24, image_size=32)
+        >>> _ = model.fit(views, epochs=1, verbose=0)
+        >>> model.backbone.output.shape
+        (None, 32)
     """
 
     NAME = "simsiam"
@@ -52,7 +64,7 @@ class SimSiam(Mechanism):
     )
     FIXED_LR = ("predictor/",)
 
-    def __init__(self, backbone, *, predictor_dim=512, **more):
+    def __init__(self, backbone: Backbone, *, predictor_dim: int = 512, **more: Any) -> None:
         super().__init__(backbone, **more)
         self.predictor = predictor(self.C, predictor_dim)
 

@@ -1,5 +1,7 @@
 """Stochastic gradient descent as PyTorch defines it."""
 
+from typing import Any
+
 import keras
 
 from mocotf.optim.fused_optimizer import FusedOptimizer
@@ -18,11 +20,25 @@ class SGD(FusedOptimizer):
     Args:
         momentum: in [0, 1).
         more: learning_rate and others, see `FusedOptimizer`.
+
+    Example:
+        >>> w = keras.Variable([1.0])
+        >>> optimizer = mocotf.SGD(0.5, momentum=0.9, weight_decay=0.1)
+        >>> optimizer.apply([keras.ops.ones(1)], [w])  # w - 0.5 · (1 + 0.1 · w)
+        >>> round(float(w[0]), 3)
+        0.45
     """
 
     SLOTS = ("velocity",)
 
-    def __init__(self, learning_rate, momentum=0.9, weight_decay=0.0, name="sgd", **more):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule,
+        momentum: float = 0.9,
+        weight_decay: float = 0.0,
+        name: str = "sgd",
+        **more: Any,
+    ) -> None:
         super().__init__(learning_rate, weight_decay, name=name, **more)
         self.momentum = momentum
 
