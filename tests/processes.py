@@ -107,18 +107,19 @@ class Process:
             time.sleep(0.005)
 
 
-def start(module, *arguments, env=None):
+def start(module, *arguments, env=None, cwd=ROOT):
     """Returns a `Process` of a command.
 
     Args:
         module: "train" for mocotf.train, or the path of a program, as "tools/chaos.py".
         arguments: of the command line, of any type.
         env: name → text, changes of the environment.
+        cwd: the folder it runs in.
     """
     arguments = [*map(str, arguments)]
 
     def launch(out, err):
-        process = _forks.Process(target=_run, args=(module, arguments, env or {}, out, err))
+        process = _forks.Process(target=_run, args=(module, arguments, env or {}, cwd, out, err))
         process.start()
         return process
 
@@ -176,14 +177,14 @@ def end_all(but=()):
     running[:] = but
 
 
-def _run(module, arguments, env, out, err):
+def _run(module, arguments, env, cwd, out, err):
     """Becomes the command, in a process just forked."""
     os.setsid()
     _die_with_parent()
     for path, number in ((out, 1), (err, 2)):
         os.dup2(os.open(path, os.O_WRONLY), number)
     os.environ.update(env)
-    os.chdir(ROOT)
+    os.chdir(cwd)
     sys.argv = [module, *arguments]
     if module.endswith(".py"):
         sys.path.insert(0, os.path.dirname(module))

@@ -1,7 +1,6 @@
 """Commands in README and docs: each names flags that its program has, and files that are there."""
 
 import functools
-import glob
 import os
 import re
 import shlex
@@ -9,20 +8,11 @@ import shlex
 import pytest
 
 from tests import processes
+from tests.documents import DOCUMENTS
+from tests.documents import PROGRAM
+from tests.documents import commands
 
 ALWAYS = {"flagfile", "recipe", "help", "helpfull"}
-PROGRAM = re.compile(r"(?:python -m mocotf\.|mocotf |python tools/)([\w-]+)")
-DOCUMENTS = ["README.md", *sorted(glob.glob("docs/*.md", root_dir=processes.ROOT))]
-
-
-def commands(document):
-    """Returns the commands in a document's blocks of code, those of several lines as one."""
-    with open(os.path.join(processes.ROOT, document), encoding="utf-8") as file:
-        text = file.read().replace("\\\n", " ")
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.splitlines()]
-    lines += [line[4:] for line in text.splitlines() if line.startswith("    ")]
-    return [line.strip() for line in lines if PROGRAM.search(line)]
 
 
 @functools.cache
