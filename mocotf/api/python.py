@@ -48,8 +48,6 @@ class PretrainedRun:
         >>> run = mocotf.PretrainedRun("runs/mine")
         >>> run.metrics[-1]["step"]
         12
-        >>> run.knn(data_dir="my_photos", k=(5,))["knn_top1"] > 50
-        True
         >>> names, vectors = run.embed("my_photos")
     """
 
