@@ -6,6 +6,7 @@ where `flags`, `tools` and stand-ins for the user's data are.
 
 import typing
 
+from tests.tiny import ARCH
 from tests.tiny import STAGES
 
 
@@ -61,7 +62,7 @@ COMMANDS = {
     "flags/walks.cfg": TRAIN,
     "--recipe=demo": TRAIN,
     "--channels=13 --write": "--data_dir=bands",
-    "mine.cfg": f"{TRAIN} --data_dir=bands --model_dir=runs/bands",
+    "mine.cfg": f"{TRAIN} --arch={ARCH} --data_dir=bands --model_dir=runs/bands",
     "mocotf.knn": "--k=5,20",
     "--lr_sweep": f"{FIT} --model_dir=runs/swept",
     "--cache_features": "",
