@@ -88,7 +88,7 @@ def make_scenes(settings, canvas):
 
 
 def check_data(data, transfer, own):
-    """Holds what names the data against each other.
+    """Checks what names the data against each other.
 
     Raises:
         UserError: the settings contradict each other.

@@ -79,7 +79,7 @@ def make_masked(settings):
 
 
 def check_data(data, transfer, own):
-    """Holds what names the data against each other.
+    """Checks what names the data against each other.
 
     Raises:
         UserError: the settings contradict each other.

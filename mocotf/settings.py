@@ -187,7 +187,7 @@ class Settings:
         return cls(**found)
 
     def check(self, given=None):
-        """Holds the settings against each other.
+        """Checks the settings against each other.
 
         Args:
             given: names of those that the user gave; None: all that are not as they are by default.

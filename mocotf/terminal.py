@@ -18,10 +18,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-FIRST, LONGEST = (
-    4.0,
-    60.0,
-)  # seconds of silence in a phase before a line says so; each is twice the last
+# Seconds of silence in a phase before a line says how far it is; each is twice the last.
+FIRST, LONGEST = 4.0, 60.0
 LOOK = 0.25  # seconds between two looks whether it is time
 NARROWEST, WIDEST = 6, 30  # columns of a bar
 GONE = errno.EPIPE, errno.EIO  # nobody reads any more; the terminal has been closed

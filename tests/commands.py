@@ -63,7 +63,7 @@ def forget(folder, step):
 
 
 def assert_same(a, b, **tolerance):
-    """Holds two runs' variables against each other, bit for bit if no tolerance is given."""
+    """Checks two runs' variables against each other, bit for bit if no tolerance is given."""
     assert a.keys() == b.keys()
     for name, value in a.items():
         np.testing.assert_allclose(value, b[name], err_msg=name, **({"rtol": 0} | tolerance))

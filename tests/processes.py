@@ -139,8 +139,10 @@ def succeed(module, *arguments, **options):
 
 
 def refuse(module, arguments, message, code=1):
-    """Holds a command to an exit code, no output but which pictures it found, and one line of errors,
-    which has a message in it."""
+    """Checks that a command ends with an exit code and one line of errors that has a message in it.
+
+    Its output is at most which pictures it found, and how far it is.
+    """
     done = run(module, *arguments)
     assert (done.code, len(done.err.splitlines())) == (code, 1), done
     # On a busy machine a phase may say that it goes on.

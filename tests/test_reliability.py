@@ -145,7 +145,7 @@ def retries_of(folder):
 
 
 def held_against_killed(folder, moments, steps, *options, program="tests/killed.py"):
-    """Holds a run of COLLAPSING that ends healthy against one killed at moments by a program, see
+    """Checks a run of COLLAPSING that ends healthy against one killed at moments by a program, see
     `tests/killed.py`; returns its `Result`, and the records of its retries."""
     whole, killed = folder / "whole", folder / "killed"
     options = *commands.SMALL, *COLLAPSING, *options, f"--steps={steps}"

@@ -82,7 +82,7 @@ def parse(name, text):
 
 
 def check(case):
-    """Holds a case's settings against each other."""
+    """Checks a case's settings against each other."""
     unit = case["replicas"] * case["bn_splits"]
     if case["batch_size"] % unit:
         raise UserError(

@@ -1,4 +1,4 @@
-r"""Holds runs of flags/cifar10.cfg against the log of 200 epochs that the authors' notebook keeps.
+r"""Checks runs of flags/cifar10.cfg against the log of 200 epochs that the authors' notebook keeps.
 
     python tools/make_collection.py cifar10 runs/collections/cifar10
     python -m mocotf.train --flagfile=flags/cifar10.cfg --dataset=folder \

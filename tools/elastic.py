@@ -55,7 +55,7 @@ class Reshaped:
         return self._command(self._folder, self._shapes[-1])
 
     def look(self, run_until):
-        """Holds the first loss since `next`, if there is one, against an unchanged process's.
+        """Checks the first loss since `next`, if there is one, against an unchanged process's.
 
         Args:
             run_until: (command, condition) → runs it until the condition holds.

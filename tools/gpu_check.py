@@ -122,7 +122,7 @@ def main():
 
 
 def check():
-    """Holds the flags against what there is.
+    """Checks the flags against what there is.
 
     Raises:
         UserError: a part, variant, peer or option is not known.

@@ -9,7 +9,7 @@ BEGIN, END = "<!-- {}: {} -->", "<!-- end of {} -->"
 
 
 def check(path, program, names):
-    """Holds a document against what is to be written into it.
+    """Checks a document against what is to be written into it.
 
     Args:
         path: of the document, --markdown's.

@@ -1,4 +1,4 @@
-"""Holds the tests against the faults that ports of MoCo have: each must make a quick test fail.
+"""Checks the tests against the faults that ports of MoCo have: each must make a quick test fail.
 
     python tools/mutants.py
     python tools/mutants.py --only=ema-swapped,shuffle-off

@@ -79,7 +79,7 @@ def knn(asked):
 
 
 def check_bank(size, ks):
-    """Holds the numbers of neighbours against the images that there are."""
+    """Checks the numbers of neighbours against the images that there are."""
     if too_large := [str(k) for k in ks if k > size]:
         raise UserError(
             f"--k={','.join(too_large)}: there are only {size} images to compare with; expected at "

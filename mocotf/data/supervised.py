@@ -109,7 +109,7 @@ class Labelled:
 
 
 def check_labelled(source):
-    """Holds a `Source` against what evaluation needs.
+    """Checks a `Source` against what evaluation needs.
 
     Raises:
         UserError: it has no labels, or one of its two splits is empty.
@@ -130,7 +130,7 @@ def labels_of(source, split):
 
 
 def check_classes(bank, queries, source):
-    """Holds the classes of training images and queries against each other.
+    """Checks the classes of training images and queries against each other.
 
     Args:
         bank, queries: their labels.

@@ -208,7 +208,7 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
 
 
 def check_unchanged(backbone, before):
-    """Holds a frozen backbone against what it was loaded from, bit for bit.
+    """Checks a frozen backbone against what it was loaded from, bit for bit.
 
     Raises:
         RuntimeError: it has changed: a fault of ours.

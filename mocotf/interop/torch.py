@@ -277,7 +277,7 @@ def _unpickled(path):
 
 
 def _check_sums(path):
-    """Holds what is in a file against its checksums, which PyTorch does not look at.
+    """Checks what is in a file against its checksums, which PyTorch does not look at.
 
     Raises:
         ValueError: they do not fit.

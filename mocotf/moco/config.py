@@ -101,7 +101,7 @@ class Config:
         return cls(mechanism, own, encoder, optimisation, view, int(values["seed"]))
 
     def check(self, **setup):
-        """Holds the settings against what a run has; arguments as of `Setup`.
+        """Checks the settings against what a run has; arguments as of `Setup`.
 
         Raises:
             UserError: they do not go together.

@@ -1,4 +1,4 @@
-"""The end-to-end mechanism (arXiv 1911.05722, Figure 2a): keys are back-propagated through."""
+"""The end-to-end mechanism (arXiv 1911.05722, Figure 2a): gradients reach the keys, too."""
 
 import dataclasses
 from typing import Any

@@ -120,7 +120,7 @@ class Mechanism(Trainer):
 
     @classmethod
     def check(cls, settings, setup):
-        """Holds settings against what a run has; at the start, and again once the data are known.
+        """Checks settings against what a run has; at the start, and again once the data are known.
 
         Args:
             settings: an instance of `SETTINGS`.

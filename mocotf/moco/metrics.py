@@ -10,7 +10,7 @@ from mocotf.metrics import Metric
 _FOUND = "queries nearer to their own key than to all K others"
 _POSITIVE, _NEGATIVE = "pretext/positive_similarity", "pretext/negative_similarity"
 CONTRAST = (
-    dataclasses.replace(LOSS, meaning="InfoNCE; who tells nothing apart has log(K+1)"),
+    dataclasses.replace(LOSS, meaning="InfoNCE; log(K+1) where nothing is told apart"),
     Metric("acc1", "pretext/acc1", "Key found, %", _FOUND, short="acc1"),
     Metric("acc5", "pretext/acc5", short="acc5"),
     Metric("positive_similarity", _POSITIVE, "Similarity to the own key", "q·k⁺, mean of a batch"),

@@ -181,7 +181,7 @@ class MoCo(TwoEncoders):
         gradients, metrics = micro_batches.mean(self.contrast, (pairs, labels), self.A, zeros)
         metrics |= self.descend(gradients)
 
-        # After the loss: today's keys are no negatives today.
+        # After the loss: a batch's keys are not its own negatives.
         self.queue.enqueue(tf.concat([all_k for _, all_k in keys], axis=0))
         return metrics
 

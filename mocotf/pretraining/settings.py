@@ -85,7 +85,7 @@ class Pretraining(NamedTuple):
         return texts_of(self.saved, decisive=True)
 
     def check_devices(self, replicas, workers):
-        """Holds the settings against the devices.
+        """Checks the settings against the devices.
 
         Raises:
             UserError: they do not go together.
@@ -99,7 +99,7 @@ class Pretraining(NamedTuple):
         self.config.check(batch_size=batch_size, replicas=replicas, workers=workers)
 
     def check_source(self, source, replicas, workers):
-        """Holds the settings against the data.
+        """Checks the settings against the data.
 
         Raises:
             UserError: they do not go together.
@@ -134,7 +134,7 @@ class Pretraining(NamedTuple):
 
 
 def _check_views(views, pairs, config):
-    """Holds what a pair of views is against the mechanism."""
+    """Checks what a pair of views is against the mechanism."""
     mechanism = config.mechanism
     if pairs.positives == "group" and mechanism.VIEWS < 2:
         raise UserError(

@@ -43,7 +43,7 @@ class StopOnDivergence(Timed):
 
 
 class CompareReplicas(Timed):
-    """Holds the replicas' copies of what must be equal against each other."""
+    """Checks the replicas' copies of what must be equal against each other."""
 
     def act(self, logs):
         with self.progress.untimed("evaluation"):

@@ -124,7 +124,7 @@ class Checkpoints:
         return step
 
     def check(self):
-        """Holds the newest readable checkpoint, if there is one, against the model; raises as
+        """Checks the newest readable checkpoint, if there is one, against the model; raises as
         `restore`."""
         self._newest()
 

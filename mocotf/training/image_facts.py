@@ -49,7 +49,7 @@ class ImageFacts:
             atomic_write(os.path.join(path, CONTENTS_FILE), self._contents.text)
 
     def resume(self, path, known):
-        """Holds the images against those that a run began with, or was resumed with since.
+        """Checks the images against those that a run began with, or was resumed with since.
 
         Args:
             path: the run's folder.

@@ -93,7 +93,7 @@ def chosen(items, most):
 
 
 def check_tfrecord(name, builder):
-    """Holds a data set of TensorFlow Datasets against what can be read here.
+    """Checks a data set of TensorFlow Datasets against what can be read here.
 
     Raises:
         UserError: it is kept in another format than tfrecord.

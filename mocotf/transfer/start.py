@@ -75,7 +75,7 @@ def open_start(path, *, trained=True):
 
 
 def check_alike(starts):
-    """Holds the starts of a comparison against each other.
+    """Checks the starts of a comparison against each other.
 
     Raises:
         UserError: their backbones are of different architectures.

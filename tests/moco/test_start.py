@@ -99,7 +99,7 @@ def test_it_may_start_from_imagenets_weights(replicas, tmp_path, monkeypatch):
 
 
 def assert_adapted(found, expected, channels):
-    """Holds weights against RGB's, of which they have the first kernel for images of other channels."""
+    """Checks weights against RGB's, whose first kernel is theirs for images of other channels."""
     first = next(i for i, w in enumerate(expected) if w.ndim == 4)
     kernel = np.take(expected[first], np.arange(channels) % 3, 2) * np.float32(3 / channels)
     assert_begun(found, [*expected[:first], kernel, *expected[first + 1 :]])

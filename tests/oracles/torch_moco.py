@@ -61,7 +61,7 @@ class MoCoOracle:
         permutations = permutation if self.symmetric else [permutation]
         keys = [self.encode_keys(x, p) for (_, x), p in zip(views, permutations, strict=True)]
         loss, logits = self.descend([x for x, _ in views], keys, lr)
-        self.enqueue(torch.cat(keys))  # after the loss: today's keys are no negatives today
+        self.enqueue(torch.cat(keys))  # after the loss: not negatives of their own batch
         return loss, logits if self.symmetric else logits[0]
 
     def micro_batches(self, N):

@@ -34,7 +34,7 @@ def graph_of(version):
 
 
 def assert_answers(outputs, expected, places):
-    """Holds a signature's outputs against Python's: `places` in it, None for no image."""
+    """Checks a signature's outputs against Python's: `places` in it, None for no image."""
     valid = np.array([place is not None for place in places], bool)
     np.testing.assert_array_equal(outputs["valid"], valid)
     places = [place for place in places if place is not None]

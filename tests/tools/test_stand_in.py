@@ -39,7 +39,7 @@ def written(word):
 
 
 def assert_printed(lines, model, files):
-    """Holds the lines against the files: two images, whose first numbers are shown, about a text."""
+    """Checks the lines against the files: two images, whose first numbers are shown, about a text."""
     assert lines.pop(1) == f"{files[1]} is no image" and len(lines) == 2
     for line, path in zip(lines, (files[0], files[2]), strict=True):
         assert line.startswith(path)

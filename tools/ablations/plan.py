@@ -129,7 +129,7 @@ def runs_of(tables):
 
 
 def check_folders(runs, out):
-    """Holds the folders that are there against the flags.
+    """Checks the folders that are there against the flags.
 
     Raises:
         UserError: as mocotf.train's: one holds another run.

@@ -98,7 +98,7 @@ def chosen(mutants, names):
 
 
 def check(mutants, root):
-    """Holds the mutants against the code.
+    """Checks the mutants against the code.
 
     Raises:
         NotUsableError: a file does not exist, or a mutant cannot be applied.

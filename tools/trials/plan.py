@@ -115,7 +115,7 @@ def expand(folders, lengths, variants, seeds, words):
 
 
 def check_same(runs, out):
-    """Holds the runs that have begun against their flags.
+    """Checks the runs that have begun against their flags.
 
     Raises:
         UserError: one was begun with others.
