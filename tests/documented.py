@@ -105,7 +105,6 @@ WORDS = {
 
 # Runs that a document takes as given, beside those that its commands make.
 GIVEN = {
-    "README.md": {"runs/v2": "tiny"},
     "docs/evaluation.md": dict.fromkeys(map("runs/{}".format, ("demo", "v2", "mine", *"abc")), "tiny"),
     "docs/faq.md": {"runs/v2": "tiny"},
     "docs/interop.md": {"runs/v2": "resnet50"},

@@ -35,6 +35,7 @@ def run(kind, trained, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_from_an_earlier_checkpoint_bit_for_bit(run, tmp_path):
     resumed = shutil.copytree(run, tmp_path / "resumed")
     done = processes.succeed("train", f"--model_dir={forget(resumed, 4)}")
@@ -61,6 +62,7 @@ def test_what_is_exported_answers_the_same_on_images_of_the_sizes_it_takes(run, 
     assert images.shape.as_list() == [None, side, side, 3]
 
 
+@pytest.mark.slow
 def test_a_keras_file_computes_the_same_where_keras_can_read_it_back(run, kind, tmp_path):
     arguments = "--to=keras", run, tmp_path / "encoder.keras"
     if kind == "subclassed":

@@ -115,6 +115,7 @@ def test_what_is_added_ends_in_the_index_of_all_even_if_killed(place, tmp_path):
     assert grown.stat().st_mtime_ns == written
 
 
+@pytest.mark.slow
 def test_several_indexes_are_asked_as_one(place, tmp_path):
     for name in ("x", "y"):
         (tmp_path / name).mkdir()

@@ -181,6 +181,7 @@ def test_a_run_that_collapses_late_is_retried_from_where_it_was_healthy(tmp_path
     assert steps_in(tmp_path / "whole" / "checkpoints") == [0, 400, 600, 680]
 
 
+@pytest.mark.slow
 def test_a_run_that_retries_do_not_help_ends_early_and_says_so_first_and_last(tmp_path):
     options = [*AT_CHANCE, "--knn_every=100", "--knn_bank=100", f"--model_dir={tmp_path}", "--json"]
     done = processes.succeed("train", *options)

@@ -8,10 +8,8 @@ import pathlib
 import signal
 import sys
 
-from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.training import environment
-from mocotf.training import termination
 
 # absl::SetMinLogLevel of the version of absl that TensorFlow 2.21 is built with.
 SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
@@ -20,14 +18,26 @@ PACKAGE = pathlib.Path(__file__).parents[1]
 PROGRAMS = PACKAGE, PACKAGE.parent / "tools"  # commands and tools, not what imports mocotf
 
 
+def _place_of_program():
+    """Returns the folder of the program that runs; None of what is typed in."""
+    program = getattr(sys.modules["__main__"], "__file__", None)
+    return program and pathlib.Path(program).parent
+
+
+try:
+    environment.prepare()
+except UserError as error:
+    if _place_of_program() in PROGRAMS:
+        sys.exit(f"error: {error}")
+    raise
+
+# These want a package that comes with TensorFlow.
+from mocotf import terminal  # noqa: E402
+from mocotf.training import termination  # noqa: E402
+
+
 def _import_tensorflow():
     """Imports TensorFlow and has it list its devices, with what it says of that kept off stderr."""
-    try:
-        environment.prepare()
-    except UserError as error:
-        if _place_of_program() in PROGRAMS:
-            sys.exit(f"error: {error}")
-        raise
     # Keras would import scikit-learn, a quarter of the time that this takes, for wrappers of its own.
     loaded = sys.modules.setdefault("sklearn", None)
     gc.disable()  # it finds nothing in half a second of looking
@@ -56,12 +66,6 @@ def _hide_notices(tf):
     with contextlib.suppress(OSError, AttributeError):
         hide = getattr(ctypes.CDLL(library), SET_MIN_LOG_LEVEL)
         hide(FATAL if os.path.exists(environment.DRIVER) else environment.ERRORS)
-
-
-def _place_of_program():
-    """Returns the folder of the program that runs; None of what is typed in."""
-    program = getattr(sys.modules["__main__"], "__file__", None)
-    return program and pathlib.Path(program).parent
 
 
 def _begin_command():

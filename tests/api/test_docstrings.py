@@ -11,8 +11,8 @@ import pytest
 import mocotf
 
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-SLOW = {"pretrain", "PretrainedRun"}
-NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in mocotf.__all__]
+QUICK = {"SGD", "UserError", "load_encoder"}
+NAMES = [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in mocotf.__all__]
 
 
 @pytest.fixture

@@ -75,7 +75,7 @@ def batches(source, count, augmentation, **options):
     [
         pytest.param("patches", 0, augmentations.v2(size=16), marks=pytest.mark.slow),
         ("folder", 2, augmentations.v1(size=16)),
-        ("groups", 2, CROPS),
+        pytest.param("groups", 2, CROPS, marks=pytest.mark.slow),
         pytest.param("tfds", 2, CROPS, marks=pytest.mark.slow),
     ],
 )

@@ -88,6 +88,7 @@ def test_it_may_start_from_a_preset_of_keras_hub(replicas, tmp_path):
         begun(replicas, str(tmp_path / "preset"), **wider)
 
 
+@pytest.mark.slow
 def test_it_may_start_from_imagenets_weights(replicas, tmp_path, monkeypatch):
     small = {"alpha": 0.35, "include_top": False, "weights": None}
     model = keras.applications.MobileNetV2(**small)
