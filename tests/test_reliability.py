@@ -191,7 +191,8 @@ def test_a_run_that_retries_do_not_help_ends_early_and_says_so_first_and_last(tm
     last = (
         "was retried 3 times, at last with --lr=0.0044, which did not help: it has ended early; try --"
     )
-    assert last in done.out and "encoder at the end" in done.out
+    verdict = done.out.partition("\nThe run is in ")[0].splitlines()[-1]
+    assert last in verdict and "encoder at the end" in done.out
     assert done.json["steps"] == commands.metrics(tmp_path)[-1]["step"] < 1000
     assert "knn_top1" in done.json and "collapsed_at" in commands.metrics(tmp_path)[-1]
     assert steps_in(tmp_path / "checkpoints")[-1] == done.json["steps"]
