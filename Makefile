@@ -55,7 +55,7 @@ browser:
 	  echo "chromium and chromium-driver cannot be installed here: tests in a browser are skipped"
 
 fidelity: .venv/installed-dev
-	$(PYTEST) --fidelity=docs/fidelity.md tests/data tests/moco tests/nn
+	$(PYTEST) --fidelity=docs/reference/fidelity.md tests/data tests/moco tests/nn
 
 # What the demo run has learned, beside the encoder it began with: runs/demo/evaluation.json.
 evaluate: .venv/installed
@@ -105,7 +105,7 @@ serve-check: .venv/installed-dev
 	$(BIN)/python -m mocotf.search --index=runs/serve-check/vectors.npz \
 	  --html=runs/serve-check/search.html $(PHOTOGRAPHS)/chelsea.png
 
-# Pictures that docs/recipes.md is measured on, of Debian 12's packages: unpacked, not installed, by any
+# Pictures that docs/start/recipes.md is measured on, of Debian 12's packages: unpacked, not installed, by any
 # user, once `apt-get update` has been run.
 PACKAGES = openclipart-png=1:0.18+dfsg-19 plasma-workspace-wallpapers=4:5.27.5-2
 

@@ -5,7 +5,7 @@ r"""Converts runs for other frameworks and runtimes, and checkpoints of the orig
     python -m mocotf.convert --from=torch --flagfile=flags/v2.cfg FILE.pth.tar runs/fair
 
 INPUT is a run, whose newest checkpoint is taken, or a checkpoint in one, ckpt-STEP. What the formats
-are is in docs/interop.md.
+are is in docs/guides/interop.md.
 
 Of the original MoCo, a full training file becomes a run that `mocotf.train` resumes with the same
 flags; a released file, which holds only the query encoder, becomes a run at step 0 that starts from it.

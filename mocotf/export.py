@@ -4,7 +4,7 @@ r"""Exports a run's encoder for TF Serving, and for whoever loads a SavedModel.
 
 writes serving/moco/STEP, a version that a server on serving/moco takes up, and checks it: its warm-up
 requests give what the encoder gives in Python, or there is no version. Versions that are there stay as
-they are. docs/serving.md shows how to serve it, ask it, and train on it.
+they are. docs/guides/serving.md shows how to serve it, ask it, and train on it.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

@@ -7,7 +7,7 @@ r"""Trains a segmenter, the papers' FCN-16s, whose backbone is a pre-trained enc
 
 Every layer is trained, batch norm by the statistics of all replicas together. Data sets: voc, a
 VOCdevkit's folder; folder, images and masks of your own; some of tensorflow-datasets; cutouts, which is
-embedded. See docs/transfer.md.
+embedded. See docs/guides/transfer.md.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

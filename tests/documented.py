@@ -105,11 +105,15 @@ WORDS = {
 
 # Runs that a document takes as given, beside those that its commands make.
 GIVEN = {
-    "docs/evaluation.md": dict.fromkeys(map("runs/{}".format, ("demo", "v2", "mine", *"abc")), "tiny"),
-    "docs/faq.md": {"runs/v2": "tiny"},
-    "docs/interop.md": {"runs/v2": "resnet50"},
-    "docs/serving.md": {"runs/v2": "tiny"},
-    "docs/transfer.md": {"runs/v2": "resnet50", "runs/published_v2": "tiny", "runs/supervised": "tiny"},
+    "docs/guides/evaluation.md": {f"runs/{name}": "tiny" for name in ("demo", "v2", "mine", *"abc")},
+    "docs/start/faq.md": {"runs/v2": "tiny"},
+    "docs/guides/interop.md": {"runs/v2": "resnet50"},
+    "docs/guides/serving.md": {"runs/v2": "tiny"},
+    "docs/guides/transfer.md": {
+        "runs/v2": "resnet50",
+        "runs/published_v2": "tiny",
+        "runs/supervised": "tiny",
+    },
 }
 
 SMALL_FIT = {

@@ -6,7 +6,7 @@ import re
 
 from tests.processes import ROOT
 
-DOCUMENTS = ["README.md", *sorted(glob.glob("docs/*.md", root_dir=ROOT))]
+DOCUMENTS = ["README.md", *sorted(glob.glob("docs/**/*.md", root_dir=ROOT, recursive=True))]
 PROGRAM = re.compile(r"(?:python -m mocotf\.|mocotf |python tools/)([\w-]+)(?:\.py)?")
 FENCE = re.compile(r"```(\w*)$")
 

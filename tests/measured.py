@@ -1,4 +1,4 @@
-"""The differences that tests measure, kept for the table in docs/fidelity.md."""
+"""The differences that tests measure, kept for the table in docs/reference/fidelity.md."""
 
 import pytest
 
@@ -32,7 +32,7 @@ def keep(quantity, difference, tolerance):
 
 
 def table():
-    """Returns the text of docs/fidelity.md."""
+    """Returns the text of docs/reference/fidelity.md."""
     rows = [
         f"| {quantity} | {tolerance:g} | {f'{largest:.1e}' if largest else 'equal'} |\n"
         for quantity, (tolerance, largest) in sorted(MEASURED.items())

@@ -13,8 +13,8 @@ PACKAGE = pathlib.Path(ROOT, "mocotf")
 
 
 def order():
-    """Returns the rooms in the order of docs/architecture.md."""
-    text = pathlib.Path(ROOT, "docs", "architecture.md").read_text(encoding="utf-8")
+    """Returns the rooms in the order of docs/internals/architecture.md."""
+    text = pathlib.Path(ROOT, "docs/internals/architecture.md").read_text(encoding="utf-8")
     return re.findall(r"^(\w+) ", text.split("```")[1], re.MULTILINE)
 
 
@@ -61,12 +61,12 @@ def test_only_commands_and_cli_read_flags_and_nobody_writes_them():
 
 
 def test_the_document_of_settings_is_what_they_declare():
-    text = pathlib.Path(ROOT, "docs", "settings.md").read_text(encoding="utf-8")
-    assert text == settings_table.table(), "python tools/settings_table.py > docs/settings.md"
+    text = pathlib.Path(ROOT, "docs/reference/settings.md").read_text(encoding="utf-8")
+    assert text == settings_table.table(), "python tools/settings_table.py > docs/reference/settings.md"
 
 
 def test_each_kernel_is_there_for_what_was_measured():
-    text = pathlib.Path(ROOT, "docs", "performance.md").read_text(encoding="utf-8")
+    text = pathlib.Path(ROOT, "docs/internals/performance.md").read_text(encoding="utf-8")
     for entry, measured in policy.ENTRIES.items():
         (row,) = re.findall(rf"^\| `{entry}` \|.*", text, re.MULTILINE)
         assert measured in row

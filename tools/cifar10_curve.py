@@ -3,7 +3,8 @@ r"""Checks runs of flags/cifar10.cfg against the log of 200 epochs that the auth
     python tools/make_collection.py cifar10 runs/collections/cifar10
     python -m mocotf.train --flagfile=flags/cifar10.cfg --dataset=folder \
         --data_dir=runs/collections/cifar10 --log_every=1 --knn_every=5 --model_dir=runs/cifar10_seed0
-    python tools/cifar10_curve.py runs/cifar10_seed0 runs/cifar10_seed1 --markdown=docs/results.md
+    python tools/cifar10_curve.py runs/cifar10_seed0 runs/cifar10_seed1 \
+        --markdown=docs/reference/results.md
 
 Runs may have been stopped, or go on: compared are the epochs that they have. The authors' log is of one
 run, by PyTorch on a V100.

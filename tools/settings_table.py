@@ -1,6 +1,6 @@
-"""Prints docs/settings.md: every setting of the commands that train and measure, as it is declared.
+"""Prints docs/reference/settings.md: every setting of the commands that train and measure.
 
-python tools/settings_table.py > docs/settings.md
+python tools/settings_table.py > docs/reference/settings.md
 """
 
 import os
@@ -23,7 +23,7 @@ HEADER = """# Settings
 
 Each is a flag of the commands named, and a field of the class named, which Python code may make itself.
 A run that is resumed takes what is not given from itself; only settings marked ↺ may be given
-anew then. Made by `python tools/settings_table.py > docs/settings.md`.
+anew then. Made by `python tools/settings_table.py > docs/reference/settings.md`.
 """
 TRAIN = "train"
 FITS = "linear, finetune, detect, segment"

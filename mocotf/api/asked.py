@@ -83,4 +83,4 @@ def _converted(name, value, convert):
 
 def _nearest(name, declared):
     near = difflib.get_close_matches(name, declared, n=1)
-    return f"did you mean {near[0]}?" if near else "docs/settings.md has all there are"
+    return f"did you mean {near[0]}?" if near else "docs/reference/settings.md has all there are"

@@ -62,7 +62,7 @@ class PretrainedRun:
 
     @property
     def metrics(self) -> list[dict]:
-        """The records of metrics.jsonl, in order of step: name → number, see docs/tensorboard.md."""
+        """The records of metrics.jsonl, by step: name → number, see docs/guides/tensorboard.md."""
         return read_metrics(os.path.join(self.path, "metrics.jsonl"))
 
     @property

@@ -74,7 +74,7 @@ class DataSettings(Settings):
     max_pixels: int = setting(
         MAX_PIXELS,
         "Pixels that an image may have; larger ones count as such that do not decode. Fewer in formats "
-        "that take more than 4 bytes a pixel to decode, see docs/data.md.",
+        "that take more than 4 bytes a pixel to decode, see docs/guides/data.md.",
         low=1,
         neutral=True,
         before=OLD_MAX_PIXELS,

@@ -123,7 +123,7 @@ class Pretraining(NamedTuple):
             log.warning(
                 "--data_service: with several workers batches come as they are ready, and a resumed "
                 "run is not bit-equal to one that was not stopped; with one worker it is; see "
-                "docs/data.md"
+                "docs/guides/data.md"
             )
         for text in self.config.advice(**self._setup(source, replicas, workers)):
             log.warning("%s", text)

@@ -28,7 +28,7 @@ def photograph(name, height, width):
 def assert_close_levels(ours, theirs, mean, most=255, quantity=None):
     """Compares images in 0…255: their mean and largest absolute difference, in grey levels.
 
-    A `quantity` puts the mean difference in the table of docs/fidelity.md.
+    A `quantity` puts the mean difference in the table of docs/reference/fidelity.md.
     """
     assert np.shape(ours) == np.shape(theirs)
     difference = np.abs(np.asarray(ours, np.float64) - np.asarray(theirs, np.float64))

@@ -82,5 +82,5 @@ def test_thirty_steps_agree_with_the_oracle(replicas, case, dtype):
 
 
 def test_the_published_table_has_every_case():
-    table = (Path(__file__).parents[2] / "docs" / "fidelity.md").read_text()
+    table = (Path(__file__).parents[2] / "docs/reference/fidelity.md").read_text()
     assert all(f"| step: queue after 30 steps, {dtype}, {case} |" in table for case, dtype in RUNS)

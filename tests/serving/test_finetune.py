@@ -33,7 +33,7 @@ def test_as_a_keras_layer_it_is_fine_tuned_with_real_batch_norm(version):
     before = {v.path: v.numpy() for v in layer.weights}
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile(keras.optimizers.SGD(0.05, momentum=0.9), loss)
-    model.optimizer.build(model.trainable_variables)  # see docs/serving.md
+    model.optimizer.build(model.trainable_variables)  # see docs/guides/serving.md
     losses = model.fit(images, labels, batch_size=16, epochs=6, verbose=0).history["loss"]
     assert losses[-1] < 0.5 * losses[0]
     assert np.mean(np.argmax(model.predict(images, verbose=0), 1) == labels) > 0.9

@@ -235,7 +235,7 @@ def test_runs_of_an_earlier_sitting_are_known(base, tmp_path):
 
 def test_the_document_has_a_place_for_every_group():
     names = [group.name for group in grids.GROUPS]
-    markers.check(f"{processes.ROOT}/docs/ablations.md", "ablate", ["setup", *names])
+    markers.check(f"{processes.ROOT}/docs/reference/ablations.md", "ablate", ["setup", *names])
 
 
 def test_accuracy_against_k_has_a_curve_a_mechanism_and_bars(tmp_path):

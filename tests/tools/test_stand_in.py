@@ -1,4 +1,4 @@
-"""The stand-in for TF Serving, and the programs in docs/serving.md that ask it."""
+"""The stand-in for TF Serving, and the programs in docs/guides/serving.md that ask it."""
 
 import base64
 import json
@@ -32,8 +32,8 @@ def files(tmp_path):
 
 
 def written(word):
-    """Returns the program in docs/serving.md that has a word in it."""
-    text = pathlib.Path(processes.ROOT, "docs", "serving.md").read_text(encoding="utf-8")
+    """Returns the program in docs/guides/serving.md that has a word in it."""
+    text = pathlib.Path(processes.ROOT, "docs/guides/serving.md").read_text(encoding="utf-8")
     (found,) = (p for p in re.findall(r"```python\n(.*?)```", text, re.S) if word in p)
     return found
 

@@ -17,7 +17,7 @@ from mocotf.files import printable
 
 
 class Folder(Classified):
-    """All image files of places, of the formats of docs/data.md; labels are not needed.
+    """All image files of places, of the formats of docs/guides/data.md; labels are not needed.
 
     Labels, for kNN only, are the list's or the archive's, else the first level of sub-folders. Queries
     are what is held out, as `Parts` finds it; where nothing is, every tenth image, or all images of

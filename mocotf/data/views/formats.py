@@ -19,7 +19,7 @@ SHARE = 3  # of what one image may cost, the part from which on images are decod
 COSTS = {"PNG": 4, "PNG16": 15, "GIF": 6, "BMP": 12, "WEBP": 16, "WEBP lossy": 4}
 COSTS |= {"TIFF": 9, "PPM": 9, "JPEG2000": 21, "AVIF": 18, "HEIF": 18, "DICOM": 30}
 COST_OF_DEEP = 30  # of what Python decodes, and has more than 8 bits a channel
-FORMATS = "JPEG, PNG, TIFF or another format of docs/data.md"  # whatever a file's name says
+FORMATS = "JPEG, PNG, TIFF or another format of docs/guides/data.md"  # whatever a file's name says
 MAGIC = {
     "JPEG": b"\xff\xd8\xff",
     "PNG": b"\x89PNG\r\n\x1a\n",

@@ -24,7 +24,7 @@ from mocotf.nn.kernels import xla_norm
 VARIABLE = "MOCOTF_KERNELS"
 CHOICES = ("auto", "off")
 
-# Entry → the measurement that justifies it, as docs/performance.md has it.
+# Entry → the measurement that justifies it, as docs/internals/performance.md has it.
 ENTRIES = {
     # On CPUs.
     "winograd": "a step is 1.07 times as fast (1.05–1.08)",
