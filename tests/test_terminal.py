@@ -11,6 +11,8 @@ import types
 
 import pytest
 
+from mocotf import phases
+from mocotf import streams
 from mocotf import terminal
 from mocotf import train
 from mocotf.files import Terminal
@@ -71,9 +73,10 @@ def screen(display, monkeypatch):
 
 def test_no_phase_longer_than_five_seconds_is_silent(display, monkeypatch, capsys):
     clock = [0.0]
-    monkeypatch.setattr(terminal, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
-    slow = terminal.Phase("encoding", total=300)
-    display._phases = [terminal.Phase("fitting"), slow]
+    for module in (phases, terminal):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+    slow = phases.Phase("encoding", total=300)
+    display._phases = [phases.Phase("fitting"), slow]
     display._speak(Over(clock, 4.9))
     slow.advance(100)
     assert capsys.readouterr().out == "encoding: 0 of 300 pictures, 4 s so far\n"
@@ -85,7 +88,7 @@ def test_no_phase_longer_than_five_seconds_is_silent(display, monkeypatch, capsy
 @pytest.mark.parametrize("columns", [40, 100])
 def test_a_live_line_fits_and_what_is_printed_is_above_it(display, screen, columns):
     sent = screen(columns)
-    out = Terminal(terminal.AboveTheLine(terminal.Lasting(display.console.file._stream)))
+    out = Terminal(terminal.AboveTheLine(streams.Lasting(display.console.file._stream)))
     with terminal.phase("training", 300, "steps") as one:
         one.done, one.beside = 30, ["loss 6.123", "epoch 3/20", "acc1 12.3"]
         display.live.refresh()
@@ -120,14 +123,14 @@ def test_what_nobody_reads_ends_nothing_but_a_full_disk_is_told():
     with open(writer, "w") as stream:
         os.close(reader)
         for _ in range(2):
-            print("x" * 100_000, file=terminal.Lasting(stream), flush=True)
+            print("x" * 100_000, file=streams.Lasting(stream), flush=True)
     with pytest.raises(OSError, match="No space"), open("/dev/full", "w") as stream:
-        print("x", file=terminal.Lasting(stream), flush=True)
+        print("x", file=streams.Lasting(stream), flush=True)
 
 
 def test_without_utf_8_it_is_readable():
     found = io.BytesIO()
-    out = terminal.Lasting(io.TextIOWrapper(found, "ascii"))
+    out = streams.Lasting(io.TextIOWrapper(found, "ascii"))
     print("ü · 50×37 → …", file=out, flush=True)
     assert found.getvalue() == b"\\xfc - 50x37 -> ...\n"
 

@@ -32,6 +32,7 @@ except UserError as error:
     raise
 
 # These want a package that comes with TensorFlow.
+from mocotf import streams  # noqa: E402
 from mocotf import terminal  # noqa: E402
 from mocotf.training import termination  # noqa: E402
 
@@ -79,7 +80,7 @@ def _begin_command():
 
 
 if _place_of_program() in PROGRAMS:
-    terminal.open_closed_streams()
+    streams.open_closed()
     for number in termination.ASKING:
         signal.signal(number, termination.end_at_once)
 if _place_of_program() == PACKAGE:

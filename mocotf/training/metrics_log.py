@@ -13,7 +13,7 @@ from mocotf.errors import UserError
 from mocotf.files import append
 from mocotf.files import cannot_write
 from mocotf.files import open_to_append
-from mocotf.terminal import duration
+from mocotf.phases import duration
 from mocotf.training import pictures
 from mocotf.training.hparams import describe_end
 from mocotf.training.hparams import describe_run

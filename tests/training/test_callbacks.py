@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from mocotf.errors import Preempted
-from mocotf.terminal import Phase
+from mocotf.phases import Phase
 from mocotf.training import callbacks
 from mocotf.training.goodput import Account
 from mocotf.training.progress import Course

@@ -13,7 +13,7 @@ from mocotf.data.views.augmentations import v2
 from mocotf.errors import UserError
 from mocotf.evaluation.measures import MEASURES
 from mocotf.moco.config import MECHANISMS
-from mocotf.terminal import duration
+from mocotf.phases import duration
 from mocotf.training.metrics_log import Records
 from mocotf.training.pictures import keep_picture
 from mocotf.training.pictures import show_views
