@@ -259,7 +259,12 @@ def test_an_image_has_one_index_on_every_worker_and_in_every_epoch(sources, tmp_
 
 
 @pytest.mark.parametrize(
-    ("name", "ops"), [("patches", "numba"), ("folder", "numba"), ("folder", "tensorflow")]
+    ("name", "ops"),
+    [
+        ("patches", "numba"),
+        ("folder", "numba"),
+        pytest.param("folder", "tensorflow", marks=pytest.mark.slow),
+    ],
 )
 def test_one_view_is_the_first_of_two_and_tells_its_image(sources, name, ops):
     source = sources[name]

@@ -19,7 +19,6 @@ from mocotf.data.sources.open import open_source
 from mocotf.data.sources.patches import Patches
 from mocotf.data.two_crops import two_crops
 from mocotf.data.views import augmentations
-from mocotf.data.views.host import OPS
 from mocotf.data.views.tensorflow_ops import view_draws
 from mocotf.errors import UserError
 from tests.data.support import assert_equally_likely
@@ -30,6 +29,7 @@ from tests.data.support import write_colours
 PLAIN = augmentations.Augmentation(
     size=16, jitter=(0, 0, 0, 0), gray_prob=0, blur_prob=0, mean=(0, 0, 0), std=(1, 1, 1)
 )
+OPS = ["numba", pytest.param("tensorflow", marks=pytest.mark.slow)]
 COLOURED = augmentations.v2(size=16, jitter=(0.4, 0, 0, 0), blur_prob=0)
 NUMBERS = [7, 3, 3, 9, 7, 3, 3, 7, 3]  # of groups of 3, 5 and 1 images, mixed
 
@@ -259,7 +259,7 @@ def test_what_groups_have_says_nothing_of_single_pictures(name):
 # ---- Crops of queries and of keys
 
 
-@pytest.mark.parametrize("name", ["patches", "image", "group"])
+@pytest.mark.parametrize("name", ["patches", "group"])
 @pytest.mark.parametrize("whole", ["query", "key"])
 def test_queries_and_keys_have_crops_of_their_own_sizes(tmp_path, name, whole):
     write_colours(str(tmp_path), 8, sizes=((16, 16),), suffixes=("png",))

@@ -41,7 +41,7 @@ KINDS = {  # name: (options, replicas, the loss of chance)
     "simsiam": ({"mechanism": "simsiam"}, 2, None),
     "simsiam, remat": ({"mechanism": "simsiam", "arch": ONE_BLOCK, "remat": True}, 2, None),
 }
-LONG = {kind for kind in KINDS if kind.endswith("remat")} | {"end_to_end", "npid", "simclr"}
+QUICK = {"memory_bank", "npid, full softmax"}
 
 
 def make_model(strategy, **options):
@@ -78,7 +78,7 @@ def train_and_save(path, strategy, **options):
 
 
 @pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=pytest.mark.slow) if k in LONG else k for k in KINDS]
+    "kind", [k if k in QUICK else pytest.param(k, marks=pytest.mark.slow) for k in KINDS]
 )
 def test_every_mechanism_resumes_bit_equal_and_its_replicas_agree(replicas, tmp_path, kind):
     options, count, _ = KINDS[kind]
