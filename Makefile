@@ -13,7 +13,7 @@ COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate transfer-demo test test-slow oldest mutants browser fidelity lint packages peers serve-check clean
+.PHONY: demo evaluate transfer-demo test test-slow trackers oldest mutants browser fidelity lint packages peers serve-check clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -32,6 +32,11 @@ endif
 # All tests that `make test` leaves out.
 test-slow: .venv/installed-dev browser
 	$(PYTEST) -m slow
+	$(MAKE) trackers
+
+# Those of them that want W&B and MLflow.
+trackers: .venv-trackers/installed
+	.venv-trackers/bin/python -m pytest --timeout=$(TEST_TIMEOUT) -m slow tests/test_trackers.py
 
 # With the lowest release of each range in pyproject.toml.
 OLDEST = tests/moco/test_model.py tests/moco/test_keras_fit.py tests/interop tests/serving \
@@ -141,6 +146,11 @@ lint: .venv/installed-dev
 .venv-oldest/installed: requirements-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-oldest.txt
+	touch $@
+
+.venv-trackers/installed: requirements-trackers.txt requirements.txt
+	$(PYTHON) -m venv .venv-trackers
+	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-trackers.txt
 	touch $@
 
 # What tools/benchmark_*.py compare with.

@@ -12,6 +12,7 @@ MODULES = {  # extra → what is imported of its packages
     "evaluation": ("scipy", "sklearn"),
     "heic": ("pillow_heif",),
     "hf": ("datasets",),
+    "mlflow": ("mlflow",),
     "onnx": ("onnx", "onnxruntime", "tf2onnx"),
     "parquet": ("pyarrow",),
     "photographs": ("skimage",),
@@ -20,6 +21,7 @@ MODULES = {  # extra → what is imported of its packages
     "tfds": ("array_record", "importlib_resources", "tensorflow_datasets"),
     "torch": ("safetensors", "torch"),
     "transfer": ("keras_hub", "pycocotools"),
+    "wandb": ("wandb",),
 }
 
 

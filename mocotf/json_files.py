@@ -22,6 +22,7 @@ REMOVED = {
     "recipe.json": "then --minutes is not taken when the run is resumed",
     "results.json": "the command that made it, once more, writes it",
     "classes.json": "the command that made it, once more, writes it",
+    "trackers.json": "then a tracker shows the run once more, as another",
     "evaluation.json": "its numbers are then to be measured once more",
 }
 

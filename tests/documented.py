@@ -39,6 +39,7 @@ COMMANDS = {
     "--tpu=local": Parsed("wants a TPU"),
     "--data_service=grpc": Parsed("wants a tf.data service: tests/data/test_data_service.py has one"),
     "tools/gpu_check": Parsed("wants a GPU"),
+    "--tracker=": Parsed("wants what only `make trackers` installs: tests/test_trackers.py has it"),
     "tools/serve_local": Parsed("is a server: tests/serving starts it, and asks it"),
     "--url=http": Parsed("wants a server: tests/tools/test_benchmarks.py has one"),
     "make_collection.py clipart": Parsed("wants what apt-get downloads"),

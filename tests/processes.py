@@ -72,6 +72,10 @@ class Process:
         """How many threads it has."""
         return len(os.listdir(f"/proc/{self._process.pid}/task"))
 
+    @property
+    def pid(self):
+        return self._process.pid
+
     def send_signal(self, number):
         os.kill(self._process.pid, number)
 

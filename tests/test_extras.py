@@ -20,6 +20,7 @@ from tests.processes import ROOT
 
 PROJECT = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_EXTRAS = {module for modules in extras.MODULES.values() for module in modules}
+TRACKERS = {"mlflow", "wandb"}  # which another environment has: tests/test_trackers.py
 # Imported once `extras.require` has found what they import.
 BEHIND = {
     "data/sources/columns.py", "data/sources/hf_parts.py", "data/sources/tfds.py",
@@ -73,7 +74,7 @@ def test_what_is_imported_is_needed_by_pyproject_or_an_extra_that_is_looked_for(
                 )
 
 
-@pytest.mark.parametrize("extra", extras.MODULES)
+@pytest.mark.parametrize("extra", extras.MODULES.keys() - TRACKERS)
 def test_an_extra_has_the_packages_that_are_imported_of_it(extra):
     for module in extras.MODULES[extra]:
         known = distributions(module)
@@ -82,8 +83,9 @@ def test_an_extra_has_the_packages_that_are_imported_of_it(extra):
 
 def test_all_extras_are_told_and_all_has_them():
     (everything,) = needed("all").values()
-    assert everything.extras == PROJECT["optional-dependencies"].keys() - {"all"}
-    assert everything.extras == extras.MODULES.keys() | {"tiff"}  # which tifffile imports
+    assert everything.extras | TRACKERS == PROJECT["optional-dependencies"].keys() - {"all"}
+    assert everything.extras | TRACKERS == extras.MODULES.keys() | {"tiff"}  # which tifffile imports
+    assert not everything.extras & TRACKERS
 
 
 @pytest.mark.parametrize("module", sorted(OF_EXTRAS))
@@ -119,7 +121,9 @@ def test_ranges_begin_with_what_was_tested_and_hold_the_pins():
     for extra in PROJECT["optional-dependencies"].keys() - {"all"}:
         ranges |= needed(extra)
     oldest = {
-        canonicalize_name(pin.name): str(pin.specifier)[2:] for pin in pins("requirements-oldest.txt")
+        canonicalize_name(pin.name): str(pin.specifier)[2:]
+        for file in ("requirements-trackers.txt", "requirements-oldest.txt")
+        for pin in pins(file)
     }
     for name, one in ranges.items():
         assert f">={oldest[name]}" in str(one.specifier).split(","), one

@@ -42,7 +42,10 @@ from mocotf.training.replicas import check_agreement
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import PretrainingDeviceSettings
+from mocotf.training.settings import RunSettings
 from mocotf.training.strategy import make_strategy
+from mocotf.training.tracker import Tracker
+from mocotf.training.tracker import connect
 from mocotf.training.watchdog import Watchdog
 
 SETTINGS = (RecipeSettings, *ALL)
@@ -67,16 +70,17 @@ def pretrain(asked):
     settings = None if is_auto(asked) else pretraining_of(asked)
     if workers > 1 and settings:  # before they meet: of each, which has a replica or more
         settings.with_bn_splits(1).check_devices(workers, workers)
+    tracker = connect(asked.unchecked(RunSettings).tracker) if worker == 0 else Tracker()
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
     place = {"strategy": strategy, "worker": worker, "workers": workers}
     watchdog = Watchdog(devices.worker_timeout if workers > 1 else None)
-    with watchdog, losses_explained(workers):
-        return _pretrain_at(place, asked, settings, watchdog)
+    with watchdog, losses_explained(workers), tracker:
+        return _pretrain_at(place, asked, settings, watchdog, tracker)
 
 
-def _pretrain_at(place, asked, settings, watchdog):
+def _pretrain_at(place, asked, settings, watchdog, tracker):
     """Does what `pretrain` does, where all workers have come.
 
     Args:
@@ -84,6 +88,7 @@ def _pretrain_at(place, asked, settings, watchdog):
         asked: as of `pretrain`.
         settings: what that is; None where the data are to decide.
         watchdog: a `Watchdog`, entered.
+        tracker: a `Tracker`, likewise.
     """
     strategy, worker, workers = place.values()
     chief, replicas = worker == 0, strategy.num_replicas_in_sync
@@ -194,6 +199,7 @@ def _pretrain_at(place, asked, settings, watchdog):
         watchdog=watchdog,
         saves_memory=(hints["memory"],),
         about=f"{settings.config.encoder.name}, {settings.config.mechanism.NAME}",
+        tracker=tracker,
     )
     run.train()
 
@@ -201,6 +207,7 @@ def _pretrain_at(place, asked, settings, watchdog):
     results = None
     if chief:
         results = pretraining.finish(run_dir, bad_images)
+        tracker.summarise(results)
         if summary := health.summary():
             print(summary, flush=True)
     run.meet()  # the chief has written all

@@ -16,6 +16,7 @@ from mocotf.evaluation.settings import ProtocolSettings
 from mocotf.moco.saved_run import open_run
 from mocotf.optim.settings import LayerRateSettings
 from mocotf.optim.settings import OptimisationSettings
+from mocotf.settings import NONE
 from mocotf.training.host import configure_host
 from mocotf.training.settings import DeviceSettings
 from mocotf.training.settings import RunSettings
@@ -42,6 +43,8 @@ def linear(asked):
     """
     own = asked.read(LinearSettings)
     if own.cache_features:
+        if asked.values["tracker"] != NONE:
+            raise UserError("--tracker with --cache_features: no steps are recorded; drop one of them")
         return cached.solve(make_task(asked, own), own.l2)
     rates = own.lr_sweep or ()
     if len(set(rates)) < len(rates):

@@ -37,6 +37,7 @@ from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import TrainingSettings
 from mocotf.training.strategy import make_strategy
+from mocotf.training.tracker import connect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,6 +133,13 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
     Raises:
         UserError: it cannot be trained.
     """
+    with connect(task.settings.run.tracker) as tracker:
+        results = _train(name, task, tune, rates, lr_scales, tracker)
+        tracker.summarise(results)
+    return results
+
+
+def _train(name, task, tune, rates, lr_scales, tracker):
     classes, settings = task.labelled.classes, task.settings
     lr = settings.optimisation.lr
     heads = {f"lr_{rate:g}": rate / lr for rate in rates} or {ONE: 1.0}
@@ -184,6 +192,7 @@ def train(name, task, *, tune, rates=(), lr_scales=None):
         accuracy="top1",
         settings=texts_of(task.saved),
         about=f"{name}, {task.run.config.encoder.name}",
+        tracker=tracker,
     ).train()
 
     # ---- Results

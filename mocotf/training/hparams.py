@@ -17,7 +17,7 @@ def describe_run(flags, metrics, began):
         metrics: name → tag of the scalars that are shown beside them.
         began: seconds since the epoch.
     """
-    values = {name: _value(text) for name, text in flags.items()}
+    values = {name: typed(text) for name, text in flags.items()}
     infos = [
         api_pb2.HParamInfo(name=name, type=TYPES[type(value)], differs=name in FIRST)
         for name, value in sorted(values.items())
@@ -37,7 +37,8 @@ def describe_end(ended):
     return _values(plugin.session_end_pb(api_pb2.STATUS_SUCCESS, end_time_secs=ended))
 
 
-def _value(text):
+def typed(text):
+    """Returns what the text of a flag stands for, a bool or a float where it can be one."""
     if text in ("true", "false"):
         return text == "true"
     try:

@@ -1,4 +1,4 @@
-"""Where a run's numbers go: metrics.jsonl, TensorBoard, and a line on the terminal."""
+"""Where a run's numbers go: metrics.jsonl, TensorBoard, a tracker, and a line on the terminal."""
 
 import glob
 import os
@@ -19,6 +19,7 @@ from mocotf.training.hparams import describe_end
 from mocotf.training.hparams import describe_run
 from mocotf.training.metrics_file import line_of
 from mocotf.training.metrics_file import stamped
+from mocotf.training.tracker import Tracker
 
 LINE = ("epoch", "step", "loss", "reported", "lr", "speed", "wait")
 BAR = ("loss", "epoch", "reported", "speed", "chance")
@@ -36,13 +37,14 @@ class Records:
         metrics: `Metric`s of what records may have.
         hparams: name → text of the flags that TensorBoard's table of runs shows.
         accuracy: name of the metric that it shows beside the loss.
+        tracker: a `Tracker`, open, which is told the same numbers; None for none.
 
     Attributes:
         highest: name of a metric that is measured → its highest value on record, once training has
             begun.
     """
 
-    def __init__(self, run_dir, metrics, hparams=None, accuracy="knn_top1"):
+    def __init__(self, run_dir, metrics, hparams=None, accuracy="knn_top1", tracker=None):
         references = run_dir.file("reference")
         for old in glob.glob(run_dir.file("events.*")) + glob.glob(f"{references}/events.*"):
             os.remove(old)
@@ -53,6 +55,7 @@ class Records:
         self._levels = {m.level: m.tag for m in metrics if m.level}
         self._events = EventFileWriter(run_dir.path)
         self._references = EventFileWriter(references)
+        self._tracker = tracker or Tracker()
         self._measured_once = {m.level: None for m in metrics if m.level and m.measured}
         self.highest = {}
         records = run_dir.metrics()
@@ -129,8 +132,13 @@ class Records:
             if metric.measured and (value := record.get(metric.name)) is not None:
                 self.highest[metric.name] = max(value, self.highest.get(metric.name, 0.0))
         seen = pictures.summaries(self._run_dir, record["step"])
-        self._add(self._events, record, [*scalars(record, self._tags), *seen])
-        self._add(self._references, record, scalars(self._with_levels(record), self._levels))
+        numbers = tagged(record, self._tags)
+        levels = tagged(self._with_levels(record), self._levels)
+        self._add(self._events, record, [*scalars(numbers), *seen])
+        self._add(self._references, record, scalars(levels))
+        references = {f"reference/{tag}": number for tag, number in levels.items()}
+        told = {"epoch": record.get("epoch", 0)} | numbers | references
+        self._tracker.log(record["step"], record["time"], told)
 
     def _with_levels(self, record):
         """Returns a record with the levels that were measured once: they are lines all the same."""
@@ -148,10 +156,11 @@ class Records:
             raise cannot_write(self._run_dir.path, error) from error
 
 
-def scalars(record, tags):
-    """Returns what TensorBoard is told of a record, `Summary.Value`s; `tags` is name → tag."""
-    return [
-        Summary.Value(tag=tag, simple_value=record[name])
-        for name, tag in tags.items()
-        if record.get(name) is not None
-    ]
+def tagged(record, tags):
+    """Returns tag → number of what a record has of name → tag."""
+    return {tag: record[name] for name, tag in tags.items() if record.get(name) is not None}
+
+
+def scalars(numbers):
+    """Returns what TensorBoard is told of tag → number, `Summary.Value`s."""
+    return [Summary.Value(tag=tag, simple_value=number) for tag, number in numbers.items()]

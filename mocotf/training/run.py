@@ -37,6 +37,7 @@ from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import meet
 from mocotf.training.run_dir import RunDir
 from mocotf.training.termination import Termination
+from mocotf.training.tracker import Tracker
 from mocotf.training.watchdog import Watchdog
 
 
@@ -63,6 +64,7 @@ class Run:
         watchdog: a `Watchdog`, entered, which hears of every step.
         saves_memory: flags that the user may try beside a smaller batch.
         about: what is trained, a phrase.
+        tracker: a `Tracker`, entered, which is told of the run.
     """
 
     model: keras.Model
@@ -82,6 +84,7 @@ class Run:
     watchdog: Watchdog = dataclasses.field(default_factory=lambda: Watchdog(None))
     saves_memory: tuple[str, ...] = ()
     about: str = ""
+    tracker: Tracker = dataclasses.field(default_factory=Tracker)
 
     def train(self):
         """Trains to the last step.
@@ -93,6 +96,7 @@ class Run:
         with contextlib.closing(self.run_dir) if self.run_dir else contextlib.nullcontext():
             if self.run_dir:
                 self._restore()
+                self.tracker.open(self.run_dir)
                 print(self._head(), flush=True)
             began = process_began()
             with Termination() as termination:
@@ -214,9 +218,8 @@ class Run:
         return not self.health or rate.numpy() > 0
 
     def _open_records(self, account, *, new):
-        records = Records(
-            self.run_dir, (*self.model.METRICS, *self.measures), self.settings, self.accuracy
-        )
+        metrics = (*self.model.METRICS, *self.measures)
+        records = Records(self.run_dir, metrics, self.settings, self.accuracy, self.tracker)
         if self.first_record and new:
             with self._explained(), account.during("evaluation"):
                 first = {"step": 0, "epoch": 0} | self.first_record()

@@ -7,12 +7,14 @@ from mocotf.errors import UserError
 from mocotf.nn.kernels import policy
 from mocotf.optim.settings import OptimisationSettings
 from mocotf.settings import AUTO
+from mocotf.settings import NONE
 from mocotf.settings import Settings
 from mocotf.settings import Switch
 from mocotf.settings import setting
 from mocotf.training.divergence import MOST_SKIPPED
 from mocotf.training.gpus import DEVICES
 from mocotf.training.strategy import STRATEGIES
+from mocotf.training.tracker import CHOICES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +57,13 @@ class RunSettings(RunDirSettings):
         "How many of the newest checkpoints are kept; the best one, by the accuracy measured, is kept "
         "beside them.",
         low=1,
+        neutral=True,
+    )
+    tracker: str = setting(
+        NONE,
+        "What else is told the numbers that TensorBoard shows: W&B or MLflow, each by its own library, "
+        "which an extra of this name installs, and as its own variables in the environment say.",
+        choices=CHOICES,
         neutral=True,
     )
     accept_changed_flags: bool = setting(

@@ -23,6 +23,7 @@ from mocotf.training.progress import Course
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import TrainingSettings
+from mocotf.training.tracker import connect
 from mocotf.transfer.compare import table
 from mocotf.transfer.job import Job
 
@@ -57,6 +58,12 @@ class Transfer:
             compared: it is one of several: a complete one stays, and no accuracy is entered into the
                 evaluation.json of the run that it starts from.
         """
+        with connect(self.settings.run.tracker) as tracker:
+            results = self._train(start, model_dir, seed, compared, tracker)
+            tracker.summarise(results)
+        return results
+
+    def _train(self, start, model_dir, seed, compared, tracker):
         job, course = self.job, self.course
         first = next(iter(job.accuracies))
         own = {"seed": seed, "untrained": not start.trained}
@@ -98,6 +105,7 @@ class Transfer:
             accuracy=first,
             settings=texts_of(saved),
             about=f"{job.name}, from {start.name}",
+            tracker=tracker,
         ).train()
 
         last = [record for record in run_dir.metrics() if first in record][-1]
