@@ -1,5 +1,6 @@
 """--tracker with the libraries themselves, offline: `make trackers`."""
 
+import json
 import os
 import re
 import signal
@@ -15,24 +16,44 @@ from mocotf.json_files import read_json
 from tests import commands
 from tests import processes
 from tests import wandb_files
+from tests import wandb_server
 
 mlflow = pytest.importorskip("mlflow", reason="make trackers has an environment with it")
 pytest.importorskip("wandb", reason="make trackers has an environment with it")
 pytestmark = pytest.mark.slow
 
 TIMED = {"speed/images_per_second", "speed/data_wait", "speed/goodput"}
+KEY = "a" * 40
 NOWHERE = "http://127.0.0.1:9"
 FOREVER = ["--steps=1000000", "--checkpoint_every=2"]
 
 
 class Kept:
-    """What a tracker has of the run in a folder: of each a `name`, `settings`, `points`, `end`."""
+    """A run in a folder, and what a tracker has of it.
+
+    Args:
+        tmp_path: the folder's.
+    """
 
     def __init__(self, tmp_path):
         self.folder = tmp_path / "mine"
 
+    def about(self):
+        """Returns the name of the run, and name → value of its settings."""
 
-class WandB(Kept):
+    def points(self):
+        """Returns step → tag → number; each step is there once."""
+
+    def verdict(self):
+        """Returns the verdict."""
+
+    def ended(self, outcome):
+        """Checks that the run is shown as "finished" or "killed"."""
+
+
+class Offline(Kept):
+    """W&B's, in files."""
+
     NAME = "wandb"
 
     def __init__(self, tmp_path):
@@ -42,26 +63,57 @@ class WandB(Kept):
     def about(self):
         runs = [one.run for one in wandb_files.records(self.folder) if one.HasField("run")]
         assert len({run.run_id for run in runs}) == 1 and {run.project for run in runs} == {"mocotf"}
-        config = wandb_files._values(runs[-1].config.update)
-        return runs[-1].display_name, config
+        return runs[-1].display_name, wandb_files.values(runs[-1].config.update)
 
     def points(self):
-        """Returns step → tag → number."""
-        told = wandb_files.history(self.folder)
-        assert len({one["_step"] for one in told}) == len(told)
-        return {
-            one["_step"]: {tag: x for tag, x in one.items() if not tag.startswith("_")} for one in told
-        }
+        return by_step(wandb_files.history(self.folder))
 
     def verdict(self):
         return wandb_files.summary(self.folder)["verdict"]
 
     def ended(self, outcome):
-        found = [one for one in wandb_files.records(self.folder) if one.HasField("exit")]
-        preempted = any(one.HasField("preempting") for one in wandb_files.records(self.folder))
-        assert (found[-1].exit.exit_code, preempted) == {"finished": (0, False), "killed": (1, True)}[
-            outcome
-        ]
+        records = [*wandb_files.records(self.folder)]
+        codes = [one.exit.exit_code for one in records if one.HasField("exit")]
+        asked = any(one.HasField("preempting") for one in records)
+        assert (codes[-1], asked) == {"finished": (0, False), "killed": (1, True)}[outcome]
+
+
+class Online(Kept):
+    """W&B's, on a server."""
+
+    NAME = "wandb"
+
+    def __init__(self, tmp_path):
+        super().__init__(tmp_path)
+        self.server = wandb_server.Server().__enter__()
+        self.env = {"WANDB_BASE_URL": self.server.url, "WANDB_API_KEY": KEY, "HOME": str(tmp_path)}
+
+    @property
+    def run(self):
+        (run,) = self.server.runs.values()
+        return run
+
+    def about(self):
+        config = json.loads(self.run["config"])
+        return self.run["name"], {name: one["value"] for name, one in config.items()}
+
+    def points(self):
+        return by_step(map(json.loads, self.run["history"]))
+
+    def verdict(self):
+        return json.loads(self.run["summary"])["verdict"]
+
+    def ended(self, outcome):
+        assert self.run["exit"] == {"finished": 0, "killed": 1}[outcome]
+
+
+def by_step(rows):
+    """Returns step → tag → number of what W&B has of steps, whose own begins with _."""
+    found = {}
+    for row in rows:
+        assert row["_step"] not in found
+        found[row["_step"]] = {tag: x for tag, x in row.items() if not tag.startswith("_")}
+    return found
 
 
 class MLflow(Kept):
@@ -71,10 +123,7 @@ class MLflow(Kept):
         super().__init__(tmp_path)
         self.store = f"sqlite:///{tmp_path}/mlflow.db"
         self.env = {"MLFLOW_TRACKING_URI": self.store}
-
-    @property
-    def client(self):
-        return mlflow.MlflowClient(self.store)
+        self.client = mlflow.MlflowClient(self.store)
 
     def runs(self):
         return self.client.search_runs([self.client.get_experiment_by_name("mocotf").experiment_id])
@@ -91,7 +140,8 @@ class MLflow(Kept):
         run, found = self.run(), {}
         for tag in run.data.metrics:
             for one in self.client.get_metric_history(run.info.run_id, tag):
-                assert found.setdefault(one.step, {}).setdefault(tag, one.value) is one.value
+                assert tag not in found.setdefault(one.step, {})
+                found[one.step][tag] = one.value
         return found
 
     def verdict(self):
@@ -101,7 +151,7 @@ class MLflow(Kept):
         assert self.run().info.status == outcome.upper()
 
 
-@pytest.fixture(params=[WandB, MLflow], ids=["wandb", "mlflow"])
+@pytest.fixture(params=[Offline, Online, MLflow])
 def kept(request, tmp_path):
     return request.param(tmp_path)
 
@@ -190,7 +240,7 @@ def test_a_run_that_is_killed_goes_on_in_the_tracker(kept):
     assert max(points) == records[-1]["step"] > last
     # W&B writes what it was told once a second.
     missing = [one for one in records if one["step"] not in points]
-    assert all(kept.NAME == "wandb" and killed - one["time"] < 2 for one in missing)
+    assert all(isinstance(kept, Offline) and killed - one["time"] < 2 for one in missing)
     assert_told(kept, but={one["step"] for one in missing})
 
 
@@ -199,7 +249,7 @@ def test_a_run_that_is_killed_goes_on_in_the_tracker(kept):
     [
         ("wandb", {}, "not logged in; expected an account; try: wandb login, or WANDB_MODE=offline"),
         ("wandb", {"WANDB_API_KEY": "short"}, "API key must have"),
-        ("wandb", {"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": NOWHERE}, "Failed to authenticate"),
+        ("wandb", {"WANDB_API_KEY": KEY, "WANDB_BASE_URL": NOWHERE}, "Failed to authenticate"),
         ("mlflow", {"MLFLOW_TRACKING_URI": NOWHERE}, "Connection refused"),
         ("mlflow", {"MLFLOW_TRACKING_URI": "sqlite:////dev/null/mlflow.db"}, "File exists"),
     ],
@@ -266,7 +316,8 @@ def test_a_server_that_dies_takes_no_run_with_it_and_is_told_later(tmp_path, ser
     steps_told(process, 50)
     first.kill()
     done = process.wait()
-    assert done.code == 0 and (kept.folder / "results.json").exists()
+    assert done.code == 0
+    assert time.time() - (kept.folder / "results.json").stat().st_mtime < 40
     gone, rest = done.err.splitlines()
     assert "WARNING: --tracker=mlflow: " in gone and gone.endswith("; the run goes on")
     assert "was not told all" in rest and "the same command once more tells the rest" in rest
@@ -277,8 +328,38 @@ def test_a_server_that_dies_takes_no_run_with_it_and_is_told_later(tmp_path, ser
     kept.ended("finished")
 
 
+def test_an_offline_run_that_was_resumed_is_sent_whole(tmp_path):
+    kept, server = Offline(tmp_path), Online(tmp_path)
+    train(kept, "--steps=4", "--checkpoint_every=2")
+    commands.forget(kept.folder, 4)
+    done = train(kept, "--steps=5", "--resume_with_changes")
+    send = re.search("to send it: wandb (sync .*)", done.out)[1].split()
+    fragments = sorted(map(str, kept.folder.glob("wandb/offline-run-*")))
+    assert len(fragments) == 2 and send == ["sync", f"{kept.folder}/wandb/offline-run-*"]
+    sent = processes.python("-m", "wandb", "sync", *fragments, env=server.env).wait()
+    assert sent.code == 0, sent
+    assert_told(server)
+    assert server.verdict() == commands.results(kept.folder)["verdict"]
+
+
+def test_a_wandb_server_that_dies_takes_no_run_with_it_and_is_told_later(tmp_path):
+    kept = Online(tmp_path)
+    process = start(kept, "--steps=1000", "--log_every=10")
+    steps_told(process, 50)
+    kept.server.__exit__()
+    done = process.wait()
+    assert done.code == 0
+    assert time.time() - (kept.folder / "results.json").stat().st_mtime < 40
+    (rest,) = done.err.splitlines()
+    assert "was not told all" in rest and "the same command once more tells the rest" in rest
+    with kept.server:
+        train(kept, "--steps=1000")
+        assert_told(kept)
+        kept.ended("finished")
+
+
 def test_a_library_that_dies_takes_no_run_with_it(tmp_path):
-    kept = WandB(tmp_path)
+    kept = Offline(tmp_path)
     process = start(kept, "--steps=3000")
     steps_told(process, 50)
     children = ["ps", "-o", "pid=,comm=", "--ppid", str(process.pid)]

@@ -22,18 +22,19 @@ def records(folder):
 
 def history(folder):
     """Returns what was told of each step, name → number; what W&B adds begins with _."""
-    return [_values(one.history.item) for one in records(folder) if one.HasField("history")]
+    return [values(one.history.item) for one in records(folder) if one.HasField("history")]
 
 
 def summary(folder):
     """Returns name → value of what is shown of a run beside its charts."""
     found = {}
     for one in records(folder):
-        found |= _values(one.summary.update)
+        found |= values(one.summary.update)
     return found
 
 
-def _values(items):
+def values(items):
+    """Returns name → value of items of a record."""
     return {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items}
 
 

@@ -19,6 +19,7 @@ from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.settings import NONE
+from mocotf.training.trackers import SENDING
 from mocotf.training.trackers import MLflow
 from mocotf.training.trackers import WandB
 
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 SERVICES = {one.NAME: one for one in (WandB, MLflow)}
 CHOICES = (NONE, *SERVICES)
 OPENING = 90.0  # seconds for a service to answer before a run
-ENDING = {"finished": 60.0, "failed": 10.0, "killed": 10.0}  # and to take the rest after it
+ENDING = {"finished": SENDING + 5, "failed": 10.0, "killed": 10.0}  # and to take the rest after it
 AT_ONCE = 50  # records
 
 

@@ -19,6 +19,7 @@ from mocotf.training.hparams import typed
 
 FILE = "trackers.json"  # name of a tracker → what is kept for it
 PROJECT = "mocotf"
+SENDING = 25.0  # seconds that what is left may take at the end of a run
 
 
 class WandB:
@@ -54,7 +55,7 @@ class WandB:
                 silent=True,
                 console="off",
                 symlink=False,  # a run's folder has no links
-                finish_timeout=60,
+                finish_timeout=SENDING,
                 finish_timeout_raises=True,
                 x_transaction_log_flush_interval=1,  # what a process that is killed may lose
             ),
@@ -62,7 +63,7 @@ class WandB:
         if run.offline:
             fragments = os.path.join(run_dir.path, "wandb", "offline-run-*")
             return kept["step"], f"W&B, offline; to send it: wandb sync {fragments}"
-        return run.step - 1, run.url or "W&B, disabled"
+        return run.starting_step - 1, run.url or "W&B, disabled"
 
     def log(self, points):
         """Tells `Point`s."""
