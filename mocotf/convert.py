@@ -40,8 +40,8 @@ from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import check_resnet
 from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
-from mocotf.reporting.runs import is_run
 from mocotf.training.checkpoints import Checkpoints
+from mocotf.training.flags_file import is_run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.weights import load_state
 

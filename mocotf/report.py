@@ -24,11 +24,11 @@ from mocotf.files import atomic_write
 from mocotf.reporting.pictures import MAPPED
 from mocotf.reporting.pictures import MOST_MAPPED
 from mocotf.reporting.pictures import PROJECTIONS
-from mocotf.reporting.runs import is_run
 from mocotf.reporting.runs import read_runs
 from mocotf.reporting.table import markdown
 from mocotf.reporting.table import table
 from mocotf.reporting.table import verdicts
+from mocotf.training.flags_file import is_run
 
 FLAGS = flags.FLAGS
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ import shutil
 import time
 
 from mocotf.training.checkpoints import steps_in
-from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.run_dir import read_facts
 from tools.differences import compare_batches
 from tools.differences import loss_after
@@ -46,7 +46,7 @@ class Reshaped:
         copy of it."""
         self._known = None
         shutil.rmtree(self._copy, ignore_errors=True)
-        if os.path.exists(os.path.join(self._folder, FLAGS_FILE)):
+        if is_run(self._folder):
             shutil.copytree(self._folder, self._copy)
             self._known = read_facts(self._folder)["replicas"]
         self._step = max(steps_in(os.path.join(self._folder, "checkpoints")), default=None)

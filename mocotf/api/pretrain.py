@@ -74,33 +74,37 @@ def pretrain(asked):
     strategy = make_strategy(
         devices.strategy, devices.num_logical_devices, cluster, devices.tpu, devices.worker_timeout
     )
-    place = {"strategy": strategy, "worker": worker, "workers": workers}
     watchdog = Watchdog(devices.worker_timeout if workers > 1 else None)
     with watchdog, losses_explained(workers), tracker:
-        return _pretrain_at(place, asked, settings, watchdog, tracker)
+        return _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker)
 
 
-def _pretrain_at(place, asked, settings, watchdog, tracker):
+def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
     """Does what `pretrain` does, where all workers have come.
 
     Args:
-        place: "strategy", "worker" and "workers", see `make_strategy` and `place_in`.
+        strategy, worker, workers: see `make_strategy` and `place_in`.
         asked: as of `pretrain`.
         settings: what that is; None where the data are to decide.
         watchdog: a `Watchdog`, entered.
         tracker: a `Tracker`, likewise.
     """
-    strategy, worker, workers = place.values()
     chief, replicas = worker == 0, strategy.num_replicas_in_sync
     auto, recipe = settings is None, None
-    follow = functools.partial(elastic.follow, **place, given="bn_splits" in asked.given)
+    follow = functools.partial(
+        elastic.follow,
+        strategy=strategy,
+        worker=worker,
+        workers=workers,
+        given="bn_splits" in asked.given,
+    )
     if not auto:
         settings = follow(settings)
         settings.check_devices(replicas, workers)
     pairs = asked.read(PairSettings)
     source = open_and_tell(asked.read(DataSettings), pairs, tell=chief)
     if auto:
-        settings, recipe = choose(asked, source, **place)
+        settings, recipe = choose(asked, source, strategy, worker, workers)
         settings = follow(settings)
         if recipe:
             print(recipe.table(), end="\n\n", flush=True)

@@ -9,7 +9,7 @@ from mocotf.pretraining import recipe
 from mocotf.pretraining.settings import Pretraining
 from mocotf.settings import AUTO
 from mocotf.settings import texts_of
-from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.replicas import text_of_chief
 
 OWN = ("folder", "hf")  # what people keep their own pictures in
@@ -88,7 +88,7 @@ def choose(asked, source, strategy, worker, workers):
 def resumes(asked):
     """Returns whether there is a run already where this one is to be."""
     folder = asked.values["model_dir"]
-    return bool(folder) and os.path.exists(os.path.join(folder, FLAGS_FILE))
+    return bool(folder) and is_run(folder)
 
 
 def _check_minutes(asked):

@@ -17,6 +17,7 @@ from mocotf.settings import AUTO
 from mocotf.settings import NONE
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import accept_flags
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 
 TYPED = "typed"
@@ -60,10 +61,9 @@ def accept_changed(folder):
     Raises:
         flags.Error: its flags.cfg cannot be read or written.
     """
-    path = os.path.join(folder, FLAGS_FILE)
-    if os.path.exists(path):
+    if is_run(folder):
         with _as_flag_error():
-            accept_flags(path)
+            accept_flags(os.path.join(folder, FLAGS_FILE))
 
 
 def of_run(folder):
@@ -73,9 +73,9 @@ def of_run(folder):
     Raises:
         flags.Error: a line of its flags.cfg is no flag, or no value of it.
     """
-    path = os.path.join(folder, FLAGS_FILE)
-    if not os.path.exists(path):
+    if not is_run(folder):
         return []
+    path = os.path.join(folder, FLAGS_FILE)
     with _as_flag_error():
         read_flags(path)
         lines = list(_lines(path))

@@ -19,7 +19,7 @@ from mocotf.errors import UserError
 from mocotf.files import Terminal
 from mocotf.files import printable
 from mocotf.nn.kernels import policy
-from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.termination import Termination
 
 flags.DEFINE_bool("json", False, "End the output with one line, a JSON object of the results.")
@@ -110,7 +110,7 @@ def _unexpected(names, positional):
     if positional:
         return f"{len(names)} arguments {names}: expected {' '.join(positional)}"
     name = names[0]
-    if os.path.exists(os.path.join(name, FLAGS_FILE)):
+    if is_run(name):
         run = "pretrained" if "pretrained" in flags.FLAGS else "model_dir"
         instead = {run: name}
     else:

@@ -12,6 +12,7 @@ from mocotf.nn.model_copies import dtype_policy
 from mocotf.training.checkpoints import path_of
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 from mocotf.training.weights import load_backbone
 from mocotf.training.weights import load_encoder
@@ -98,7 +99,7 @@ def open_run(path):
         UserError: there is no run, it is of another command, or it has no checkpoint.
     """
     run = path = os.path.expanduser(path)
-    while not os.path.exists(os.path.join(run, FLAGS_FILE)):
+    while not is_run(run):
         run, last = os.path.dirname(run), run
         if run == last or os.path.isdir(path):
             raise UserError(

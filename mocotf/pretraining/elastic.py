@@ -13,6 +13,7 @@ from mocotf.moco.mechanism import Setup
 from mocotf.nn.replica_layers import seed_generators
 from mocotf.nn.settings import EncoderSettings
 from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 from mocotf.training.history import read_history
 from mocotf.training.replicas import meet
@@ -59,10 +60,10 @@ def splits_on(settings, replicas, *, given):
     """
     here, run = settings.config.encoder.bn_splits, settings.training.run
     folder = os.path.expanduser(run.model_dir)
-    config = os.path.join(folder, FLAGS_FILE)
-    before = read_facts(folder).get("replicas") if os.path.exists(config) else None
+    before = read_facts(folder).get("replicas") if is_run(folder) else None
     if before is None or not _normalises_groups(settings):
         return here
+    config = os.path.join(folder, FLAGS_FILE)
     splits = EncoderSettings.of(read_flags(config)).bn_splits
     groups = before * splits
     had = {splits}.union(*(change["changes"].get("--bn_splits", ()) for change in read_history(config)))

@@ -10,6 +10,7 @@ from mocotf.evaluation.verdict import Verdict
 from mocotf.evaluation.verdict import judge
 from mocotf.json_files import read_json
 from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 from mocotf.training.history import read_history
 from mocotf.training.metrics_file import read_metrics
@@ -102,11 +103,6 @@ def read_runs(paths):
         if not is_run(path):
             raise UserError(f"{path}: no {FLAGS_FILE}; expected the --model_dir of a run")
     return [_read(path, name) for path, name in zip(paths, _short(paths), strict=True)]
-
-
-def is_run(path):
-    """Returns whether a run was begun at a path."""
-    return os.path.isfile(os.path.join(path, FLAGS_FILE))
 
 
 def differing_flags(runs):

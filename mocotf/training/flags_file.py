@@ -15,6 +15,11 @@ LINE = re.compile(r"--?\w+(=.*)?")
 DIGEST = "# digest: "  # begins the line of it: the first, for one cut short to have it
 
 
+def is_run(path):
+    """Returns whether a run was begun in a folder."""
+    return os.path.exists(os.path.join(path, FLAGS_FILE))
+
+
 def flag_lines(path):
     """Returns (number, line) of each line of a flag file that is no comment.
 

@@ -11,6 +11,7 @@ from mocotf.errors import UserError
 from mocotf.settings import texts_of
 from mocotf.settings import with_values
 from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 from mocotf.training.run_dir import RunDir
 from tools.ablations.grids import GROUPS
@@ -136,7 +137,7 @@ def check_folders(runs, out):
     """
     for run in runs:
         folder = os.path.join(out, run.name)
-        if os.path.exists(os.path.join(folder, FLAGS_FILE)):
+        if is_run(folder):
             RunDir(folder, run.settings)
 
 
@@ -185,7 +186,6 @@ def _name(base, own):
 
 
 def _threads_of(folder, threads):
-    config = os.path.join(folder, FLAGS_FILE)
-    if os.path.exists(config):
-        return int(read_flags(config).get("intra_op_threads", threads))
+    if is_run(folder):
+        return int(read_flags(os.path.join(folder, FLAGS_FILE)).get("intra_op_threads", threads))
     return threads
