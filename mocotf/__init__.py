@@ -86,8 +86,7 @@ class _Lazy(types.ModuleType):
         if "tensorflow" not in sys.modules:  # what it reads of its environment it reads once
             environment = importlib.import_module("mocotf.training.environment")
             environment.prepare()
-            with environment.without_notices():
-                importlib.import_module(_WHERE[name])
+            environment.list_devices()
         return getattr(importlib.import_module(_WHERE[name]), name)
 
 

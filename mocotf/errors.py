@@ -17,6 +17,11 @@ class UserError(ValueError):
         two_crops: crop_minimum is no setting; expected some of ...
     """
 
+    def _render_traceback_(self):
+        """Returns the lines that IPython and Jupyter show where nobody catches it: where it comes from
+        is of no use."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class Preempted(Exception):  # noqa: N818  (no error)
     """The process was asked to end, and did so in good order; says what was kept.

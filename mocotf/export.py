@@ -14,7 +14,6 @@ import os
 
 from absl import flags
 
-from mocotf import terminal
 from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import PRECISIONS
@@ -52,8 +51,7 @@ flags.DEFINE_integer(
 def main():
     run = open_run(FLAGS.model_dir)
     asked = {name: FLAGS[name].value for name in ("version", "precision", "max_pixels")}
-    with terminal.phase("writing a version, and checking it"):
-        found = export(run, FLAGS.export_dir, **asked)
+    found = export(run, FLAGS.export_dir, **asked)
     folder = os.path.join(FLAGS.export_dir, str(found["version"]))
     show(folder, run.config.encoder.name, found)
     command.print_json({"path": folder} | found)

@@ -32,6 +32,18 @@ PathLike = str | os.PathLike[str]
 FULL = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)))  # what a full disk says
 
 
+def path_of(path):
+    """Returns a path as a text, with what ~ stands for.
+
+    Raises:
+        UserError: it is none.
+    """
+    try:
+        return os.path.expanduser(os.fspath(path))
+    except TypeError as error:
+        raise UserError(f"{path!r}: expected a path, a text") from error
+
+
 def atomic_write(path, content):
     """Writes a file, text or bytes, so that no reader ever sees a part of it; in the place of a link,
     too, and never to where one points.

@@ -12,6 +12,7 @@ the dataclass itself.
 import dataclasses
 import functools
 import math
+import numbers
 import types
 import typing
 from collections.abc import Mapping
@@ -27,6 +28,7 @@ class Switch:
 
 WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 KINDS = {int: "a whole number", float: "a finite number", str: "a text", bool: "true or false"}
+NUMBERS = {int: numbers.Integral, float: numbers.Real}  # NumPy's, too
 KINDS[Switch] = "auto, true or false"
 
 
@@ -111,7 +113,8 @@ class Setting:
             return None
         if not self.many:
             return self._check_one(value)
-        if not isinstance(value, tuple | list) or self.count not in (None, len(value)):
+        value = value if isinstance(value, tuple | list) else (value,)
+        if self.count not in (None, len(value)):
             raise ValueError(f"expected {self.expected}")
         return tuple(map(self._check_one, value))
 
@@ -130,10 +133,10 @@ class Setting:
         kind = self.kind
         if kind is Switch:
             kind = str if value == AUTO else bool
-        if kind is float and type(value) is int:
-            value = float(value)
+        if kind in NUMBERS and isinstance(value, NUMBERS[kind]) and not isinstance(value, bool):
+            value = kind(value)
         good = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
-        if good and kind in (int, float):
+        if good and kind in NUMBERS:
             low = -math.inf if self.low is None else self.low
             high = math.inf if self.high is None else self.high
             good = math.isfinite(value) and low <= value <= high

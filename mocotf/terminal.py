@@ -35,8 +35,7 @@ class _Display:
         if len(self._phases) > 1:
             return
         if self.console:
-            options = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
-            self.live = Live(console=self.console, get_renderable=self._innermost, **options)
+            self.live = self.console.live(self._innermost)
             self.live.start()
         elif not self.quiet:
             self._over = threading.Event()
@@ -74,6 +73,11 @@ class _Console(Console):
 
     def show_cursor(self, show=True):
         return False
+
+    def live(self, innermost):
+        """Returns the live line of a renderable that a function returns."""
+        options = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
+        return Live(console=self, get_renderable=innermost, **options)
 
     @property
     def size(self):
@@ -142,11 +146,20 @@ def close():
     _display.close()
 
 
-def begin():
-    """Has phases shown as a live line, if output and errors are on a terminal that can do that."""
+def begin(console=None):
+    """Has phases shown as a live line: of a console, or if output and errors are on a terminal that can
+    do that."""
+    if console:
+        _display.console = console
+        return
     dumb = os.environ.get("TERM", "dumb").lower() in ("", "dumb", "unknown")
     if not dumb and sys.stdout.isatty() and sys.stderr.isatty():
         _display.console = _Console(file=Lasting(sys.stdout), force_terminal=True)
+
+
+def end():
+    """Has phases shown as before `begin`."""
+    _display.console = None
 
 
 def hush():

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import numpy as np
 import pytest
 from absl import flags
 
@@ -74,6 +75,13 @@ def test_a_value_out_of_bounds_is_told_with_what_is_expected(name, text, value, 
         settings_of(Example)[name].parse(text)
     with pytest.raises(UserError, match=re.escape(f"--{name}={text}: expected {expected}")):
         Example(**{name: value})
+
+
+def test_python_may_give_numbers_of_numpy_and_one_number_for_a_list():
+    example = Example(count=np.int64(3), rate=np.float32(0.5), mean=[np.int32(1), 2])
+    assert (example.count, example.rate, example.mean) == (3, 0.5, (1.0, 2.0))
+    assert {type(example.count), type(example.rate), *map(type, example.mean)} == {int, float}
+    assert OptimisationSettings(schedule=60).schedule == (60.0,)
 
 
 def test_what_an_earlier_release_saved_is_read_as_it_was_meant():

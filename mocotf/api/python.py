@@ -4,6 +4,7 @@ import inspect
 import os
 import signal
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -22,12 +23,15 @@ from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.evaluation.verdict import judge
 from mocotf.files import PathLike
+from mocotf.files import path_of
 from mocotf.image_search.embedding import embed_folder
+from mocotf.interactive import shown
 from mocotf.interop.keras_file import from_run
 from mocotf.moco.saved_run import READING
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import export
 from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 from mocotf.training.metrics_file import read_metrics
 from mocotf.training.termination import leaving_the_process
@@ -52,7 +56,7 @@ class PretrainedRun:
     """
 
     def __init__(self, path: PathLike) -> None:
-        self.path = os.path.expanduser(os.fspath(path))
+        self.path = path_of(path)
         self._flags = saved_flags(self.path)
         if self._flags is None:
             raise UserError(f"{path}: no {FLAGS_FILE}; expected the run directory of a run")
@@ -71,10 +75,12 @@ class PretrainedRun:
         verdict = judge(self.path, self.metrics, self._flags)
         return verdict and verdict.text
 
+    @shown()
     def encoder(self) -> keras.Model:
         """Returns the encoder of the newest checkpoint, as `mocotf.load_encoder` does."""
         return from_run(open_run(self.path))
 
+    @shown()
     def knn(self, **settings: object) -> dict:
         """Measures the encoder by weighted k-nearest-neighbour classification.
 
@@ -87,8 +93,10 @@ class PretrainedRun:
         Raises:
             UserError: a setting is unknown or cannot be, or the images have no labels.
         """
+        _refuse(settings, model_dir="this run")
         return knn(asked_for(KNN, {"model_dir": self.path} | settings))
 
+    @shown()
     def linear(self, model_dir: PathLike | None = None, **settings: object) -> dict:
         """Trains a linear classifier on the frozen encoder, or with cache_features=True solves for one.
 
@@ -107,6 +115,7 @@ class PretrainedRun:
         )
         return supervised.linear(asked)
 
+    @shown()
     def finetune(self, model_dir: PathLike | None = None, **settings: object) -> dict:
         """Fine-tunes the whole encoder with a classifier on top.
 
@@ -123,37 +132,42 @@ class PretrainedRun:
         protocol = supervised.FINETUNE, supervised.FINETUNE_DEFAULTS
         return supervised.finetune(self._asked("finetune", model_dir, settings, *protocol))
 
+    @shown()
     def embed(self, folder: PathLike, output: str = "features") -> tuple[list[str], np.ndarray]:
         """Returns (names, vectors) of all images under a folder, as `mocotf.embed_folder` does."""
         saved = open_run(self.path)
         how = {name: getattr(saved, name) for name in READING} | {"channels": saved.view.channels}
         return embed_folder(from_run(saved), folder, output, **how)
 
+    @shown()
     def report(self, out: PathLike = "report.html") -> str:
         """Writes a page of the run: results, curves, views, neighbours, a map; returns its path.
 
         Raises:
             UserError: the run has no metrics yet, or the file cannot be written.
         """
-        return write_page(asked_for((DataSettings,), {}), [self.path], os.fspath(out))["out"]
+        return write_page(asked_for((DataSettings,), {}), [self.path], path_of(out))["out"]
 
+    @shown()
     def export(self, folder: PathLike) -> str:
         """Writes the encoder for TF Serving, a version below `folder`; returns the version's path.
 
         Raises:
             UserError: the version exists, or cannot be written.
         """
-        folder = os.fspath(folder)
+        folder = path_of(folder)
         return os.path.join(folder, str(export(open_run(self.path), folder)["version"]))
 
     def _asked(self, name, model_dir, settings, classes, defaults):
-        path = os.fspath(model_dir or os.path.join(self.path, "evaluation", name))
+        path = path_of(model_dir or os.path.join(self.path, "evaluation", name))
+        _refuse(settings, pretrained="this run")
         keywords = {"pretrained": self.path, "model_dir": path} | settings
         return asked_for(classes, keywords, saved=saved_flags(path), defaults=defaults)
 
 
+@shown()
 def pretrain(
-    data: PathLike | None = None,
+    data: PathLike | Sequence[PathLike] | None = None,
     out: PathLike = "runs/mine",
     *,
     recipe: str | None = None,
@@ -165,8 +179,8 @@ def pretrain(
     (Ctrl-C, a notebook's stop button) saves the run, and returns it.
 
     Args:
-        data: folder of images, archive, address or list of such; with `dataset` another place of them,
-            or None.
+        data: folder of images, archive, address or a list of such; with `dataset` another place of
+            them. None: photographs that scikit-image ships, or what `dataset` names.
         out: run directory, made where there is none.
         recipe: "auto": settings that fit the pictures, the device and `minutes`; "none"; or the name of
             a recipe, as "v2". None: auto for a folder.
@@ -184,15 +198,17 @@ def pretrain(
         >>> run.encoder().output["features"].shape
         (None, 64)
     """
-    out = os.path.expanduser(os.fspath(out))
-    keywords = {"model_dir": out} | settings
+    path = path_of(out)
+    _refuse(settings, model_dir="out", data_dir="data")
+    keywords = {"model_dir": path} | settings
     if data is not None:
-        keywords = {"dataset": "folder", "data_dir": data} | keywords
+        places = data if isinstance(data, list | tuple) else [data]
+        keywords = {"dataset": "folder", "data_dir": ",".join(map(path_of, places))} | keywords
     file = None
     if recipe is not None:
         keywords["recipe"] = recipe
         file = read_recipe(recipe)
-    asked = asked_for(SETTINGS, keywords, recipe=file, saved=saved_flags(out))
+    asked = asked_for(SETTINGS, keywords, recipe=file, saved=saved_flags(path))
     policy = keras.config.dtype_policy()
     try:
         with leaving_the_process():
@@ -203,13 +219,18 @@ def pretrain(
             raise SystemExit(stop.code) from stop
     finally:
         keras.config.set_dtype_policy(policy)
-    return PretrainedRun(out)
+    return PretrainedRun(path)
+
+
+def _refuse(settings: Mapping[str, object], **instead: str) -> None:
+    """Refuses settings that a call has by another name."""
+    for name in instead.keys() & settings.keys():
+        raise UserError(f"{name}: is no setting of this call; it is {instead[name]}")
 
 
 def saved_flags(path: str) -> Mapping[str, str] | None:
     """Returns name → text of the settings of a run; None where there is none."""
-    config = os.path.join(path, FLAGS_FILE)
-    return read_flags(config) if os.path.exists(config) else None
+    return read_flags(os.path.join(path, FLAGS_FILE)) if is_run(path) else None
 
 
 def _signature() -> inspect.Signature:

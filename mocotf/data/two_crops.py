@@ -1,7 +1,5 @@
 """Two random crops of each image of a folder, for `fit` of Python code."""
 
-import os
-
 import tensorflow as tf
 
 from mocotf.data.bad_images import BadImages
@@ -13,6 +11,7 @@ from mocotf.data.sources.base import Order
 from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.files import PathLike
+from mocotf.files import path_of
 from mocotf.settings import settings_of
 
 
@@ -59,7 +58,7 @@ def two_crops(
     known = [name for kind in kinds for name in settings_of(kind)]
     if unknown := [name for name in settings if name not in known]:
         raise UserError(f"two_crops: {unknown[0]} is no setting; expected some of {', '.join(known)}")
-    values = {"dataset": "folder", "data_dir": os.fspath(data_dir)} | settings
+    values = {"dataset": "folder", "data_dir": path_of(data_dir)} | settings
     values |= {"image_size": image_size, "aug_plus": aug_plus}
     data, views, pairs = (kind.of(values) for kind in kinds)
     for one in (data, views, pairs):

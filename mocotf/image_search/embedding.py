@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.data.bad_images import BadImages
 from mocotf.data.sources.image_files import files_under
 from mocotf.data.views.formats import MAX_PIXELS
@@ -14,8 +15,13 @@ from mocotf.data.views.formats import expected
 from mocotf.errors import UserError
 from mocotf.evaluation.knn import Neighbours
 from mocotf.files import PathLike
+from mocotf.files import path_of
+from mocotf.files import printable
+from mocotf.interactive import shown
+from mocotf.nn.plain import OUTPUTS
 
 
+@shown()
 def embed_folder(
     encoder: keras.Model,
     folder: PathLike,
@@ -43,7 +49,7 @@ def embed_folder(
         (names, vectors): paths below the folder, a list of str, and float32 `[N, D]`.
 
     Raises:
-        UserError: there is no folder, or no image in it that decodes.
+        UserError: there is no folder, no image in it that decodes, or no such output.
 
     Example:
         >>> encoder = mocotf.load_encoder("runs/mine")
@@ -52,15 +58,21 @@ def embed_folder(
         ('float32', True)
         >>> nearest = names[np.argsort(-vectors[0] @ vectors.T)[1]]  # to the first picture
     """
-    channels = channels or channels_of(encoder)
+    if output not in OUTPUTS:
+        raise UserError(f"output={output}: expected {' or '.join(OUTPUTS)}")
+    folder, channels = path_of(folder), channels or channels_of(encoder)
     how = {"upright": upright, "channels": channels, "max_pixels": max_pixels}
-    files = files_under(os.fspath(folder), **how)
+    with terminal.phase(f"reading {printable(folder)}"):
+        files = files_under(folder, **how)
     bad = BadImages(root=files.root)
-    batches = list(embed(encoder, files, output, batch_size, bad))
-    names = [name for batch, *_ in batches for name in batch]
+    batches = []
+    with terminal.phase("embedding", len(files)) as progress:
+        for names, vectors, progress.done in embed(encoder, files, output, batch_size, bad):
+            batches.append((names, vectors))
+    names = [name for batch, _ in batches for name in batch]
     if not names:
         raise UserError(f"{folder}: no image decodes; expected {expected(channels)}")
-    return names, np.concatenate([vectors for _, vectors, _ in batches])
+    return names, np.concatenate([vectors for _, vectors in batches])
 
 
 def channels_of(encoder):

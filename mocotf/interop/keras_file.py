@@ -1,13 +1,13 @@
 """The encoder as a Keras model of Keras's own layers: made from a run, written to a `.keras` file, read
 from either."""
 
-import os
-
 import keras
 
+from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.files import PathLike
 from mocotf.files import atomic_path
+from mocotf.files import path_of
 from mocotf.interop.output import difference
 from mocotf.interop.output import outputs
 from mocotf.moco.saved_run import open_run
@@ -40,15 +40,16 @@ def load_encoder(path: PathLike) -> keras.Model:
         ['embedding', 'features']
         >>> classifier = keras.Model(encoder.input, keras.layers.Dense(10)(encoder.output["features"]))
     """
-    path = os.fspath(path)
+    path = path_of(path)
     return read(path) if path.endswith(".keras") else from_run(open_run(path))
 
 
 def from_run(saved):
     """Returns what `load_encoder` does, of a `SavedRun`."""
     view = saved.view
-    encoder = saved.encoder(precision="float32")
-    return plain(encoder, size=view.size, mean=view.mean, std=view.std, channels=view.channels)
+    with terminal.phase("loading the encoder"):
+        encoder = saved.encoder(precision="float32")
+        return plain(encoder, size=view.size, mean=view.mean, std=view.std, channels=view.channels)
 
 
 def read(path):

@@ -7,6 +7,7 @@ import subprocess
 
 import mocotf
 from mocotf import extras
+from mocotf import terminal
 from mocotf.data.views.formats import SERVED_PIXELS
 from mocotf.evaluation.head import open_head
 from mocotf.files import atomic_write
@@ -65,7 +66,8 @@ def export(run, export_dir, *, version=None, precision="float32", max_pixels=SER
     encoder = run.encoder(precision=precision)
     classifier = open_head(run) if run.base else None
     name = os.path.basename(os.path.abspath(export_dir))
-    with new_version(export_dir, version) as folder:
+    phase = terminal.phase("writing a version, and checking it")
+    with phase, new_version(export_dir, version) as folder:
         saved_model.save(encoder, run.view, folder, classifier, run.upright, max_pixels)
         atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
         requests = warmup.write(folder, name, BATCH, run.view)

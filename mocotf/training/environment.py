@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import importlib
 import importlib.metadata
 import importlib.util
 import os
@@ -75,6 +76,12 @@ def without_notices():
             for line in written:
                 if not (hidden and hidden.match(line)):
                     os.write(2, line)
+
+
+def list_devices():
+    """Imports TensorFlow, and has it list its devices, with what it says of both kept off stderr."""
+    with without_notices():
+        importlib.import_module("tensorflow").config.list_physical_devices()
 
 
 def log_level():

@@ -4,6 +4,8 @@ import inspect
 import os
 import pathlib
 import pydoc
+import re
+import sys
 
 import keras
 import pytest
@@ -71,12 +73,46 @@ def test_a_run_is_exported_and_tuned(run, tmp_path):
         ({"moco_k": "many"}, "moco_k='many': expected a whole number"),
         ({"steps": 2.5}, "steps=2.5: expected a whole number"),
         ({"recipe": "v3"}, "recipe=v3: expected auto, none, a file, or one of"),
+        ({"model_dir": "runs/other"}, "model_dir: is no setting of this call; it is out"),
+        ({"data_dir": "photos"}, "data_dir: is no setting of this call; it is data"),
+        ({"recipe": "none"}, "photos: no such folder; expected a folder of images"),
+        ({"out": 5}, "5: expected a path, a text"),
+        ({"data": ["photos", None]}, "None: expected a path, a text"),
+        ({"dataset": "hf", "recipe": "none"}, "datasets is not installed; try: pip install '.*hf]'"),
     ],
 )
-def test_a_setting_that_cannot_be_is_one_line(settings, message, tmp_path):
+def test_what_cannot_be_is_one_line(settings, message, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", None)  # is not installed
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(mocotf.UserError, match=message) as caught:
-        mocotf.pretrain("photos", tmp_path, **settings)
+        mocotf.pretrain(**{"data": "photos", "out": tmp_path} | settings)
     assert "\n" not in str(caught.value) and not os.listdir(tmp_path)
+    assert caught.value._render_traceback_() == [f"UserError: {caught.value}"]  # of IPython
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda run: run.knn(kk=5), "kk: no such setting; did you mean k?"),
+        (
+            lambda run: run.knn(model_dir="other"),
+            "model_dir: is no setting of this call; it is this run",
+        ),
+        (lambda run: run.linear(pretrained="other"), "pretrained: is no setting of this call"),
+        (lambda run: run.finetune(label_fraction=3), "label_fraction=3: expected a finite number"),
+        (lambda run: run.embed("nowhere"), "nowhere: no such folder"),
+        (lambda run: run.embed(run.path, output="feature"), "output=feature: expected features or emb"),
+        (lambda run: run.report("/nowhere/page.html"), "/nowhere/page.html: cannot be written"),
+        (lambda run: run.export("served"), "tensorflow_serving is not installed; try: pip install"),
+        (lambda run: mocotf.PretrainedRun(3), "3: expected a path"),
+        (lambda run: mocotf.load_encoder("nowhere"), "nowhere: no flags.cfg; expected"),
+    ],
+)
+def test_what_a_run_cannot_do_is_one_line(run, call, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow_serving", None)
+    with pytest.raises(mocotf.UserError, match=re.escape(message)) as caught:
+        call(run)
+    assert "\n" not in str(caught.value)
 
 
 def test_there_is_no_run_where_there_is_none(tmp_path):
@@ -95,8 +131,11 @@ IN_ANOTHER_PROGRAM = """
 from absl import app, flags
 flags.DEFINE_string("data_dir", "mine", "Of this program.")
 import mocotf
+mocotf.MoCo
+import tensorflow as tf
 def main(_):
     mocotf.pretrain
+    tf.constant(0)  # makes its devices
     assert flags.FLAGS.data_dir == "mine" and "moco_k" not in flags.FLAGS
     print("done")
 app.run(main)
