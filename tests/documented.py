@@ -21,7 +21,7 @@ SMALL = "--image_size=16 --batch_size=16 --moco_k=64 --log_every=1"
 TRAIN = f"--arch={STAGES} {SMALL} --knn_every=0 --steps=2"
 FIT = "--steps=2 --batch_size=16 --log_every=1"
 DETECT = (
-    "--canvas=64 --short_sides=64 --test_short_side=64 --head_convs=1 --batch_size=2 --steps=2 "
+    "--canvas=128 --short_sides=128 --test_short_side=128 --head_convs=1 --batch_size=2 --steps=2 "
     "--drop_at=0.5 --strategy=one_device"
 )
 SCENES = "--dataset=cutouts --train_images=8 --test_images=4"
@@ -78,6 +78,7 @@ COMMANDS = {
     "mocotf.segment": SEGMENT,
     "mocotf.export": "",
     "mocotf.embed": "",
+    "--index=photos.npz,scans.parquet": "--model_dir=given/tiny",
     "mocotf.search": "",
     "--from=torch": "--moco_k=64",
     "mocotf.convert": "",
@@ -110,11 +111,7 @@ GIVEN = {
     "docs/start/faq.md": {"runs/v2": "tiny"},
     "docs/guides/interop.md": {"runs/v2": "resnet50"},
     "docs/guides/serving.md": {"runs/v2": "tiny"},
-    "docs/guides/transfer.md": {
-        "runs/v2": "resnet50",
-        "runs/published_v2": "tiny",
-        "runs/supervised": "tiny",
-    },
+    "docs/guides/transfer.md": {f"runs/{n}": "resnet50" for n in ("v2", "published_v2", "supervised")},
 }
 
 SMALL_FIT = {

@@ -97,7 +97,7 @@ def test_what_a_document_has_one_type_works(document, given, tmp_path):
         done = run_one(text, folder)
         if done.code:
             wrong[text] = f"{done.code}: {(done.err or done.out)[-2000:]}"
-    assert wrong == {}
+    assert not wrong, "\n".join(f"{text}\n    {said}" for text, said in wrong.items())
 
 
 KINDS = {"command": (documented.COMMANDS, run_command), "python": (documented.PYTHON, run_python)}

@@ -42,6 +42,9 @@ assert os.path.exists(f"{run.path}/checkpoints/ckpt-{run.metrics[-1]['step']}.in
 """
 
 
+MISTAKE = 'mocotf.pretrain("pictures", "other", steps=2.5)'
+
+
 def code_of(name):
     """Returns the code cells of a notebook."""
     cells = json.loads((EXAMPLES / name).read_text(encoding="utf-8"))["cells"]
@@ -57,6 +60,9 @@ def test_a_notebook_is_committed_as_it_ran_from_top_to_bottom(name):
     assert any("image/" in kind for output in outputs for kind in output.get("data", ()))
     text = "".join(line for output in outputs for line in output.get("text", ()))
     assert "kNN" in text and not re.search(r"site-packages|/home/|/tmp/|Traceback|Warning|\x1b", text)
+    assert not re.search(r"^[EIW]\d{4} ", text, re.MULTILINE)  # TensorFlow's notices
+    shown = [output["data"]["text/plain"] for output in outputs if "data" in output]
+    assert any(re.fullmatch(r"took (\d+ s|\d*:?\d+:\d\d)", "".join(text)) for text in shown)
     assert os.path.getsize(EXAMPLES / name) < 1_000_000
 
 
@@ -99,6 +105,16 @@ def kernel(folder):
         manager.shutdown_kernel(now=True)
 
 
+def messages(client, sent):
+    """Yields what a cell has said, by the number of its request, until it is done."""
+    while True:
+        message = client.get_iopub_msg(timeout=LIMIT)
+        if message["parent_header"].get("msg_id") == sent:
+            if message["content"].get("execution_state") == "idle":
+                return
+            yield message
+
+
 @pytest.mark.slow
 def test_an_interrupted_cell_saves_the_run_and_returns_it(trained, tmp_path):
     (tmp_path / "pictures").symlink_to(trained / "pictures")
@@ -109,8 +125,17 @@ def test_an_interrupted_cell_saves_the_run_and_returns_it(trained, tmp_path):
         manager.interrupt_kernel()
         reply = client.get_shell_msg(timeout=LIMIT)
         assert reply["parent_header"]["msg_id"] == sent and reply["content"]["status"] == "ok", reply
+        outputs = [*messages(client, sent)]
         told = client.execute_interactive(SAVED, timeout=LIMIT)
         assert told["content"]["status"] == "ok", told
+        wrong = client.execute_interactive(MISTAKE, timeout=LIMIT)
+        assert wrong["content"]["traceback"] == ["UserError: steps=2.5: expected a whole number from 1"]
+    kinds = [one["msg_type"] for one in outputs]
+    assert kinds.count("display_data") == 1 and "error" not in kinds
+    shown = [one["content"]["data"]["text/plain"] for one in outputs if "data" in one["content"]]
+    assert any("training" in text for text in shown) and shown[-1].startswith("took "), shown
+    said = "".join(one["content"].get("text", "") for one in outputs)
+    assert "saved at step" in said and "loss" not in said  # which is in the one output
 
 
 def own_folder(pictures, folder):

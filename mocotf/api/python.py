@@ -66,7 +66,12 @@ class PretrainedRun:
 
     @property
     def metrics(self) -> list[dict]:
-        """The records of metrics.jsonl, by step: name → number, see docs/guides/tensorboard.md."""
+        """The records of metrics.jsonl, by step: name → number; accuracies in percent, `time` in
+        seconds since 1970, the others as docs/guides/tensorboard.md has them.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         return read_metrics(os.path.join(self.path, "metrics.jsonl"))
 
     @property
@@ -77,7 +82,15 @@ class PretrainedRun:
 
     @shown()
     def encoder(self) -> keras.Model:
-        """Returns the encoder of the newest checkpoint, as `mocotf.load_encoder` does."""
+        """Returns the encoder of the newest checkpoint.
+
+        Returns:
+            A `keras.Model` from images `[n, S, S, 3]` in 0…255 to float32 `features` `[n, C]` and
+            `embedding` `[n, dim]`, see `mocotf.load_encoder`.
+
+        Raises:
+            UserError: there is no checkpoint yet, or it cannot be read.
+        """
         return from_run(open_run(self.path))
 
     @shown()
@@ -88,10 +101,11 @@ class PretrainedRun:
             settings: of `python -m mocotf.knn`, by their names, as k=(20, 200).
 
         Returns:
-            The results, with `knn_top1` in percent.
+            What `--json` prints: name → value, with `knn_top1` in percent, of the first k and t.
 
         Raises:
-            UserError: a setting is unknown or cannot be, or the images have no labels.
+            UserError: a setting is unknown or cannot be, the images have no labels, or there is no
+                checkpoint yet.
         """
         _refuse(settings, model_dir="this run")
         return knn(asked_for(KNN, {"model_dir": self.path} | settings))
@@ -105,10 +119,11 @@ class PretrainedRun:
             settings: of `python -m mocotf.linear`, by their names, as epochs=20.
 
         Returns:
-            The results, with `linear_top1` or `linear_cached_top1` in percent.
+            What `--json` prints: name → value, with `linear_top1` or `linear_cached_top1` in percent.
 
         Raises:
-            UserError: a setting is unknown or cannot be, or the images have no labels.
+            UserError: a setting is unknown or cannot be, the images have no labels, or there is no
+                checkpoint yet.
         """
         asked = self._asked(
             "linear", model_dir, settings, supervised.LINEAR, supervised.LINEAR_DEFAULTS
@@ -124,17 +139,29 @@ class PretrainedRun:
             settings: of `python -m mocotf.finetune`, by their names, as label_fraction=0.1.
 
         Returns:
-            The results, with `finetune_top1` in percent.
+            What `--json` prints: name → value, with `finetune_top1` in percent.
 
         Raises:
-            UserError: a setting is unknown or cannot be, or the images have no labels.
+            UserError: a setting is unknown or cannot be, the images have no labels, or there is no
+                checkpoint yet.
         """
         protocol = supervised.FINETUNE, supervised.FINETUNE_DEFAULTS
         return supervised.finetune(self._asked("finetune", model_dir, settings, *protocol))
 
     @shown()
     def embed(self, folder: PathLike, output: str = "features") -> tuple[list[str], np.ndarray]:
-        """Returns (names, vectors) of all images under a folder, as `mocotf.embed_folder` does."""
+        """Returns the vectors of all images under a folder, see `mocotf.embed_folder`.
+
+        Args:
+            folder: searched recursively for image files.
+            output: "features", or "embedding", whose vectors have unit length.
+
+        Returns:
+            (names, vectors): paths below the folder, a list of str, and float32 `[N, D]`.
+
+        Raises:
+            UserError: there is no folder, no image in it that decodes, or no checkpoint yet.
+        """
         saved = open_run(self.path)
         how = {name: getattr(saved, name) for name in READING} | {"channels": saved.view.channels}
         return embed_folder(from_run(saved), folder, output, **how)
@@ -142,6 +169,9 @@ class PretrainedRun:
     @shown()
     def report(self, out: PathLike = "report.html") -> str:
         """Writes a page of the run: results, curves, views, neighbours, a map; returns its path.
+
+        Args:
+            out: HTML file to write; one that is there is replaced.
 
         Raises:
             UserError: the run has no metrics yet, or the file cannot be written.
@@ -152,8 +182,12 @@ class PretrainedRun:
     def export(self, folder: PathLike) -> str:
         """Writes the encoder for TF Serving, a version below `folder`; returns the version's path.
 
+        Args:
+            folder: of the model's versions, whose name it has; the new one has that of the step.
+
         Raises:
-            UserError: the version exists, or cannot be written.
+            UserError: the version exists, or cannot be written, or there is no checkpoint yet, or the
+                extra `serving` is not installed.
         """
         folder = path_of(folder)
         return os.path.join(folder, str(export(open_run(self.path), folder)["version"]))
