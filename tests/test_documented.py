@@ -13,9 +13,10 @@ from tests.documents import DOCUMENTS
 from tests.documents import PROGRAM
 from tests.documents import typed
 from tests.processes import ROOT
-from tests.processes import run
+from tests.processes import start
 
 LARGE = 1 << 20  # bytes
+PATIENCE = 1800  # seconds: a detector of a ResNet-50 is compiled and saved
 
 
 def entry_of(text, table):
@@ -63,7 +64,8 @@ def run_command(command, folder):
     tool = f"{folder}/tools/{program[1]}.py"
     module = tool if os.path.exists(tool) else program[1]
     words = [*words_of(command, folder)]
-    return run(module, *words, *shlex.split(small), cwd=folder, env={"PYTHONPATH": ROOT})
+    one = start(module, *words, *shlex.split(small), cwd=folder, env={"PYTHONPATH": ROOT})
+    return one.wait(PATIENCE)
 
 
 def run_python(block, folder):
@@ -73,7 +75,7 @@ def run_python(block, folder):
         assert old in block, old
         block = block.replace(old, new)
     (folder / "block.py").write_text(f"{before}\n{block}")
-    return run(str(folder / "block.py"), cwd=folder)
+    return start(str(folder / "block.py"), cwd=folder).wait(PATIENCE)
 
 
 def copy(source, target):
