@@ -110,7 +110,7 @@ serve-check: .venv/installed-dev
 	$(BIN)/python -m mocotf.search --index=runs/serve-check/vectors.npz \
 	  --html=runs/serve-check/search.html $(PHOTOGRAPHS)/chelsea.png
 
-# Pictures that docs/start/recipes.md is measured on, of Debian 12's packages: unpacked, not installed, by any
+# Pictures that docs/reference/recipes.md is measured on, of Debian 12's packages: unpacked, not installed, by any
 # user, once `apt-get update` has been run.
 PACKAGES = openclipart-png=1:0.18+dfsg-19 plasma-workspace-wallpapers=4:5.27.5-2
 

@@ -90,6 +90,7 @@ COMMANDS = {
     "tools/benchmark_input": "--rounds=1 --pairs=64 --nopeers --nostages",
     "tools/benchmark_step": f"{STEP} --batch_size=8 --precision=float32 --peer=none",
     "tools/benchmark_scaling": STEP,
+    "tools/benchmark_kernels": f"{STEP} --batch_size=4",
     "tools/benchmark_knn": "--banks=1000 --queries=64 --width=16 --rounds=1 --noimagenet",
     "tools/benchmark_serving": "--seconds=0.2 --batch_sizes=1 --clients=1",
     "tools/fuzz": "--seconds=2",
@@ -108,6 +109,7 @@ WORDS = {
 # Runs that a document takes as given, beside those that its commands make.
 GIVEN = {
     "docs/guides/evaluation.md": {f"runs/{name}": "tiny" for name in ("demo", "v2", "mine", *"abc")},
+    "docs/start/encoder.md": {"runs/mine": "resnet50"},
     "docs/start/faq.md": {"runs/v2": "tiny"},
     "docs/guides/interop.md": {"runs/v2": "resnet50"},
     "docs/guides/serving.md": {"runs/v2": "tiny"},

@@ -7,7 +7,7 @@
 Parts run in order of value, each in a process of its own and within its time: one that crashes costs
 itself only, and what it had found by then is kept. Results are appended to a file, one JSON object a
 line, so that several calls add up; at the end those of this call are printed as Markdown, for
-docs/internals/performance.md. PyTorch is left out where --peers_python has none. On a machine without
+docs/reference/performance.md. PyTorch is left out where --peers_python has none. On a machine without
 a GPU the same runs on the CPU; --tiny makes it small enough for that.
 """
 

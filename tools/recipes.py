@@ -2,7 +2,7 @@
 
     make packages
     python tools/recipes.py --collections=patches,clipart,photos --minutes=15 --out=runs/recipes \
-        --markdown=docs/start/recipes.md
+        --markdown=docs/reference/recipes.md
     python tools/recipes.py --collections=photos --minutes=5,15 --out=runs/other \
         --variant='auto:' --variant='slow: --lr=0.03' -- --knn_every=0
 

@@ -111,7 +111,7 @@ class MoCo(TwoEncoders):
         if settings.moco_k > setup.images:
             found.append(
                 f"--moco_k={settings.moco_k} is larger than the data set ({setup.images} images): the "
-                "queue holds older keys of the very images it is compared with; see docs/start/faq.md"
+                "queue holds older keys of the very images it is compared with; see docs/start/not_learning.md"
             )
         return found
 

@@ -93,7 +93,7 @@ class TwoEncoders(Contrastive):
             return []
         return [
             "one BN group: keys share their batch statistics with their queries, which shuffled BN is "
-            "to prevent; try --bn_splits=8; see docs/start/faq.md"
+            "to prevent; try --bn_splits=8; see docs/start/not_learning.md"
         ]
 
     @classmethod

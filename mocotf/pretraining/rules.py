@@ -1,6 +1,6 @@
 """Settings that fit: what pictures and a device call for, each with its reason.
 
-The numbers come from the experiments in docs/start/recipes.md.
+The numbers come from the experiments in docs/reference/recipes.md.
 """
 
 import math

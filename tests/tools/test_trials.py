@@ -134,7 +134,7 @@ def test_tables_are_made_of_stored_results(tmp_path):
 
 
 def test_the_document_has_a_place_for_every_table():
-    markers.check(f"{processes.ROOT}/docs/start/recipes.md", page.PROGRAM, page.BLOCKS)
+    markers.check(f"{processes.ROOT}/docs/reference/recipes.md", page.PROGRAM, page.BLOCKS)
 
 
 @pytest.mark.slow
