@@ -13,7 +13,7 @@ COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate transfer-demo test test-slow trackers oldest mutants browser fidelity lint packages peers serve-check clean
+.PHONY: demo evaluate transfer-demo test test-slow trackers oldest mutants browser fidelity lint packages peers serve-check docs clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -159,6 +159,17 @@ peers: .venv-peers/installed
 .venv-peers/installed: requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	touch $@
+
+# The documentation as a site: out/site/index.html. Its links out of docs/ lead to REPO_URL, if that is set.
+docs: .venv-docs/installed
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet --site-dir=$(SITE)
+
+SITE ?= out/site
+
+.venv-docs/installed: requirements-docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-docs.txt
 	touch $@
 
 clean:

@@ -9,7 +9,7 @@ NOISE = re.compile(r"\x1b\[[0-9;]*m|\{\{[^{}]*\}\} ?| \[Op:\w+\].*")
 class UserError(ValueError):
     """A mistake the user can mend: one line that says what was wrong, expected, received, to try.
 
-    Example:
+    Examples:
         >>> try:
         ...     mocotf.two_crops("my_photos", crop_minimum=0.1)
         ... except mocotf.UserError as error:

@@ -48,7 +48,7 @@ class PretrainedRun:
     Raises:
         UserError: there is no run.
 
-    Example:
+    Examples:
         >>> run = mocotf.PretrainedRun("runs/mine")
         >>> run.metrics[-1]["step"]
         12
@@ -226,7 +226,7 @@ def pretrain(
     Raises:
         UserError: a setting is unknown or cannot be, `out` holds another run, or this one cannot go on.
 
-    Example:
+    Examples:
         >>> small = {"arch": "resnet10", "width": 0.125, "image_size": 32, "batch_size": 24}
         >>> run = mocotf.pretrain("my_photos", "runs/new", recipe="none", moco_k=96, steps=2, **small)
         >>> run.encoder().output["features"].shape

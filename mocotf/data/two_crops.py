@@ -46,7 +46,7 @@ def two_crops(
     Raises:
         UserError: a setting is unknown or out of bounds, or there are too few images.
 
-    Example:
+    Examples:
         >>> views = mocotf.two_crops("my_photos", batch_size=24, image_size=32, crop_min=0.1)
         >>> x_q, x_k = next(iter(views))
         >>> x_q.shape

@@ -51,7 +51,7 @@ def embed_folder(
     Raises:
         UserError: there is no folder, no image in it that decodes, or no such output.
 
-    Example:
+    Examples:
         >>> encoder = mocotf.load_encoder("runs/mine")
         >>> names, vectors = mocotf.embed_folder(encoder, "my_photos")
         >>> vectors.dtype.name, len(names) == len(vectors)

@@ -33,7 +33,7 @@ def load_encoder(path: PathLike) -> keras.Model:
     Raises:
         UserError: there is none, or it cannot be read.
 
-    Example:
+    Examples:
         >>> encoder = mocotf.load_encoder("runs/mine")
         >>> out = encoder(np.zeros([1, 32, 32, 3]))
         >>> sorted(out)

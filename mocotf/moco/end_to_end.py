@@ -53,7 +53,7 @@ class EndToEnd(TwoEncoders):
         N: images of a batch, over all replicas, at least 2.
         more: see `TwoEncoders`.
 
-    Example:
+    Examples:
         >>> images = keras.Input((32, 32, 3))
         >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
         >>> model = mocotf.EndToEnd(keras.Model(images, features), N=24, T=0.2)

@@ -56,7 +56,7 @@ class MoCo(TwoEncoders):
             contiguous part of a replica's share.
         more: symmetric, shuffle, T, dim, mlp, bn_splits, seed and others, see `TwoEncoders`.
 
-    Example:
+    Examples:
         >>> images = keras.Input((32, 32, 3))
         >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
         >>> model = mocotf.MoCo(keras.Model(images, features), K=256, m=0.99, T=0.2, mlp=True)
@@ -110,8 +110,8 @@ class MoCo(TwoEncoders):
         found = super().advice(settings, setup)
         if settings.moco_k > setup.images:
             found.append(
-                f"--moco_k={settings.moco_k} is larger than the data set ({setup.images} images): the "
-                "queue holds older keys of the very images it is compared with; see docs/start/not_learning.md"
+                f"--moco_k={settings.moco_k} is larger than the data set ({setup.images} images): "
+                "older keys of an image become its negatives; see docs/start/not_learning.md"
             )
         return found
 

@@ -29,7 +29,7 @@ class SimCLR(Contrastive):
         N: images of a batch, over all replicas, at least 2.
         more: see `Contrastive`.
 
-    Example:
+    Examples:
         >>> images = keras.Input((32, 32, 3))
         >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
         >>> model = mocotf.SimCLR(keras.Model(images, features), N=24, T=0.2, mlp=True)

@@ -44,7 +44,7 @@ class SimSiam(Mechanism):
         predictor_dim: width of h between its two layers.
         more: see `Mechanism`.
 
-    Example:
+    Examples:
         >>> images = keras.Input((32, 32, 3))
         >>> features = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(32, 3)(images))
         >>> model = mocotf.SimSiam(keras.Model(images, features), dim=64, predictor_dim=16)

@@ -21,7 +21,7 @@ class SGD(FusedOptimizer):
         momentum: in [0, 1).
         more: learning_rate and others, see `FusedOptimizer`.
 
-    Example:
+    Examples:
         >>> w = keras.Variable([1.0])
         >>> optimizer = mocotf.SGD(0.5, momentum=0.9, weight_decay=0.1)
         >>> optimizer.apply([keras.ops.ones(1)], [w])  # w - 0.5 · (1 + 0.1 · w)
