@@ -1,13 +1,12 @@
-"""Looks through a folder of images, or any other place of them, before weeks are spent on it.
+"""Checks a folder of images, or any other place of them, before you spend weeks on it.
 
     python -m mocotf.check_data --data_dir=my_photos
     python -m mocotf.check_data --data_dir=my_scenes --channels=13 --write=my_scenes.cfg
 
-Counts images, formats and sizes, pictures that EXIF says are to be turned (they are only by --upright),
-and what is left out, as hidden or no picture; and names the files that training would skip,
-and why, and those whose content is that of another file. Reads and decodes every file, as training
-does, on all cores. With --channels it measures each channel's mean and standard deviation over all
-pixels, and --write keeps them for --flagfile of mocotf.train.
+Counts images, formats and sizes, pictures that EXIF says to turn (which only --upright does), and files
+left out, such as hidden ones. Names the files that training would skip, and why, and duplicates. Reads
+and decodes every file, as training does, on all cores. With --channels it measures each channel's mean
+and standard deviation over all pixels; --write writes them to a file for mocotf.train's --flagfile.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -53,7 +52,7 @@ flags.DEFINE_string("files", None, "List of images: what --files of mocotf.train
 flags.DEFINE_integer(
     "channels",
     None,
-    "Of images that are no RGB: what --channels of mocotf.train may be.",
+    "Number of channels, for images that are not RGB: as --channels of mocotf.train.",
     lower_bound=1,
     upper_bound=MOST_CHANNELS,
 )
@@ -61,7 +60,7 @@ flags.DEFINE_integer(
     "max_pixels", MAX_PIXELS, "What --max_pixels of mocotf.train may be.", lower_bound=1
 )
 flags.DEFINE_string(
-    "write", None, "With --channels, flag file that --channels, --mean and --std are written to."
+    "write", None, "With --channels: flag file to write --channels, --mean and --std to."
 )
 
 

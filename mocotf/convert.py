@@ -4,10 +4,10 @@ r"""Converts runs for other frameworks and runtimes, and checkpoints of the orig
     python -m mocotf.convert --to=torch runs/v2 FILE.pth.tar
     python -m mocotf.convert --from=torch --flagfile=flags/v2.cfg FILE.pth.tar runs/fair
 
-INPUT is a run, whose newest checkpoint is taken, or a checkpoint in one, ckpt-STEP. What the formats
-are is in docs/guides/interop.md.
+INPUT is a run, for its newest checkpoint, or a checkpoint in one, ckpt-STEP. docs/guides/interop.md
+describes the formats.
 
-Of the original MoCo, a full training file becomes a run that `mocotf.train` resumes with the same
+A full training file of the original MoCo becomes a run that `mocotf.train` resumes with the same
 flags; a released file, which holds only the query encoder, becomes a run at step 0 that starts from it.
 What the file decides (arch, head, K, stem, width, channels) is taken from it, the other flags from the
 command line.
@@ -103,7 +103,7 @@ flags.DEFINE_enum(
     + ".",
 )
 flags.DEFINE_integer(
-    "steps_per_epoch", EPOCH, "Steps an epoch has, for files that give epochs only.", lower_bound=1
+    "steps_per_epoch", EPOCH, "Steps an epoch has, for files that only give epochs.", lower_bound=1
 )
 
 

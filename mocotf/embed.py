@@ -1,10 +1,10 @@
-r"""Makes a vector of each image in a folder.
+r"""Computes a vector for each image in a folder.
 
     python -m mocotf.embed --model_dir=runs/v2 --data_dir=my_photos --out=vectors.npz
 
-The same command again goes on with what was interrupted, and ends in the same file; with --append it
-adds the images that have come since. Read the file by `numpy.load`: arrays names, vectors and about; or
-ask it by `python -m mocotf.search`.
+The same command continues what was interrupted, and ends in the same file; --append adds images that
+have come since. `numpy.load` reads the file: arrays names, vectors and about. `python -m mocotf.search`
+searches it.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

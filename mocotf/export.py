@@ -1,10 +1,10 @@
-r"""Exports a run's encoder for TF Serving, and for whoever loads a SavedModel.
+r"""Exports a run's encoder for TF Serving, as a SavedModel.
 
     python -m mocotf.export --model_dir=runs/v2 --export_dir=serving/moco
 
-writes serving/moco/STEP, a version that a server on serving/moco takes up, and checks it: its warm-up
-requests give what the encoder gives in Python, or there is no version. Versions that are there stay as
-they are. docs/guides/serving.md shows how to serve it, ask it, and train on it.
+writes serving/moco/STEP, a version that a server on serving/moco picks up, once its warm-up requests
+give what the encoder gives in Python. Existing versions are not changed. docs/guides/serving.md shows
+how to serve it, query it, and train on it.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -28,7 +28,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "export_dir",
     None,
-    "Folder of the model's versions; made where there is none. The model is served by its name.",
+    "Folder of the model's versions, created if necessary; its name is the model's.",
 )
 flags.DEFINE_integer(
     "version", None, "Number of the new version. Default: the checkpoint's step.", lower_bound=0
@@ -43,7 +43,7 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "max_pixels",
     SERVED_PIXELS,
-    "Pixels that an image in a request may have, whatever the run's could; what has more is no image.",
+    "Pixels that an image in a request may have; one with more is not valid.",
     lower_bound=1,
 )
 

@@ -3,7 +3,7 @@ r"""Fine-tunes a whole encoder, batch norm included, with a new classifier on to
     python -m mocotf.finetune --flagfile=flags/finetune.cfg --pretrained=runs/v2 --model_dir=runs/v2_ft
     python -m mocotf.finetune --label_fraction=.1 --pretrained=runs/v2 --model_dir=runs/v2_ft10
 
-From scratch, with the same labels and steps: --untrained.
+--untrained starts from scratch, with the same labels and steps.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

@@ -3,9 +3,9 @@ r"""Measures a pre-trained encoder by weighted k-nearest-neighbour classificatio
     python -m mocotf.knn --model_dir=runs/demo
     python -m mocotf.knn --model_dir=runs/v2 --dataset=folder --data_dir=DIR --k=20,200 --t=.07,.1
 
-Nothing is trained: each query is given the class that its neighbours among the training images vote
-for. Several k and T cost one pass; the first of each gives the number that is entered into the run's
-evaluation.json, where all images are used.
+Nothing is trained: each query gets the class that its neighbours among the training images vote for.
+Several k and T take one pass; the first of each gives the number written to the run's evaluation.json,
+if all images are used.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

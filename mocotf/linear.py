@@ -3,8 +3,8 @@ r"""Trains a linear classifier on a frozen encoder: the papers' measure of what 
     python -m mocotf.linear --flagfile=flags/linear.cfg --pretrained=runs/v2 --model_dir=runs/v2_linear
     python -m mocotf.linear --cache_features --pretrained=runs/v2
 
-With --cache_features all images are encoded once, whole, and the classifier is solved for: a number in
-minutes, for itself, not the papers'.
+With --cache_features every image is encoded once, without crops, and the classifier is solved for: a
+number in minutes, but not the papers'.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

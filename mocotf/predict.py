@@ -1,9 +1,9 @@
-r"""Tells the classes of the images in a folder.
+r"""Classifies the images in a folder.
 
     python -m mocotf.predict --model_dir=runs/mine_ft --data_dir=new_photos --out=labels.csv
 
-by a run of mocotf.finetune or mocotf.linear: a line each image, with its most probable classes and
-their probabilities, from 0 to 1.
+uses a run of mocotf.finetune or mocotf.linear, and writes a line for each image, with its most probable
+classes and their probabilities, from 0 to 1.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -45,7 +45,7 @@ flags.DEFINE_string(
     required=True,
 )
 flags.DEFINE_string("out", None, "File to write, .csv; required.", required=True)
-flags.DEFINE_integer("top", 1, "Classes told of each image.", lower_bound=1)
+flags.DEFINE_integer("top", 1, "Number of classes listed for each image.", lower_bound=1)
 flags.DEFINE_integer("batch_size", 64, "Images encoded at a time.", lower_bound=1)
 
 

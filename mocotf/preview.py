@@ -2,7 +2,7 @@
 
     python -m mocotf.preview --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --out=a.png
 
-Takes the flags of `python -m mocotf.train`; each x_q stands above its x_k.
+Takes the flags of `python -m mocotf.train`. Each x_q is drawn above its x_k.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal

@@ -1,4 +1,4 @@
-r"""Writes a report of runs: one HTML page that needs nothing beside itself, or a table.
+r"""Writes a report on runs: one self-contained HTML page, or a table.
 
     python -m mocotf.report runs/demo --out=report.html
     python -m mocotf.report runs/a runs/b runs/c --out=report.html
@@ -37,7 +37,7 @@ settings_flags.define(DataSettings)
 flags.DEFINE_string(
     "out", None, "File to write. Default: report.html; with --table none but the terminal."
 )
-flags.DEFINE_bool("table", False, "A table of the runs, in Markdown, in place of the page.")
+flags.DEFINE_bool("table", False, "A table of the runs in Markdown, instead of the page.")
 flags.DEFINE_enum(
     "projection",
     "tsne",
@@ -47,7 +47,7 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "map_images",
     MAPPED,
-    "Held-out images on the map at most, and pictures in the page, 2 kB each.",
+    "At most this many held-out images on the map, 2 kB of the page each.",
     lower_bound=4,
     upper_bound=MOST_MAPPED,
 )

@@ -3,8 +3,8 @@ r"""Finds the images of an index that are most like others.
     python -m mocotf.embed --model_dir=runs/v2 --data_dir=my_photos --out=vectors.npz
     python -m mocotf.search --index=vectors.npz[,MORE.npz] QUERY.jpg [...]
 
-It is the dictionary look-up of the paper: a query is encoded, and the keys that it is closest to are
-looked up. They are printed, and shown on a page that opens in any browser.
+It is the paper's dictionary look-up: the query is encoded, and the closest keys are looked up, printed,
+and shown on a page that opens in any browser.
 """
 
 from mocotf.cli import command  # first: it keeps TensorFlow's start-up notices off the terminal
@@ -43,7 +43,7 @@ flags.DEFINE_list(
     "named by their whole paths.",
     required=True,
 )
-flags.DEFINE_integer("k", 12, "Images to find for each query.", lower_bound=1)
+flags.DEFINE_integer("k", 12, "Number of images to find for each query.", lower_bound=1)
 flags.DEFINE_string("html", "search.html", "Page to write; nothing for none.")
 flags.DEFINE_string(
     "model_dir",
@@ -53,7 +53,7 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "data_dir",
     None,
-    "Where the images of the index, if it is one, are now. Default: where the index says.",
+    "Where the images of a single index are now. Default: where the index says.",
 )
 
 

@@ -156,7 +156,7 @@ def test_help_is_short_and_in_groups_and_whole_if_asked_for():
     groups = re.findall(r"^[A-Z]\w+$", short, re.MULTILINE)
     assert groups[:4] == ["Recipe", "Data", "Views", "Method"]
     assert groups[-4:] == ["Optimisation", "Run", "Measurements", "Devices"]
-    assert "Save as well when so many minutes" in " ".join(short.split())
+    assert "Also save when this many minutes" in " ".join(short.split())
     assert "theta_k <- m theta_k + (1 - m) theta_q" in " ".join(full.split())
     assert "Expected: a finite number from 0" in " ".join(full.split()) and len(short) < 0.8 * len(full)
 

@@ -21,9 +21,9 @@ from mocotf.transfer import settings as transfer
 
 HEADER = """# Settings
 
-Each is a flag of the commands named, and a field of the class named, which Python code may make itself.
-A run that is resumed takes what is not given from itself; only settings marked ↺ may be given
-anew then. Made by `python tools/settings_table.py > docs/reference/settings.md`.
+Each setting is a flag of the commands named, and a field of the class named, which Python code may make
+itself. A resumed run keeps the settings that are not given; only those marked ↺ may be given anew.
+Made by `python tools/settings_table.py > docs/reference/settings.md`.
 """
 TRAIN = "train"
 FITS = "linear, finetune, detect, segment"

@@ -35,7 +35,7 @@ def is_auto(asked):
 
     Raises:
         UserError: --minutes is given, but they are not, or were not for the run that is resumed; or the
-            images are no RGB.
+            images are not RGB.
     """
     chosen, minutes = asked.values["recipe"] == AUTO, asked.values["minutes"]
     if asked.values["recipe"] is None and "dataset" in asked.given:

@@ -12,7 +12,7 @@ FIRST = ("Recipe", "Data", "Views", "Method")  # then the mechanisms, by name
 LAST = ("Optimisation", "Run", "Measurements", "Devices", OWN)
 INDENT = 30
 FILES = "--flagfile=FILE takes flags from a file, one a line; --recipe=NAME from one of mocotf's own."
-MORE = "All there is to say of each flag: --helpfull"
+MORE = "--helpfull says everything about each flag."
 
 
 def asked(arguments):

@@ -33,25 +33,27 @@ class DataSettings(Settings):
     )
     data_dir: str | None = setting(
         None,
-        "Folder of images, zip or tar archive, folder or pattern of such, address, or several with "
-        "commas between; folder or pattern of Parquet files or of TFRecord shards; or where "
-        "tensorflow-datasets keeps its data; with --dataset=tfds the folder of one prepared data set.",
+        "Folder of images, zip or tar archive, folder or pattern of archives, address, or several "
+        "of these with commas between; folder or pattern of Parquet files or TFRecord shards; or "
+        "where tensorflow-datasets keeps its data; with --dataset=tfds the folder of one "
+        "prepared data set.",
         neutral=True,
     )
     files: str | None = setting(
         None,
-        "Of --dataset=folder, a list of pictures: .txt, a path a line, or .csv or .tsv with columns "
-        "path, label and group; paths are below --data_dir, or the list's folder.",
+        "With --dataset=folder: a list of pictures, .txt with a path a line, or .csv or .tsv with "
+        "columns path, label and group; paths are relative to --data_dir, or to the list's "
+        "folder.",
         neutral=True,
     )
     num_images: int | None = setting(
-        None, "Of --dataset=tfrecord, to save counting its records.", low=1
+        None, "With --dataset=tfrecord: how many records there are, to save counting them.", low=1
     )
     image_column: str | None = setting(
-        None, "Of --dataset=hf: column of the images, where several may be."
+        None, "With --dataset=hf: column of the images, if there are several."
     )
     label_column: str | None = setting(
-        None, "Of --dataset=hf: column of the labels, where it is not called label, class or the like."
+        None, "With --dataset=hf: column of the labels, if it is not called label, class or the like."
     )
     max_bad_images: float = setting(
         0.1,
@@ -62,19 +64,20 @@ class DataSettings(Settings):
     )
     host_ops: str = setting(
         "numba",
-        "What makes views of image files on the host: numba, the faster, or TensorFlow's operators, "
-        "which a data service can run.",
+        "What makes views of image files on the host: numba, the faster one, or tensorflow, whose "
+        "operators a data service can run.",
         choices=OPS,
         before="tensorflow",
     )
     upright: bool = setting(
         False,
-        "Turn images as their EXIF says; else those of phones lie on their sides, as they are stored.",
+        "Turn images as their EXIF says; otherwise they are used as stored, those of phones often "
+        "on their sides.",
     )
     max_pixels: int = setting(
         MAX_PIXELS,
-        "Pixels that an image may have; larger ones count as such that do not decode. Fewer in formats "
-        "that take more than 4 bytes a pixel to decode, see docs/guides/data.md.",
+        "Pixels that an image may have; larger ones count as undecodable. Fewer in formats that "
+        "take more than 4 bytes a pixel to decode, see docs/reference/formats.md.",
         low=1,
         neutral=True,
         before=OLD_MAX_PIXELS,
@@ -111,14 +114,15 @@ class VerifySettings(Settings):
 
     verify_data: str = setting(
         "names",
-        "What images are known by when a run is resumed: names, and sizes of some; or content: every "
-        "byte is read at each start, and data.sha256 in the run keeps a digest of each file.",
+        "How a resumed run checks that its images are the same. names: names, and sizes of some; "
+        "content: every byte, read at each start; data.sha256 in the run keeps a digest of each "
+        "file.",
         choices=("names", "content"),
         neutral=True,
     )
     accept_changed_data: bool = setting(
         False,
-        "Resume a run although its images are others now; what has changed is noted in its facts.json.",
+        "Resume a run although its images have changed; facts.json notes what has.",
         place=True,
     )
 
@@ -135,11 +139,11 @@ class ViewSettings(Settings):
     )
     crop_min: float = setting(0.2, "Smallest share of the image's area in a crop.", low=1e-4, high=1)
     query_crop_min: float | None = setting(
-        None, "The same of queries, where keys are another kind of view.", low=1e-4, high=1
+        None, "The same for queries, if keys are to be another kind of view.", low=1e-4, high=1
     )
     key_crop_min: float | None = setting(
         None,
-        "The same of keys; 1: the whole image, or its middle where it is longer than 4 : 3.",
+        "The same for keys; 1: the whole image, or its middle if it is longer than 4 : 3.",
         low=1e-4,
         high=1,
     )
@@ -154,14 +158,15 @@ class ViewSettings(Settings):
     )
     channels: int | None = setting(
         None,
-        "Of images that are no RGB, up to 16: read as files have them, in their own units, with all "
-        "bits, from TIFF, PNG and .npy. --mean and --std are theirs, see mocotf.check_data. "
-        "Default: RGB of 8 bits, whatever a file has.",
+        "Number of channels of images that are not RGB, up to 16, read as stored, in the files' "
+        "units, with all bits, from TIFF, PNG and .npy. Needs --mean and --std, which "
+        "mocotf.check_data measures. Default: 8-bit RGB, whatever a file has.",
         low=1,
         high=MOST_CHANNELS,
     )
     jitter_each: bool = setting(
-        False, "With --channels, brightness and contrast by a factor for each channel, not one for all."
+        False,
+        "With --channels: a factor of brightness and of contrast for each channel, not one for all.",
     )
     mean: tuple[float, ...] = setting(
         augmentations.IMAGENET_MEAN, "Mean of R, G, B in [0, 1]; with --channels of each, in its units."
@@ -171,15 +176,16 @@ class ViewSettings(Settings):
     )
     show_channels: tuple[int, ...] | None = setting(
         None,
-        "With --channels, those that pictures show as red, green and blue, from 1, as 4,3,2, or one in "
-        "gray; black is mean - 2 std, white mean + 2 std. Default: 1,2,3, or 1 where there are fewer.",
+        "With --channels: those that pictures show as red, green and blue, counted from 1, as "
+        "4,3,2, or one in gray; black is mean - 2 std, white mean + 2 std. Default: 1,2,3, or 1 "
+        "if there are fewer.",
         low=1,
         high=MOST_CHANNELS,
         neutral=True,
     )
     augment_on: str = setting(
         "host",
-        "Where views are made: host, or device: the host only decodes, crops and resizes; the "
+        "Where views are made: host; or device: the host only decodes, crops and resizes, the "
         "accelerator does colours, blur and flip.",
         choices=("host", "device"),
     )
@@ -262,20 +268,20 @@ class PairSettings(Settings):
 
     positives: str = setting(
         "image",
-        "What a query and its key are views of: image, the same one; group, two images of one group, "
-        "such as frames of a video.",
+        "What a query and its key are views of: image, the same one; group, two images of one "
+        "group, such as frames of a video.",
         choices=("image", "group"),
     )
     group_by: str | None = setting(
         None,
-        "What names an image's group: folder, the one it lies in; or a regular expression, as "
-        r"'(.*)_\d+\.jpg', searched for in its path below --data_dir: what its first brackets match, "
-        "or all of it. Default: the column group of --files.",
+        "How an image's group is named: folder, the one it lies in; or a regular expression, as "
+        "'(.*)_\\d+\\.jpg', searched for in its path below --data_dir: its first group, or the "
+        "whole match. Default: the column group of --files.",
     )
     max_gap: int | None = setting(
         None,
-        "Most places between the two images of a pair, by name, or as --files has them. Default: "
-        "any two of the group.",
+        "How many places apart, by name or as in --files, the two images of a pair may be. "
+        "Default: any two of the group.",
         low=1,
     )
 

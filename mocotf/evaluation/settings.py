@@ -15,14 +15,14 @@ class MonitorSettings(Settings):
 
     knn_every: int = setting(
         1,
-        "Epochs between measurements, of kNN where there are labels, else of retrieval, and galleries "
-        "of nearest neighbours in TensorBoard; 0 for none, and no verdict by them.",
+        "Epochs between measurements: of kNN if there are labels, otherwise of retrieval, with "
+        "pictures of nearest neighbours in TensorBoard; 0 for none, and no verdict from them.",
         low=0,
         neutral=True,
     )
     knn_bank: int = setting(
         50000,
-        "At most so many labelled images to compare with, evenly picked.",
+        "At most this many labelled images to compare with, evenly picked.",
         low=1,
         neutral=True,
     )
@@ -36,8 +36,8 @@ class MonitorSettings(Settings):
     )
     probe: bool = setting(
         False,
-        "Where images have labels: a linear classifier of the features learns beside the encoder, "
-        "which it does not touch; its top-1 on training views is recorded.",
+        "If images have labels, train a linear classifier of the features beside the encoder, "
+        "without affecting it, and record its top-1 on training views.",
     )
 
 
@@ -60,7 +60,7 @@ class KNNSettings(Settings):
     )
     max_images: int | None = setting(
         None,
-        "At most so many images to compare with, and so many queries, evenly picked. Default: all.",
+        "At most this many images to compare with, and as many queries, evenly picked. Default: all.",
         low=1,
     )
 
@@ -72,7 +72,7 @@ class UntrainedSettings(Settings):
     GROUP = "Encoder"
 
     untrained: bool = setting(
-        False, "Take the encoder as its run began, before the first step: the baseline."
+        False, "Take the encoder as it was before the first step of its run: the baseline."
     )
 
 
@@ -96,16 +96,15 @@ class ProtocolSettings(Settings):
 
     label_fraction: float = setting(
         1.0,
-        "Share of the labelled images to train on, as many of each class; the same ones for each run "
-        "of the same --label_seed.",
+        "Share of the labelled images of each class to train on; the same ones for the same "
+        "--label_seed.",
         low=1e-9,
         high=1,
     )
-    label_seed: int = setting(0, "Of the choice by --label_fraction.", low=0)
+    label_seed: int = setting(0, "Seed of the choice by --label_fraction.", low=0)
     labels: str = setting(
         "given",
-        "Train on labels that are shuffled, or constant: the result must be that of chance, or "
-        "something leaks.",
+        "Train on labels that are shuffled or constant: the result must be chance, or something leaks.",
         choices=LABELS,
     )
     train_crop_min: float = setting(
@@ -122,7 +121,7 @@ class LinearSettings(Settings):
 
     lr_sweep: tuple[float, ...] | None = setting(
         None,
-        "Learning rates to try in one run, a classifier each, in place of --lr.",
+        "Learning rates to try in one run, one classifier each, instead of --lr.",
         low=1e-12,
     )
     cache_features: bool = setting(
@@ -130,7 +129,6 @@ class LinearSettings(Settings):
     )
     l2: tuple[float, ...] = setting(
         (1e-4, 1e-3, 1e-2, 1e-1),
-        "With --cache_features: weight decay; of several the one that is best on a tenth of the "
-        "training images is taken.",
+        "With --cache_features: weight decay; of several, the best on a tenth of the training images.",
         low=0,
     )

@@ -41,7 +41,7 @@ def embed_folder(
         output: "features" or "embedding", see `mocotf.load_encoder`.
         batch_size: images encoded at a time.
         upright: turn images as their EXIF says, as for a run of --upright.
-        channels: of images that are no RGB, as for a run of --channels; None: as many as the encoder
+        channels: of images that are not RGB, as for a run of --channels; None: as many as the encoder
             takes, three of which are taken for RGB.
         max_pixels: of an image; larger ones do not decode, see `DataSettings`.
 

@@ -57,7 +57,7 @@ def read_file(path):
 
 def describe(content):
     """Returns the flags of `mocotf.train` that the file decides: arch, head, queue, stem, width, and
-    channels that are no RGB."""
+    channels that are not RGB."""
     if "backbone" in content:
         return {"arch": content["arch"]} | _of_stem(content, content["backbone"]["conv1.weight"])
     state = content["state_dict"]

@@ -32,13 +32,12 @@ class BankSettings(NegativesSettings):
     )
     bank_dtype: str = setting(
         "float32",
-        "Type of the bank's entries, which take 4 bytes a number, or 2. What is computed with them is "
-        "float32.",
+        "Type of the bank's entries: 4 bytes a number, or 2. Computation is in float32.",
         choices=("float32", "bfloat16"),
     )
     shard_bank: bool = setting(
         False,
-        "Each replica holds its part of the bank only, and asks others for what it needs of theirs.",
+        "Each replica holds only its part of the bank, and fetches what it needs from the others.",
         neutral=True,
     )
 

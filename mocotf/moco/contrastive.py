@@ -24,8 +24,8 @@ class NegativesSettings(ContrastiveSettings):
 
     moco_k: int = setting(
         65536,
-        "How many negatives: keys in the queue of moco; entries drawn from the bank, by memory_bank "
-        "for all images of a step, by npid for each. end_to_end has those of the batch.",
+        "Number of negatives: keys in moco's queue; entries drawn from the bank, by memory_bank "
+        "for all images of a step, by npid for each. end_to_end uses those of the batch.",
         low=1,
     )
 

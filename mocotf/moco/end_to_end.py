@@ -31,8 +31,8 @@ class EndToEndSettings(TwoEncodersSettings):
 
     key_backbone: str | None = setting(
         None,
-        "Encoder of keys: shared, the queries' own; another name as of --arch or --backbone, one of "
-        "that structure. Default: a second one like the queries', which starts as its copy.",
+        "Encoder of keys: shared, the queries' own; or the name of one, as in --arch or "
+        "--backbone. Default: a second one like the queries', which starts as its copy.",
     )
 
     def check(self, given=None):

@@ -39,8 +39,8 @@ class MoCoSettings(TwoEncodersSettings, NegativesSettings):
     )
     grad_accum_steps: int = setting(
         1,
-        "Parts a replica takes its share of a batch in, one after another, to need less memory; batch "
-        "norm and its shuffling act within a part.",
+        "Number of parts in which a replica computes its share of a batch, one after another, to "
+        "need less memory; batch norm and shuffling work within a part.",
         low=1,
     )
 

@@ -32,13 +32,14 @@ class NPIDSettings(BankSettings):
 
     npid_softmax: str = setting(
         "nce",
-        "What npid's softmax is over. nce: by noise-contrastive estimation --moco_k negatives for each "
-        "image; full: all images.",
+        "What npid's softmax is over. nce: --moco_k negatives for each image, by "
+        "noise-contrastive estimation; full: all images.",
         choices=("nce", "full"),
     )
     proximal: float = setting(
         30.0,
-        "Weight of npid's proximal term, which holds an image's vector to what it was; 0 for none.",
+        "Weight of npid's proximal term, which keeps an image's vector near its last value; 0 for "
+        "none.",
         low=0,
     )
 

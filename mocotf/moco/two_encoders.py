@@ -21,8 +21,9 @@ class TwoEncodersSettings(ContrastiveSettings):
 
     shuffle_bn: str = setting(
         "gather",
-        "Who permutes key images over replicas and BN groups. gather: the step, for which each replica "
-        "gathers all of them; input: the input pipeline, so that only keys travel; off: nobody.",
+        "Where key images are permuted over replicas and BN groups. gather: in the step, for "
+        "which each replica gathers all of them; input: in the input pipeline, so that only keys "
+        "travel; off: nowhere.",
         choices=SHUFFLES,
         formerly={"true": "gather", "false": "off"},
     )

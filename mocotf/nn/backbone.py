@@ -29,7 +29,7 @@ def backbone_maker(settings, image_size=None, channels=None, **more):
 
     Args:
         image_size: side of the images in pixels, for what wants to know; None: it is not told.
-        channels: of images that are no RGB; None: RGB.
+        channels: of images that are not RGB; None: RGB.
         more: what --backbone is made with, whatever its arguments say.
 
     Raises:

@@ -31,7 +31,7 @@ class KerasBackbone(keras.Model):
 
     A map `[n, H, W, C]` and tokens `[n, L, C]` are mean-pooled. A model that begins with a
     preprocessing of its own, `Rescaling` or `Normalization`, is given pixels as files have them: in
-    0…255, or of images that are no RGB in their own units.
+    0…255, or of images that are not RGB in their own units.
 
     Args:
         model: nobody else's.
@@ -39,7 +39,7 @@ class KerasBackbone(keras.Model):
         image_size: side of the views; None for what the model says.
         mean, std: that views are normalised by, of each channel, of R, G, B in [0, 1]; None: views are
             as files have them.
-        channels: N of images that are no RGB; None: RGB.
+        channels: N of images that are not RGB; None: RGB.
 
     Attributes:
         model: as given.

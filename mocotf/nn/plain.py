@@ -21,7 +21,7 @@ def plain(encoder, *, size, mean, std, channels=None):
         encoder: an `Encoder` of precision float32.
         size: side of the images, pixels.
         mean, std: that the encoder was trained with, of each channel, of R, G, B in [0, 1].
-        channels: of images that are no RGB; None: RGB.
+        channels: of images that are not RGB; None: RGB.
 
     Returns:
         A model from images `[n, size, size, 3]`, RGB in 0…255 of any dtype, or `[n, size, size,

@@ -23,7 +23,7 @@ def pretrained(settings, start, image_size, channels=None):
             an encoder that `mocotf.convert --to=keras` wrote; or the name or folder of a preset of
             KerasHub.
         image_size: side of the images, pixels.
-        channels: of images that are no RGB, whatever the weights were trained on; None: RGB.
+        channels: of images that are not RGB, whatever the weights were trained on; None: RGB.
 
     Raises:
         UserError: there are none for this backbone, or they cannot be read.

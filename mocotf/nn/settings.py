@@ -30,30 +30,33 @@ class EncoderSettings(Settings):
     )
     stem_init: str = setting(
         "fan_out",
-        "How the first convolution of --arch begins: fan_out, as all others, N(0, 2 / fan_out); torch, "
-        "as PyTorch begins one that is put in its place, U(-b, b), b = 1 / sqrt(fan_in).",
+        "How the first convolution of --arch is initialised: fan_out, as all others, N(0, 2 / "
+        "fan_out); torch, as PyTorch initialises a replacement for it, U(-b, b), b = 1 / "
+        "sqrt(fan_in).",
         choices=tuple(INITIALIZERS),
     )
     backbone: str | None = setting(
         None,
-        f"Backbone instead of --arch, MODULE:NAME: what makes a Keras model, such as {EXAMPLES}.",
+        "Backbone instead of --arch, as MODULE:NAME of something that makes a Keras model, such "
+        "as keras.applications:ConvNeXtTiny, keras_hub:ViTBackbone or my_module:make_backbone.",
     )
     backbone_args: str | None = setting(
-        None, 'What --backbone is made with, JSON, such as {"alpha": 0.5}.'
+        None, 'Arguments of --backbone in JSON, such as {"alpha": 0.5}.'
     )
     mlp: bool = setting(False, "MoCo v2's two-layer head instead of v1's linear one.")
     moco_dim: int = setting(128, "Dimension of queries and keys.", low=1)
     bn_splits: int = setting(
         1,
-        "BN groups a replica's batch is split into; 8 stands for the papers' 8 GPUs. Where a run is "
-        "resumed on another number of replicas it follows, so that the groups stay what they are.",
+        "BN groups that each replica's batch is split into; 8 stands for the papers' 8 GPUs. If a "
+        "run is resumed on another number of replicas it follows, so that the groups stay the "
+        "same.",
         low=1,
     )
     remat: bool = setting(
         False,
-        "Gradient checkpointing: keep only what the query encoder's stem and residual blocks take in, "
-        "and compute the rest again for the gradient. Saves most of the memory that grows with the "
-        "batch, costs one more forward pass a step; changes no result.",
+        "Gradient checkpointing: keep only the inputs of the query encoder's stem and residual "
+        "blocks, and compute the rest again for the gradient. Saves most of the memory that grows "
+        "with the batch, costs one more forward pass a step, and changes no result.",
         neutral=True,
     )
 

@@ -46,7 +46,7 @@ class OptimisationSettings(Settings):
     )
     exp_steps: int | None = setting(
         None,
-        "Instead of --schedule: multiply the rate by --exp_factor every so many steps.",
+        "Instead of --schedule: multiply the rate by --exp_factor every this many steps.",
         low=1,
     )
     exp_factor: float = setting(0.9, "Factor for --exp_steps.", low=0, high=1)
@@ -60,8 +60,8 @@ class OptimisationSettings(Settings):
     warmup_epochs: int = setting(0, "Epochs of linear warm-up.", low=0)
     optimizer: str = setting(
         "sgd",
-        "Rule: sgd and adamw, PyTorch's; lars, sgd with steps in proportion to the weights, for large "
-        "batches.",
+        "Optimizer: sgd and adamw as in PyTorch; lars, sgd with steps in proportion to the "
+        "weights, for large batches.",
         choices=tuple(RULES),
     )
     momentum: float = setting(0.9, "Momentum of sgd and lars, the first beta of adamw.", low=0, high=1)
@@ -129,8 +129,8 @@ class LayerRateSettings(Settings):
 
     lr_scale: tuple[str, ...] = setting(
         (),
-        "LAYER:FACTOR,…: multiplies --lr for layers whose name begins so, the longest one that fits; "
-        "as conv1:.1,layer1:.1,fc:10.",
+        "LAYER:FACTOR,…: multiplies --lr for layers whose names begin with LAYER, the longest "
+        "that fits; as conv1:.1,layer1:.1,fc:10.",
     )
 
     def check(self, given=None):

@@ -33,9 +33,10 @@ class RecipeSettings(Settings):
 
     recipe: str | None = setting(
         None,
-        "Where settings come from that are not given. auto: chosen for the pictures, the device and "
-        "--minutes, before a run begins; none: as --help has them; or the name of a file in flags/, as "
-        "v2, like --flagfile. Default: auto with --dataset=folder or hf, and no --flagfile.",
+        "Where settings come from that are not given. auto: chosen to suit the pictures, the "
+        "device and --minutes, before a run begins; none: the defaults in --help; or the name of "
+        "a file in flags/, such as v2, like --flagfile. Default: auto with --dataset=folder or hf "
+        "and no --flagfile.",
         place=True,
     )
     minutes: float | None = setting(

@@ -19,7 +19,7 @@ def signatures_of(channels, max_pixels=SERVED_PIXELS):
     EXIF says, to an image as `prepare` takes it) of the signatures that take images.
 
     Args:
-        channels: of images that are no RGB, see `Augmentation`. Of more than a PNG can have no file is
+        channels: of images that are not RGB, see `Augmentation`. Of more than a PNG can have no file is
             read: what reads others is Python, which a server has not.
         max_pixels: of an encoded image, see `DataSettings`.
     """

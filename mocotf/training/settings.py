@@ -25,8 +25,8 @@ class RunDirSettings(Settings):
 
     model_dir: str | None = setting(
         None,
-        "Run directory: checkpoints, metrics, TensorBoard. To train in it resumes a run that was "
-        "stopped; where a run is only read, one of its checkpoints will do too, as "
+        "Run directory: checkpoints, metrics, TensorBoard. Training in it again resumes the run; "
+        "where a run is only read, one of its checkpoints will do too, as "
         "DIR/checkpoints/ckpt-STEP.",
         place=True,
     )
@@ -36,7 +36,7 @@ class RunDirSettings(Settings):
 class RunSettings(RunDirSettings):
     """How a run is kept; none of these but the seed decides what is computed."""
 
-    seed: int = setting(0, "Of the run's random draws.", low=0, high=2**32 - 1)
+    seed: int = setting(0, "Seed of the run's random draws.", low=0, high=2**32 - 1)
     log_every: int = setting(
         10, "Steps between records in metrics.jsonl and TensorBoard.", low=1, neutral=True
     )
@@ -48,14 +48,13 @@ class RunSettings(RunDirSettings):
     )
     checkpoint_minutes: float = setting(
         0.0,
-        "Save as well when so many minutes have passed since the last checkpoint; 0: not.",
+        "Also save when this many minutes have passed since the last checkpoint; 0: never.",
         low=0,
         neutral=True,
     )
     keep_checkpoints: int = setting(
         3,
-        "How many of the newest checkpoints are kept; the best one, by the accuracy measured, is kept "
-        "beside them.",
+        "How many of the newest checkpoints are kept, beside the most accurate one.",
         low=1,
         neutral=True,
     )
@@ -68,12 +67,11 @@ class RunSettings(RunDirSettings):
     )
     accept_changed_flags: bool = setting(
         False,
-        "Take the flags.cfg of the run as it is, where it is not what was written: it has been edited. "
-        "Once is enough.",
+        "Accept the run's flags.cfg although it has been edited. Giving this once is enough.",
         place=True,
     )
     steps_per_execution: int = setting(
-        1, "Steps between two looks of Keras's callbacks.", low=1, neutral=True
+        1, "Steps between two calls of Keras's callbacks.", low=1, neutral=True
     )
 
 
@@ -83,20 +81,20 @@ class PretrainingRunSettings(RunSettings):
 
     resume_with_changes: bool = setting(
         False,
-        "Go on with a run, finished or not, from its last checkpoint, by the settings that are given; "
-        "flags.cfg notes what was changed, and at which step. What a variable's shape depends on, as "
-        "--arch or --moco_k, cannot be.",
+        "Continue a run, finished or not, from its last checkpoint with the settings given now; "
+        "flags.cfg notes what was changed, and at which step. Settings that decide a variable's "
+        "shape, such as --arch or --moco_k, cannot change.",
         place=True,
     )
     init_from: str | None = setting(
         None,
-        "What a new run begins with: the query encoder of another, a run directory or a checkpoint, "
-        "ckpt-STEP; a backbone's .keras file; of --backbone, imagenet for keras.applications, or a "
-        "preset of KerasHub, a name or a folder.",
+        "What a new run starts from: another run's query encoder (a run directory or a "
+        "checkpoint, ckpt-STEP); a backbone's .keras file; with --backbone, imagenet for "
+        "keras.applications, or the name or folder of a KerasHub preset.",
     )
     on_nan: str = setting(
         "stop",
-        "Where loss or gradients are not finite: stop, or restore the last checkpoint and leave out "
+        "If loss or gradients are not finite: stop, or restore the last checkpoint and leave out "
         "the batch.",
         choices=("stop", "restore"),
         neutral=True,
@@ -110,8 +108,8 @@ class PretrainingRunSettings(RunSettings):
     )
     on_collapse: str = setting(
         "warn",
-        "Where embeddings become all alike, or the loss stays that of chance for an epoch: retry from "
-        "the last healthy checkpoint with a third of the rate, three times at most; stop; or warn.",
+        "If embeddings become all alike, or the loss stays at chance for an epoch: retry from the "
+        "last healthy checkpoint with a third of the rate, three times at most; stop; or warn.",
         choices=("retry", "stop", "warn"),
         neutral=True,
     )
@@ -126,19 +124,20 @@ class DeviceSettings(Settings):
     # What counts of these two is how many replicas they make, which a run directory knows.
     strategy: str = setting(
         "auto",
-        "Who computes. mirrored: a replica on each accelerator; multi_worker: on those of all workers, "
-        "which --workers, TF_CONFIG or SLURM name; tpu: on a TPU's cores; auto: the one of these that "
-        "fits.",
+        "What computes. mirrored: a replica on each accelerator; multi_worker: on those of all "
+        "workers, which --workers, TF_CONFIG or SLURM name; tpu: on a TPU's cores; auto: "
+        "whichever of these fits.",
         choices=STRATEGIES,
         neutral=True,
     )
     num_logical_devices: int = setting(
-        1, "Split the CPU into so many devices, to try several replicas.", low=1, neutral=True
+        1, "Split the CPU into this many devices, to try several replicas.", low=1, neutral=True
     )
     precision: str = setting(
         "float32",
-        "Of the encoders; loss, queue and momentum update stay float32. mixed_float16 scales the loss; "
-        "a step whose gradients overflow changes no weight, halves the scale, and counts.",
+        "Precision of the encoders; loss, queue and momentum update stay float32. mixed_float16 "
+        "scales the loss; a step whose gradients overflow changes no weight, halves the scale, "
+        "and counts.",
         choices=("float32", "mixed_bfloat16", "mixed_float16"),
     )
     # Roundings as another machine's: these three do not tell one run from another.
@@ -150,23 +149,23 @@ class DeviceSettings(Settings):
     )
     tf32: str = setting(
         "on",
-        "GPUs round what they multiply in float32 to 10 bits, but for the loss and its logits: several "
-        "times as fast.",
+        "Let GPUs round what they multiply in float32 to 10 bits, except for the loss and its "
+        "logits: several times as fast.",
         choices=("on", "off"),
         neutral=True,
     )
     deterministic: bool = setting(
         False,
-        "The same command gives the same bits, on a GPU too; on a CPU it does anyway. The step is not "
-        "compiled, and TensorFlow makes views one after another.",
+        "Make the same command give the same bits on a GPU too, as it does on a CPU anyway. The "
+        "step is not compiled, and TensorFlow makes views one after another.",
         neutral=True,
     )
     # These two decide how sums are rounded on the same machine, so they are not neutral.
     kernels: str = setting(
         "auto",
-        "What computes layers. auto: kernels of our own where they are faster on this device, with the "
-        "same results to a few roundings; off: TensorFlow's. MOCOTF_KERNELS=off in the environment "
-        "means off in every program.",
+        "What computes layers. auto: mocotf's own kernels if they are faster on this device, with "
+        "the same results to a few roundings; off: TensorFlow's. MOCOTF_KERNELS=off in the "
+        "environment means off in every program.",
         choices=policy.CHOICES,
     )
     intra_op_threads: int = setting(
@@ -174,7 +173,7 @@ class DeviceSettings(Settings):
     )
     inter_op_threads: int = setting(
         0,
-        "Operators that run at once, those that make views among them; 0: one a core.",
+        "Operators that run at once, including those that make views; 0: one a core.",
         low=0,
         neutral=True,
     )
@@ -193,8 +192,8 @@ class PretrainingDeviceSettings(DeviceSettings):
 
     jit_compile: Switch = setting(
         AUTO,
-        "XLA compiles the whole step. auto: on one GPU that XLA can compile for; with several replicas "
-        "it cannot, and on a CPU it is slower.",
+        "Let XLA compile the whole step. auto: on one GPU that XLA can compile for; with several "
+        "replicas it cannot, and on a CPU it is slower.",
         neutral=True,  # not given, it stays what it was when the run was begun
         before=False,
     )

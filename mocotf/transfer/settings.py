@@ -17,8 +17,8 @@ class TransferSettings(Settings):
 
     drop_at: tuple[float, ...] = setting(
         (),
-        "Steps at which the rate falls to a tenth, in place of --schedule; numbers below 1 are shares "
-        "of the run.",
+        "Steps at which the rate falls to a tenth, instead of --schedule; numbers below 1 are "
+        "shares of the run.",
         low=1e-9,
     )
     warmup_steps: int = setting(0, "Steps of linear warm-up.", low=0)
@@ -27,12 +27,12 @@ class TransferSettings(Settings):
     )
     train_images: int | None = setting(
         None,
-        "Labelled images to train on: so many are chosen, always the same; of cutouts, composed. "
+        "Number of labelled images to train on, always the same ones; of cutouts, composed. "
         "Default: all; of cutouts 64.",
         low=1,
     )
     test_images: int | None = setting(
-        None, "Images to measure on, chosen likewise. Default: all; of cutouts 128.", low=1
+        None, "Number of images to measure on, chosen likewise. Default: all; of cutouts 128.", low=1
     )
 
 
@@ -44,14 +44,14 @@ class ComparisonSettings(Settings):
 
     compare: tuple[str, ...] = setting(
         (),
-        f"Train from several starts, side by side: {RANDOM} for the architecture of --pretrained at "
-        "random, --pretrained itself, and those given here: runs of mocotf.train, mocotf.convert, "
-        f"mocotf.linear or mocotf.finetune, or {RANDOM} for no more than those two.",
+        "Train from several starts side by side: from --pretrained, from its architecture at "
+        "random, and from the runs given here (of mocotf.train, mocotf.convert, mocotf.linear or "
+        "mocotf.finetune); random for only the first two.",
         place=True,
     )
     seeds: tuple[int, ...] = setting(
         (0,),
-        "With --compare: seeds, of each of which every start has a run.",
+        "With --compare: seeds; every start has a run with each.",
         low=0,
         high=2**32 - 1,
         place=True,
@@ -71,21 +71,21 @@ class DetectionSettings(Settings):
     GROUP = "Detection"
 
     annotations: str | None = setting(
-        None, "With --dataset=json: file of COCO's format, of images below --data_dir."
+        None, "With --dataset=json: file in COCO's format, for images below --data_dir."
     )
     test_annotations: str | None = setting(None, "With --dataset=json: the file of the test images.")
     canvas: int = setting(
         1152,
-        "Side of the square that an image is laid on, pixels; a multiple of 2^(the highest level).",
+        "Side in pixels of the square that an image is placed on; a multiple of 2^(the highest level).",
         low=32,
     )
     short_sides: tuple[float, ...] = setting(
         tuple(map(float, range(480, 801, 32))),
-        "Lengths of an image's short side, pixels, of which one is drawn each time; the long side "
-        "never exceeds --canvas.",
+        "Lengths in pixels of an image's short side, one of which is drawn each time; the long "
+        "side never exceeds --canvas.",
         low=1,
     )
-    test_short_side: int = setting(800, "Of test images, pixels.", low=1)
+    test_short_side: int = setting(800, "The same for test images.", low=1)
     min_level: int | None = setting(
         None, "Lowest level of the pyramid; n is of stride 2^n. Default: 3, or the stem's last."
     )
@@ -93,13 +93,12 @@ class DetectionSettings(Settings):
         None, "Highest level. Default: 7, or with a small stem the backbone's last."
     )
     anchor_size: float = setting(
-        4.0, "Side of the smallest anchors of a level, in strides of it.", low=0.1
+        4.0, "Side of the smallest anchors of a level, in strides of that level.", low=0.1
     )
     head_convs: int = setting(4, "Convolutions in the heads, before the last.", low=1)
     saved_model: str | None = setting(
         None,
-        "New folder to write the trained detector to, as a SavedModel: from the bytes of images to "
-        "boxes.",
+        "New folder for the trained detector as a SavedModel, from bytes of images to boxes.",
         place=True,
     )
 
@@ -134,11 +133,10 @@ class SegmentationSettings(Settings):
         count=2,
         low=1e-9,
     )
-    head_channels: int = setting(256, "Of the two convolutions of the head.", low=1)
+    head_channels: int = setting(256, "Channels of the head's two convolutions.", low=1)
     head_dilation: int = setting(
         6,
-        "Of the same: how many places of the map lie between what they look at; smaller for small "
-        "images.",
+        "Dilation of the same convolutions; smaller for small images.",
         low=1,
     )
 

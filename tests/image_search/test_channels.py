@@ -1,4 +1,4 @@
-"""Vectors of image files that are no RGB."""
+"""Vectors of image files that are not RGB."""
 
 import numpy as np
 import pytest

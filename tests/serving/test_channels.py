@@ -1,4 +1,4 @@
-"""Exports of runs whose images are no RGB: what they are asked, and that it is what evaluation sees."""
+"""Exports of runs whose images are not RGB: what they are asked, and what evaluation sees."""
 
 import io
 import json

@@ -24,7 +24,7 @@ class ImageFiles:
         tree: the `Tree` whose pictures they are.
         embedded: names of those not wanted, a set of bytes.
         upright: turn images as their EXIF says, a bool.
-        channels: of images that are no RGB, see `Augmentation`.
+        channels: of images that are not RGB, see `Augmentation`.
         max_pixels: of an image, as `DataSettings` has it.
 
     Attributes:

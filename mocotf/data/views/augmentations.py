@@ -20,7 +20,7 @@ class Augmentation:
         blur_prob: share of views that are blurred, with σ from U(.1, 2) pixels.
         mean, std: per channel, for images in [0, 1], or with `channels` as files have them.
         key_min_area: the smallest share in a crop of the second view, x_k; None: as of the first.
-        channels: of images that are no RGB; None: RGB of 8 bits.
+        channels: of images that are not RGB; None: RGB of 8 bits.
         jitter_each: brightness and contrast have a factor for each of the channels.
         show_channels: which of the channels pictures show, from 1: three, or one in gray; None: the
             first three, or the first.

@@ -57,7 +57,7 @@ EXTRAS = {"HEIF": "pillow_heif", "DICOM": "pydicom"}  # modules of extras
 
 
 def expected(channels=None):
-    """Returns what files are to be, a phrase; `channels` of images that are no RGB."""
+    """Returns what files are to be, a phrase; `channels` of images that are not RGB."""
     return f"{FORMATS}, of {channels} channels" if channels else FORMATS
 
 

@@ -30,7 +30,7 @@ def decode_windows(
         min_area: see `Augmentation`; a number, or one for each view, float32 `[views, 1]`.
         upright: crop the image turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
-        channels: of images that are no RGB, see `Augmentation`.
+        channels: of images that are not RGB, see `Augmentation`.
         max_pixels: as `decode_image` has it.
 
     Returns:

@@ -29,7 +29,7 @@ def decode_image(encoded, upright, python=True, channels=None, max_pixels=MAX_PI
         encoded: the bytes, a string scalar.
         upright: turned as its EXIF says, a bool; else as it is stored.
         python: as `decode` has it.
-        channels: of images that are no RGB, see `Augmentation`.
+        channels: of images that are not RGB, see `Augmentation`.
         max_pixels: as `DataSettings` has it; of an image that is turned half as many.
     """
     if upright:
