@@ -63,6 +63,8 @@ COMMANDS = {
     "flags/walks.cfg": TRAIN,
     "--recipe=demo": TRAIN,
     "--channels=13 --write": "--data_dir=bands",
+    "mocotf.check_data": "",
+    "mocotf.preview": "--image_size=16",
     "mine.cfg": f"{TRAIN} --arch={ARCH} --data_dir=bands --model_dir=runs/bands",
     "mocotf.knn": "--k=5,20",
     "--lr_sweep": f"{FIT} --model_dir=runs/swept",

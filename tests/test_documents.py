@@ -97,3 +97,12 @@ def test_the_index_and_the_site_have_every_page():
         assert {*re.findall(r"[\w/]+\.md\b", file.read())} == pages
     with open(os.path.join(processes.ROOT, "docs/index.md"), encoding="utf-8") as file:
         assert pages - {*re.findall(r"\((\w[\w/]+\.md)", file.read())} == {"index.md"}
+
+
+def test_each_guide_has_a_picture_and_pictures_are_small():
+    for document in DOCUMENTS:
+        with open(os.path.join(processes.ROOT, document), encoding="utf-8") as file:
+            assert "](../figures/" in file.read() or "docs/guides/" not in document, document
+    folder = os.path.join(processes.ROOT, "docs/figures")
+    sizes = {name: os.path.getsize(os.path.join(folder, name)) for name in os.listdir(folder)}
+    assert max(sizes.values()) <= 80_000 and sum(sizes.values()) <= 700_000, sizes
