@@ -115,7 +115,7 @@ def inspect(pictures, number):
         return None, reason(content)
     except Exception as error:  # decoders fail in many ways
         return None, first_line(error)
-    digest, (_, orientation) = hashlib.sha256(content).hexdigest(), look_into(io.BytesIO(content))
+    digest, (_, orientation, _) = hashlib.sha256(content).hexdigest(), look_into(io.BytesIO(content))
     return format_of(content), width, height, digest, orientation != 1, statistics_of
 
 

@@ -7,13 +7,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-# Seconds of silence in a phase before a line says how far it is; each is twice the last.
-FIRST, LONGEST = 4.0, 60.0
 NARROWEST, WIDEST = 6, 30  # columns of a bar
 
 
 class Phase:
-    """Something that may take long; `phase` makes it.
+    """Something that may take long; `terminal.phase` makes it.
 
     Args:
         name: what is done, as "encoding pictures".
@@ -24,43 +22,50 @@ class Phase:
     Attributes:
         name, total, unit: as given.
         done: so far.
+        began: seconds on a clock, when it got its name.
         beside: texts that are shown with it on a live line, the most important first.
     """
 
     def __init__(self, name, total=None, unit="pictures", done=0):
-        self.total, self.unit, self.done = total, unit, done
+        self.total, self.unit, self._done = total, unit, done
+        self._timed = None  # how many were done when, since when its speed is known
         self.beside = ()
         self.restart(name)
 
     def restart(self, name):
         """Gives it a name, from when on its time counts."""
-        self.name, self._from = name, self.done
-        self._began = self._heard = time.monotonic()
-        self._gap = FIRST
+        self.name, self.began = name, time.monotonic()
+
+    @property
+    def done(self):
+        return self._done
+
+    @done.setter
+    def done(self, count):
+        if self._timed is None:  # the first waits for what is compiled
+            self._timed = count, time.monotonic()
+        self._done = count
 
     def advance(self, count=1):
         """Counts what has been done."""
         self.done += count
 
-    def hear(self):
-        """Takes note that a line has been printed of it."""
-        self._heard = time.monotonic()
-
     @property
     def seconds_left(self):
-        """By the speed so far; None where that is not known."""
-        done = self.done - self._from
-        if not self.total or done <= 0:
+        """By the speed since the first was done; None where that is not known."""
+        if not self.total or self._timed is None:
             return None
-        return max(0.0, (self.total - self.done) * (time.monotonic() - self._began) / done)
+        before, since = self._timed
+        if self.done <= before:
+            return None
+        return max(0.0, (self.total - self.done) * (time.monotonic() - since) / (self.done - before))
 
     @property
     def time(self):
         """How long it takes still, or has taken where that is not known, a text."""
-        left = self.seconds_left
-        return (
-            f"{brief(time.monotonic() - self._began)} so far" if left is None else f"{brief(left)} left"
-        )
+        if left := self.seconds_left:
+            return f"{brief(left)} left"
+        return f"{brief(time.monotonic() - self.began)} so far"
 
     @property
     def count(self):
@@ -68,11 +73,7 @@ class Phase:
         of = f" of {self.total:,}" if self.total else ""
         return f"{self.done:,}{of} {self.unit}" if self.total or self.done else ""
 
-    def line(self, now):
-        """Returns a line of it if it has been silent for long, else None."""
-        if now - self._heard < self._gap:
-            return None
-        self._heard, self._gap = now, min(2 * self._gap, LONGEST)
+    def __str__(self):
         return f"{self.name}: {', '.join(filter(None, (self.count, self.time)))}"
 
     def __rich_console__(self, console, options):

@@ -6,6 +6,7 @@ Whatever may take seconds is a `phase`. Of several, one in another, the innermos
 import contextlib
 import os
 import sys
+import textwrap
 import threading
 import time
 
@@ -18,6 +19,9 @@ from mocotf.phases import Phase
 from mocotf.streams import Lasting
 
 LOOK = 0.25  # seconds between two looks whether it is time
+# Seconds of silence before a line says how far a phase is; each is twice the last.
+FIRST, LONGEST = 4.0, 60.0
+WHOLE = " |{"  # how lines begin that are to be copied as they are: commands, tables, JSON
 
 
 class _Display:
@@ -29,6 +33,7 @@ class _Display:
         self.quiet = False
         self._phases = []
         self._over = threading.Event()
+        self._heard, self._gap = 0.0, FIRST  # when a line was last printed; seconds until the next
 
     def begin(self, phase):
         self._phases.append(phase)
@@ -36,8 +41,9 @@ class _Display:
             return
         if self.console:
             self.live = self.console.live(self._innermost)
-            self.live.start()
+            self.live.start(refresh=True)  # at once, not when its thread has its turn
         elif not self.quiet:
+            self._heard, self._gap = phase.began, FIRST
             self._over = threading.Event()
             threading.Thread(target=self._speak, args=(self._over,), daemon=True).start()
 
@@ -57,14 +63,27 @@ class _Display:
         for phase in self._phases[-1:]:
             phase.advance(count)
 
+    def hear(self):
+        """Takes note that a line has been printed, and that none is wanted for a while."""
+        self._heard = time.monotonic()
+
     def _innermost(self):
         return self._phases[-1] if self._phases else ""
 
     def _speak(self, over):
         while not over.wait(LOOK):
             for phase in self._phases[-1:]:
-                if line := phase.line(time.monotonic()):
-                    print(line, flush=True)
+                if self._is_due(phase):
+                    print(phase, flush=True)
+
+    def _is_due(self, phase):
+        """Returns whether a line of a phase is to be printed now, and takes it for printed."""
+        begins, now = phase.began >= self._heard, time.monotonic()
+        due = self._heard + self._gap
+        if now < (min(due, phase.began + FIRST) if begins else due):
+            return False
+        self._heard, self._gap = now, min(2 * (FIRST if begins else self._gap), LONGEST)
+        return True
 
 
 class _Console(Console):
@@ -87,7 +106,8 @@ class _Console(Console):
 
 
 class AboveTheLine:
-    """A stream of text whose lines appear above the live line, if there is one.
+    """A stream of text whose lines appear above the live line, if there is one; on a terminal that can
+    have one, prose is broken between words.
 
     Args:
         stream: the other.
@@ -98,6 +118,8 @@ class AboveTheLine:
 
     def write(self, text):
         *lines, self._begun = (self._begun + text).split("\n")
+        if _display.console:
+            lines = [_fitted(line, _display.console.width) for line in lines]
         if live := _display.live:
             for line in lines:
                 live.console.print(Text(line), soft_wrap=True)
@@ -108,6 +130,13 @@ class AboveTheLine:
 
     def __getattr__(self, name):
         return getattr(self._stream, name)
+
+
+def _fitted(line, columns):
+    if line.startswith(tuple(WHOLE)):
+        return line
+    long = {"break_long_words": False, "break_on_hyphens": False}  # paths and flags
+    return "\n".join(textwrap.wrap(line, columns, **long))
 
 
 _display = _Display()
@@ -134,6 +163,11 @@ def phase(name, total=None, unit="pictures", *, done=0, shown=True):
 def advance(count=1):
     """Counts what has been done of the innermost phase, if there is one."""
     _display.advance(count)
+
+
+def hear():
+    """Takes note that a line has been printed of the innermost phase."""
+    _display.hear()
 
 
 def is_live():

@@ -79,7 +79,8 @@ def test_pictures_may_move_but_not_change(trained, tmp_path, capsys):
     found = train_here(tmp_path / "run", *OPTIONS, moved)
     assert all(np.array_equal(found[name], known[name]) for name in known)
     assert (
-        f"{tmp_path}/moved: 72 images (100 % PNG), 3 classes, 24 held out\n" in capsys.readouterr().out
+        f"{tmp_path}/moved: 72 images (100 % PNG, 20×20), 3 classes, 24 held out\n"
+        in capsys.readouterr().out
     )
     write_pictures(tmp_path / "others")
     (tmp_path / "others/train/red/0.png").write_bytes(b"shorter")

@@ -106,7 +106,7 @@ def test_fine_tuning_learns_from_a_part_of_the_labels_and_tells_classes(
     where = [f"--model_dir={tmp_path / 'a'}", f"--data_dir={images / 'val'}", f"--out={told}"]
     done = processes.succeed("predict", *where, "--top=2", "--json")
     first, last, _ = done.out.splitlines()
-    assert first == f"{images / 'val'}: 24 images (100 % PNG)" and last.startswith(
+    assert first == f"{images / 'val'}: 24 images (100 % PNG, 20×20)" and last.startswith(
         f"{told}: 24 images; "
     )
     with open(told, encoding="utf-8") as file:

@@ -93,9 +93,9 @@ class RecordMetrics(Timed):
         shown = record | means
         progress.phase.beside = progress.records.beside_bar(shown, course)
         if self._is_to_stay(record):
-            left = progress.phase.seconds_left
-            print(progress.records.progress_line(shown, course, left), flush=True)
-            progress.phase.hear()
+            live, left = terminal.is_live(), progress.phase.seconds_left
+            print(progress.records.progress_line(shown, course, left, live), flush=True)
+            terminal.hear()
 
     def _is_to_stay(self, record):
         """Returns whether a line is to stay on the terminal: beside a live one only few."""

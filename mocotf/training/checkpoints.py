@@ -10,6 +10,7 @@ import time
 
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.training.divergence import SkippedBatches
@@ -88,7 +89,8 @@ class Checkpoints:
             return self._complete
         (step, result), self._pending = self._pending, None
         try:
-            result.result()
+            with terminal.phase(f"saving the checkpoint of step {step}", shown=not result.done()):
+                result.result()
             self._complete = True
         except (OSError, tf.errors.OpError) as error:
             last = max(steps_in(self.directory), default="none")

@@ -21,7 +21,8 @@ from mocotf.training.metrics_file import line_of
 from mocotf.training.metrics_file import stamped
 from mocotf.training.tracker import Tracker
 
-LINE = ("epoch", "step", "loss", "reported", "lr", "speed", "wait")
+LINE = ("epoch", "step", "loss", "reported", "lr", "speed", "wait", "left", "measured")
+BESIDE_BAR = ("epoch", "step", "loss", "reported", "speed", "measured")
 BAR = ("loss", "epoch", "reported", "speed", "chance")
 
 
@@ -82,14 +83,17 @@ class Records:
                 "its last checkpoint"
             ) from error
 
-    def progress_line(self, record, course, seconds_left):
-        """Returns the line a user watches; without a number of seconds left where that is None."""
+    def progress_line(self, record, course, seconds_left, live=False):
+        """Returns the line a user watches; without a number of seconds left where that is None.
+
+        Args:
+            live: whether it stays above a live line: then it is shorter.
+        """
         texts = self._texts(record, course)
         if texts["chance"]:
             texts["loss"] += f" ({texts['chance']})"
-        left = "" if seconds_left is None else f"ETA {duration(seconds_left)}"
-        order = [*(texts[name] for name in LINE), left, texts["measured"]]
-        return "  ".join(filter(None, order))
+        texts["left"] = "" if seconds_left is None else f"ETA {duration(seconds_left)}"
+        return "  ".join(filter(None, (texts[name] for name in (BESIDE_BAR if live else LINE))))
 
     def beside_bar(self, record, course):
         """Returns the parts of that line that are not the bar itself, the most important first."""

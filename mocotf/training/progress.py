@@ -135,6 +135,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.account.enter("start")  # of the next epochs' fit, if there is one
+        self.phase.restart("preparing the next epoch")
 
     def on_train_batch_end(self, batch, logs=None):
         self.run.watchdog.hear()
@@ -147,7 +148,6 @@ class Progress(keras.callbacks.Callback):
             self._note_wait()
             self.account.enter("steps")
             self._without_compiling = self._mark()
-            self.phase.done = self.step
             self.phase.restart("training")
         self.phase.done = self.step
         self._note(logs or {})

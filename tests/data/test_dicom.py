@@ -115,7 +115,7 @@ def test_it_is_told_by_its_content(tmp_path):
     content = dicom(RAMP)
     assert format_of(content) == "DICOM" and not format_of(content[1:])
     (tmp_path / "scan").write_bytes(content)
-    assert look_into(bytes(tmp_path / "scan")) == look_into(io.BytesIO(content)) == ("DICOM", 1)
+    assert look_into(bytes(tmp_path / "scan")) == look_into(io.BytesIO(content)) == ("DICOM", 1, None)
 
 
 def test_of_one_channel_what_is_measured_is_kept_rescaled_and_without_a_window():

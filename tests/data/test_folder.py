@@ -215,12 +215,12 @@ def test_what_was_found_is_a_line(tmp_path, monkeypatch):
         picture(tmp_path / "a" / f"{i}.jpg", "JPEG", rotated=i < 4)
         picture(tmp_path / "b" / f"{i}.jpg", "PNG" if i < 2 else "JPEG")
     assert Folder(str(tmp_path)).found() == (
-        "20 images (90 % JPEG, 10 % PNG), 2 classes, kNN asks about 2 of them; 20 % rotated by EXIF, "
-        "used as they are stored"
+        "20 images (90 % JPEG, 10 % PNG, 4×4), 2 classes, kNN asks about 2 of them; 20 % "
+        "rotated by EXIF, used as they are stored"
     )
     (tmp_path / "a" / "0.jpg").write_text("no picture")
     touch(tmp_path, "a/notes.txt")
-    assert "5 % unknown), 2 classes" in Folder(str(tmp_path)).found()
+    assert "5 % unknown, 4×4), 2 classes" in Folder(str(tmp_path)).found()
     assert "; left out: 1 that are no pictures to be read (1 .txt); " in Folder(str(tmp_path)).found()
     monkeypatch.setattr(survey, "SAMPLE", 10)
     assert "(≈ " in Folder(str(tmp_path)).found() and "; ≈ " in Folder(str(tmp_path)).found()

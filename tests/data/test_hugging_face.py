@@ -89,7 +89,7 @@ def test_a_file_is_read_row_by_row(place):
     assert levels(source, "queries") == own([0, 10, 20])
     assert levels(source, "bank") == own(row for row in range(25) if row % 10)
     assert source.found() == (
-        "25 images (100 % PNG), 2 classes, kNN asks about 3 of them; of columns image, label"
+        "25 images (100 % PNG, 8×8), 2 classes, kNN asks about 3 of them; of columns image, label"
     )
 
 
@@ -113,7 +113,7 @@ def test_folders_as_the_hub_has_them(place, training, held_out):
     assert levels(source, "queries") == own(range(100, 103))
     assert source.describe(7).numpy().decode() == f"{place}/{training[1]}.parquet#1"
     assert source.describe(12).numpy().decode() == f"{path}#2"
-    assert "10 images (100 % PNG), 2 classes, 3 held out" in source.found()
+    assert "10 images (100 % PNG, 8×8), 2 classes, 3 held out" in source.found()
 
 
 def test_a_pattern_is_trained_on_altogether(place):

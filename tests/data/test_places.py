@@ -151,7 +151,7 @@ def test_order_labels_and_draws_are_those_of_a_folder(tmp_path, kind):
     assert contents(source)[7] == (CONTENT["cat/cat1.png"], "cat")
     assert drawn(source) == drawn(expected)
     assert source.evaluation_sizes == expected.evaluation_sizes == (10, 2)
-    assert source.found().startswith("12 images (100 % PNG), 2 classes, kNN asks about 2 of them")
+    assert source.found().startswith("12 images (100 % PNG, 8×8), 2 classes, kNN asks about 2 of them")
     path = source.describe(tf.constant(7, tf.int64)).numpy().decode()
     assert path.endswith("cat/cat1.png") and ("/" in path.removesuffix("cat/cat1.png"))
     assert source.digest() == open_source(DataSettings("folder", data_dir, files=files)).digest()
@@ -298,7 +298,7 @@ def test_pictures_are_read_over_http(server, tmp_path):
     assert contents(Folder(server)) == contents(Folder(str(tmp_path / "served")))
     rows = ["path,label", f"{server}/{NAMES[0]},a", f"{server}/gone.png,b"]
     source = Folder(None, listed(tmp_path / "l.csv", rows))
-    assert "50 % PNG, 50 % unknown), 2 classes" in source.found()
+    assert "50 % PNG, 50 % unknown, 8×8), 2 classes" in source.found()
     with pytest.raises(UserError, match=r"localhost:\d+/none: .*; expected the address of a folder"):
         Folder(f"{server}/none")
 

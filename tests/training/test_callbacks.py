@@ -78,7 +78,9 @@ def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progr
 
 def test_a_line_has_the_means_of_its_window_and_a_speed_without_compiling(progress, written):
     shown = []
-    progress.records.progress_line = lambda record, course, left: shown.append((record, left)) or ""
+    progress.records.progress_line = lambda record, course, left, live: (
+        shown.append((record, left)) or ""
+    )
     time.sleep(1.0)  # the first step, compiled
     for acc1 in (10.0, 20.0, 60.0):
         progress.on_train_batch_end(0, {"acc1": acc1, "lr": 1.0})

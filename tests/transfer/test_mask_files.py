@@ -103,7 +103,7 @@ def test_a_bad_pair_is_left_out_and_counted(folder, name, content, reason):
     masked = mask_files.read_folder(str(folder), most_bad=0.2)
     assert parts(masked) == ([0, 2, 3, 4, 5], [6, 7, 8])
     assert masked.found() == (
-        "5 training images, 3 test images (100 % PNG), 3 classes; left out: 1 "
+        "5 training images, 3 test images (100 % PNG, 8×6), 3 classes; left out: 1 "
         f"{reason}, such as {folder / 'train/images/01.png'}"
     )
     with pytest.raises(UserError, match=f"1 of 9 left out: 1 {reason}.*--max_bad_images=0 "):

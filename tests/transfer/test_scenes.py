@@ -134,8 +134,8 @@ def test_a_coco_image_is_turned_where_only_so_it_fits_its_boxes(folder, orientat
             scenes.load(0)
         return
     assert scenes.found() == (
-        "2 training images, 2 test images (100 % PNG), 2 classes; 50 % rotated by EXIF, turned where "
-        "only so they have the size of their annotations"
+        "2 training images, 2 test images (100 % PNG, 30×30 median), 2 classes; 50 % "
+        "rotated by EXIF, turned where only so they have the size of their annotations"
     )
     turned = ImageOps.exif_transpose(Image.open(folder / "1.png"))
     np.testing.assert_array_equal(scenes.load(0), np.asarray(turned))

@@ -2,6 +2,7 @@
 
 import collections
 import contextlib
+import statistics
 import time
 import warnings
 from typing import NamedTuple
@@ -28,25 +29,35 @@ class Survey(NamedTuple):
         looked: files that were looked into.
         formats: name → how many of them.
         rotated: of them, those that EXIF says are to be turned or mirrored.
+        sides: (width, height) of those that Pillow knows, as they are stored.
         whole: whether they are all.
     """
 
     looked: int
     formats: dict[str, int]
     rotated: int
+    sides: list[tuple[int, int]]
     whole: bool
 
     @property
     def kinds(self):
-        """The formats, the most frequent first, a text: "97 % JPEG, 3 % PNG"."""
+        """The formats, the most frequent first, and the size: "97 % JPEG, 3 % PNG, 500×375 median"."""
         known = sorted(self.formats.items(), key=lambda item: -item[1])
-        return self._about + ", ".join(f"{_percent(n, self.looked)} {name}" for name, n in known)
+        formats = [f"{_percent(n, self.looked)} {name}" for name, n in known]
+        return self._about + ", ".join([*formats, *self._size])
 
     def rotation(self, use):
         """Returns that files are rotated by EXIF, and what `use` is made of them; "" where none is."""
         if not self.rotated:
             return ""
         return f"{self._about}{_percent(self.rotated, self.looked)} rotated by EXIF, {use}"
+
+    @property
+    def _size(self):
+        """The median of the widths and that of the heights, a text; none of what has no sides."""
+        if self.sides:
+            width, height = (statistics.median_low(sides) for sides in zip(*self.sides, strict=True))
+            yield f"{width}×{height}" + " median" * (len(set(self.sides)) > 1)
 
     @property
     def _about(self):
@@ -64,32 +75,38 @@ def survey(path_of, size):
     numbers = np.arange(size)
     if size > SAMPLE:
         numbers = np.random.default_rng(0).choice(size, SAMPLE, replace=False)
-    formats, rotated, looked, end = collections.Counter(), 0, 0, time.monotonic() + SECONDS
+    formats, rotated, sides, looked = collections.Counter(), 0, [], 0
+    end = time.monotonic() + SECONDS
     with warnings.catch_warnings(action="ignore"):  # of large images, and odd EXIF
         for number in numbers:
-            kind, orientation = look_into(path_of(int(number)))
+            kind, orientation, of_file = look_into(path_of(int(number)))
             formats[kind] += 1
+            sides += [of_file] if of_file else []
             rotated += orientation != 1
             looked += 1
             if time.monotonic() > end:
                 break
-    return Survey(looked, dict(formats), rotated, looked == size)
+    return Survey(looked, dict(formats), rotated, sides, looked == size)
 
 
 def look_into(file):
     """Returns (format of an image file, a path or an open file; the orientation that EXIF says it has,
-    from 1, as it is, to 8)."""
+    from 1, as it is, to 8; its (width, height), None where Pillow does not know them)."""
     register()
     kind = None
     try:
         kind = _format(file)
         if kind in BESIDE_PILLOW:
-            return kind, 1
+            return kind, 1, None
         with Image.open(file) as image:
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
-            return kind, exif_orientation(image)
+            return kind, exif_orientation(image), image.size
     except Exception:  # Pillow fails in many ways; what does not decode is told of where it is met
-        return (kind if kind == "TIFF" else OTHER), 1  # of more channels than Pillow has modes for
+        return (
+            (kind if kind == "TIFF" else OTHER),
+            1,
+            None,
+        )  # of more channels than Pillow has modes for
 
 
 def _format(file):
