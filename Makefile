@@ -132,20 +132,20 @@ lint: .venv/installed-dev
 	$(PYTHON) -m venv .venv
 
 .venv/installed: requirements.txt | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(BIN)/python tools/install.py requirements.txt
 	touch $@
 
 .venv/installed-dev: requirements-dev.txt requirements-transfer.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(BIN)/python tools/install.py requirements-dev.txt
 	touch $@
 
 .venv/installed-transfer: requirements-transfer.txt .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-transfer.txt
+	@$(BIN)/python tools/install.py requirements-transfer.txt
 	touch $@
 
 .venv-oldest/installed: requirements-oldest.txt
 	$(PYTHON) -m venv .venv-oldest
-	.venv-oldest/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-oldest.txt
+	@.venv-oldest/bin/python tools/install.py requirements-oldest.txt
 	touch $@
 
 .venv-trackers/installed: requirements-trackers.txt requirements.txt
@@ -158,7 +158,7 @@ peers: .venv-peers/installed
 
 .venv-peers/installed: requirements-peers.txt
 	$(PYTHON) -m venv .venv-peers
-	.venv-peers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-peers.txt
+	@.venv-peers/bin/python tools/install.py requirements-peers.txt
 	touch $@
 
 # The documentation as a site: out/site/index.html. Its links out of docs/ lead to REPO_URL, if that is set.

@@ -66,14 +66,16 @@ flags.DEFINE_string(
 
 def main():
     if not (FLAGS.data_dir or FLAGS.files):
-        raise UserError("--data_dir and --files are missing; expected one of them")
+        raise UserError(
+            "--data_dir and --files are missing; expected one of them; try --data_dir=my_photos"
+        )
     if FLAGS.write and not FLAGS.channels:
         raise UserError(
             f"--write={FLAGS.write} does nothing without --channels: add it, or drop --write"
         )
     with terminal.phase(f"reading {printable(FLAGS.files or FLAGS.data_dir)}"):
         parts = Parts(FLAGS.data_dir, FLAGS.files)
-    pictures = Pictures([(tree, "") for tree in parts.trees])
+        pictures = Pictures([(tree, "") for tree in parts.trees])
     if not len(pictures):
         where = f"--files={FLAGS.files}" if FLAGS.files else f"--data_dir={FLAGS.data_dir}"
         raise UserError(f"{where}: no images found in it or its sub-folders; {pictures.left_out}")
@@ -186,8 +188,8 @@ def show(results):
         print(f"  {count} {why}")
     for problem in results["damaged"]:
         print(problem)
-    for kind, link in (("unreadable", ": "), ("duplicates", " = ")):
-        print(f"{len(results[kind])} {kind}")
+    for kind, what, link in (("unreadable", "unreadable", ": "), ("duplicates", "duplicated", " = ")):
+        print(f"{len(results[kind])} {what}")
         for path, other in results[kind][:SHOWN]:
             print(f"  {path}{link}{other}")
         if len(results[kind]) > SHOWN:

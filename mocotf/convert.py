@@ -135,9 +135,19 @@ def main(source, path):
     else:
         with terminal.phase("converting from PyTorch"):
             results = from_torch(source, path)
-    told = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in results.items())
-    print(f"{source} -> {path}: {told}")
+    print(f"{source} -> {path}: {', '.join(told(results))}")
     command.print_json(results)
+
+
+def told(results):
+    """Yields what people are told of a conversion, phrases."""
+    for name, value in results.items():
+        if name == "training_state":
+            yield "with the state of training" if value else "without the state of training"
+        elif isinstance(value, float):
+            yield f"{name.replace('_', ' ')} {value:.1g}"
+        else:
+            yield f"{name.replace('_', ' ')} {value}"
 
 
 def from_torch(source, target):

@@ -104,16 +104,22 @@ def check_data(data, transfer, own):
             f"--dataset={name}: expected cutouts, json, voc, coco, or tfds for a prepared data set"
         )
     if name == "cutouts" and data.data_dir:
-        raise UserError(f"--data_dir={data.data_dir} with --dataset=cutouts, which is embedded")
+        raise UserError(
+            f"--data_dir={data.data_dir} with --dataset=cutouts, which is embedded: drop it, or "
+            "try --dataset=json"
+        )
     files = {"annotations": own.annotations, "test_annotations": own.test_annotations}
     for flag, value in (files | {"data_dir": data.data_dir}).items():
+        wanted = "the folder of the images" if flag == "data_dir" else "a file such as instances.json"
         if name == "json" and not value:
-            raise UserError(f"--dataset=json: --{flag} is missing")
+            raise UserError(f"--dataset=json: --{flag} is missing; expected {wanted}")
         if name != "json" and flag != "data_dir" and value:
             raise UserError(f"--{flag} does nothing without --dataset=json: drop it")
     for flag in ("train_images", "test_images") if name not in ("cutouts", "json") else ():
         if getattr(transfer, flag):
-            raise UserError(f"--{flag} with --dataset={name}: expected cutouts or json")
+            raise UserError(
+                f"--{flag} does nothing with --dataset={name}, which is taken whole: drop it"
+            )
 
 
 if __name__ == "__main__":

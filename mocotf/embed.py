@@ -115,7 +115,7 @@ def main():
     how = {name: about[name] for name in ("upright", "max_pixels")}
     with terminal.phase(f"reading {printable(FLAGS.data_dir)}"):
         files = files_under(FLAGS.data_dir, embedded, channels=channels, **how)
-    print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
+        print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     about["files"] = files.digest
     wanted = about | {"wanted": files.wanted}
     partial = PartialIndex(f"{FLAGS.out}.unfinished", wanted, encoder.output[FLAGS.output].shape[1])

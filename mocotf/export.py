@@ -68,7 +68,7 @@ def show(folder, backbone, found):
     difference = max(found["largest_difference"].values())
     print(f"  {found['warmup_requests']} requests answered as in Python, to {difference:.0e}")
     mount = f"{os.path.abspath(FLAGS.export_dir)}:/models/{model}"
-    print(f"docker run -p 8501:8501 -v {mount} -e MODEL_NAME={model} tensorflow/serving")
+    print(f"Serve it:\n  docker run -p 8501:8501 -v {mount} -e MODEL_NAME={model} tensorflow/serving")
 
 
 if __name__ == "__main__":

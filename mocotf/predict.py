@@ -60,7 +60,7 @@ def main():
     how = {"upright": run.upright, "channels": run.view.channels, "max_pixels": run.max_pixels}
     with terminal.phase(f"reading {printable(FLAGS.data_dir)}"):
         files = files_under(FLAGS.data_dir, **how)
-    print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
+        print(f"{FLAGS.data_dir}: {files.found()}", flush=True)
     bad_images = BadImages(root=files.root)
     rows, counts = [], collections.Counter()
     top = min(FLAGS.top, len(head.names))

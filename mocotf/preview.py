@@ -32,14 +32,14 @@ def main():
     source = open_and_tell(settings.data, settings.pairs)
     pairs = min(PAIRS, source.size)
     bad_images = BadImages()
-    views = random_views(
-        source,
-        augmentation,
-        Order(FLAGS.seed, pairs, source.steps_per_epoch(pairs)),
-        bad_images=bad_images,
-        ops=FLAGS.host_ops,
-    )
     with bad_images.explained(), terminal.phase("drawing views"):
+        views = random_views(
+            source,
+            augmentation,
+            Order(FLAGS.seed, pairs, source.steps_per_epoch(pairs)),
+            bad_images=bad_images,
+            ops=FLAGS.host_ops,
+        )
         x_q, x_k = next(iter(views))
     grid = tf.image.convert_image_dtype(view_grid((x_q, x_k), augmentation), tf.uint8)
     try:

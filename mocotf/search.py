@@ -139,7 +139,7 @@ def embed_queries(encoder, queries, about):
     vectors = np.concatenate([vectors for _, vectors, _ in batches])
     if bad_images.names:
         expected = formats.expected(about.get("channels"))
-        raise UserError(f"{', '.join(bad_images.names)}: does not decode; expected {expected}")
+        raise UserError(f"{bad_images.names[0]}: does not decode; expected {expected}")
     return vectors
 
 

@@ -94,10 +94,15 @@ def check_data(data, transfer, own):
         expected = "VOCdevkit/VOC2012" if name == "voc" else "a folder with images/ and masks/"
         raise UserError(f"--dataset={name}: --data_dir is missing; expected {expected}")
     if name == "cutouts" and data.data_dir:
-        raise UserError(f"--data_dir={data.data_dir} with --dataset=cutouts, which is embedded")
+        raise UserError(
+            f"--data_dir={data.data_dir} with --dataset=cutouts, which is embedded: drop it, or "
+            "try --dataset=folder"
+        )
     for flag in ("train_images", "test_images") if name in FORMS else ():
         if getattr(transfer, flag):
-            raise UserError(f"--{flag} with --dataset={name}: expected cutouts, folder or voc")
+            raise UserError(
+                f"--{flag} does nothing with --dataset={name}, which is taken whole: drop it"
+            )
     for flag in ("train_list", "test_list", "masks") if name != "voc" else ():
         if own.changed(flag, arguments.given()):
             raise UserError(f"--{flag} does nothing without --dataset=voc: drop it")

@@ -53,7 +53,7 @@ def test_a_training_file_becomes_a_run_that_resumes_and_comes_back(tmp_path, ora
 def test_a_released_file_becomes_a_run_at_step_0(tmp_path, oracle):
     torch.save(cleaned_file(oracle.encoder_q, "resnet18", 200), tmp_path / "released.pth.tar")
     done = succeed("convert", *RUN, tmp_path / "released.pth.tar", tmp_path / "run")
-    assert "step 0, training state False" in done.out
+    assert "step 0, without the state of training" in done.out
 
 
 @pytest.mark.slow
@@ -121,7 +121,7 @@ def test_mistakes_are_one_line(tmp_path, oracle):
         ([tmp_path / "saved", "e.keras"], 1, "is a run; expected --to=FORMAT, one of"),
         ([tmp_path / "saved", "e.keras"], 1, "; try --to=keras"),
         (["--to=keras", "gone", tmp_path / "saved"], 1, "and gone is not there: INPUT comes first"),
-        (["one"], 2, "1 arguments ['one']: expected INPUT OUTPUT"),
+        (["one"], 2, "one: expected 2 arguments, INPUT OUTPUT"),
     ):
         refuse("convert", arguments, message, code)
     assert not (tmp_path / "run").exists()

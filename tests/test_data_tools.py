@@ -42,7 +42,7 @@ def test_check_data_names_what_is_wrong_with_a_folder(tmp_path):
     assert "left out: 1 hidden, 1 not pictures\n  1 .nef\n" in done.out
     assert [os.path.basename(p) for p, _ in found["unreadable"]] == ["cut.jpg", "empty.png"]
     assert found["duplicates"] == [[str(tmp_path / "sub" / "copy.jpg"), str(tmp_path / "a.jpg")]]
-    assert "2 unreadable" in done.out and "1 duplicates" in done.out
+    assert "2 unreadable" in done.out and "1 duplicated" in done.out
     assert processes.run("check_data", "--data_dir=/nowhere").code == 1
 
 

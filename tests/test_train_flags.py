@@ -24,7 +24,7 @@ FLAGFILES = pathlib.Path(processes.ROOT, "flags")
 
 def test_a_mistake_is_one_line_and_an_exit_code(tmp_path):
     for argument, code, message in (
-        ("--moco_kk=1", 2, "Unknown command line flag 'moco_kk'. Did you mean: moco_k"),
+        ("--moco_kk=1", 2, "--moco_kk: no such flag; did you mean --moco_k"),
         ("--dataset=folder", 1, "--data_dir is missing; expected a folder of images"),
     ):
         processes.refuse("train", [argument, f"--model_dir={tmp_path / 'new'}"], message, code)

@@ -46,9 +46,10 @@ def knn(asked):
     source = open_and_tell(data)
     check_labelled(source)
     bad_images = BadImages(None, sum(source.evaluation_sizes), data.max_bad_images, source.root)
-    splits = KNNSplits(source, run.view, bad_images, (own.max_images, own.max_images))
-    check_bank(splits.sizes[0], ks)
-    encode = encoder_function(run.encoder(trained=not encoder.untrained), network)
+    with terminal.phase("loading the encoder"):
+        splits = KNNSplits(source, run.view, bad_images, (own.max_images, own.max_images))
+        check_bank(splits.sizes[0], ks)
+        encode = encoder_function(run.encoder(trained=not encoder.untrained), network)
     # An accelerator's products of 10-bit mantissas would mistake the order of neighbours.
     tf.config.experimental.enable_tensor_float_32_execution(False)
 

@@ -41,6 +41,7 @@ from mocotf.training.progress import Every
 from mocotf.training.replicas import check_agreement
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
+from mocotf.training.run_dir import check_place
 from mocotf.training.settings import PretrainingDeviceSettings
 from mocotf.training.settings import RunSettings
 from mocotf.training.strategy import make_strategy
@@ -101,6 +102,8 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
     if not auto:
         settings = follow(settings)
         settings.check_devices(replicas, workers)
+    if chief:  # before pictures are looked at
+        check_place(asked.values["model_dir"])
     pairs = asked.read(PairSettings)
     source = open_and_tell(asked.read(DataSettings), pairs, tell=chief)
     if auto:

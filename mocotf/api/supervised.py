@@ -48,7 +48,9 @@ def linear(asked):
         return cached.solve(make_task(asked, own), own.l2)
     rates = own.lr_sweep or ()
     if len(set(rates)) < len(rates):
-        raise UserError(f"--lr_sweep={','.join(map(str, rates))}: expected different rates")
+        raise UserError(
+            f"--lr_sweep={','.join(map(str, rates))}: expected each rate once; drop what is repeated"
+        )
     task = make_task(asked, own, "runs/v2_linear")
     if rates:
         task = task.with_rate(rates[0])

@@ -110,9 +110,22 @@ def files():
     return list(_files)
 
 
+def in_words(message):
+    """Returns what absl says of flags as we say it."""
+    if missing := re.findall(r"Flag --(\w+) must have a value", message):
+        *others, last = (f"--{name}" for name in missing)
+        names = f"{', '.join(others)} and {last} are" if others else f"{last} is"
+        return f"{names} missing; --help says what is expected"
+    unknown = re.match(r"Unknown command line flag '(\w+)'(?:\. Did you mean: (.*?) \?)?", message)
+    if unknown:
+        near = unknown[2] and " or ".join(f"--{name}" for name in unknown[2].split(", "))
+        return f"--{unknown[1]}: no such flag; " + (f"did you mean {near}?" if near else "see --help")
+    return re.sub(r"^flag (--\w+)", r"\1", re.sub(r"^flag (--\w+)=None:", r"\1 is missing;", message))
+
+
 def explain(message):
     """Returns a message with where the flags that it names were given, if a file gave one of them."""
-    names = dict.fromkeys(map(_name, re.findall(r"--\w+|(?<=flag ')\w+", message)))
+    names = dict.fromkeys(map(_name, re.findall(r"--\w+", message)))
     known = {name: _origins[name] for name in names if name in _origins}
     if set(known.values()) <= {TYPED}:
         return message

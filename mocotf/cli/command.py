@@ -102,13 +102,14 @@ def _parse(argv, positional, resumes):
     except flags.Error as error:
         if positional == () and argv[1:] and not argv[1].startswith("-"):
             _stop(_unexpected(argv[1:2], positional), 2)  # of what is missing, it is the cause
-        _stop(arguments.explain(" ".join(str(error).split())), 2)
+        _stop(arguments.explain(arguments.in_words(" ".join(str(error).split()))), 2)
 
 
 def _unexpected(names, positional):
     """Returns what is wrong with arguments that are no flags."""
     if positional:
-        return f"{len(names)} arguments {names}: expected {' '.join(positional)}"
+        given = " ".join(names) or "nothing"
+        return f"{given}: expected {len(positional)} arguments, {' '.join(positional)}"
     name = names[0]
     if is_run(name):
         run = "pretrained" if "pretrained" in flags.FLAGS else "model_dir"

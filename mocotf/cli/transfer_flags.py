@@ -108,7 +108,10 @@ def run(settings, make_job):
     strategy = make_strategy(training.devices.strategy, training.devices.num_logical_devices)
     batch_size, replicas = training.optimisation.batch_size, strategy.num_replicas_in_sync
     if batch_size % replicas:
-        raise UserError(f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas")
+        raise UserError(
+            f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas; try "
+            f"{-(-batch_size // replicas) * replicas}"
+        )
     starts = open_starts(settings)
     with terminal.phase("reading the data set"):
         job = make_job()

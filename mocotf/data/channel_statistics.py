@@ -47,7 +47,10 @@ def write(path, channels):
         UserError: there is nothing to be written, or a channel that is constant.
     """
     if not channels or 0 in channels["std"] or not all(map(math.isfinite, channels["std"])):
-        raise UserError(f"--write={path}: no image, or a channel without a spread; nothing is written")
+        raise UserError(
+            f"--write={path}: no image decoded, or one channel has the same value everywhere, so "
+            "there is nothing to write; expected images that vary in every one of --channels"
+        )
     lines = [f"--channels={len(channels['mean'])}"]
     lines += [f"--{name}={','.join(f'{x:g}' for x in channels[name])}" for name in ("mean", "std")]
     atomic_write(path, "\n".join(lines) + "\n")

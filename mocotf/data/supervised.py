@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from mocotf import terminal
 from mocotf.data.sources.records import SHUFFLE_BUFFER
 from mocotf.data.sources.records import shuffle
 from mocotf.errors import UserError
@@ -126,7 +127,8 @@ def check_labelled(source):
 def labels_of(source, split):
     """Returns the labels of "bank" or "queries", int64 `[size]`; reads them all."""
     batches = source.evaluation(split).map(lambda _, label: label).batch(8192)
-    return np.concatenate([np.zeros([0], np.int64), *batches.as_numpy_iterator()])
+    with terminal.phase("reading labels"):
+        return np.concatenate([np.zeros([0], np.int64), *batches.as_numpy_iterator()])
 
 
 def check_classes(bank, queries, source):

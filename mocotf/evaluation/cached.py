@@ -23,9 +23,9 @@ def solve(task, strengths):
     extras.require("scipy.optimize", "--cache_features")  # before all is encoded
     encode = encoder_function(task.encoder(), "pooled")
     labelled = task.labelled
-    views = centre_views(labelled.source, labelled.examples(), task.run.view, task.bad_images)
     pictures = labelled.size + labelled.source.evaluation_sizes[1]
     with task.bad_images.explained(), terminal.phase("encoding pictures", pictures):
+        views = centre_views(labelled.source, labelled.examples(), task.run.view, task.bad_images)
         features, labels = extract(encode, views)
         queries, answers = extract(encode, task.query_views)
     l2 = strengths[0]

@@ -40,7 +40,10 @@ def read_file(path):
     """
     content = _safetensors(path) if path.endswith(SAFETENSORS) else _unpickled(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary")
+        raise UserError(
+            f"{path}: holds a {type(content).__name__}, not a checkpoint's dictionary; expected "
+            "what torch.save wrote of one; try to save the model's state_dict()"
+        )
     state = {
         name: (value.detach().float() if value.is_floating_point() else value).numpy()
         for name, value in torch_layouts.state_of(content, path).items()
@@ -66,7 +69,7 @@ def describe(content):
     if not head or conv1 is None:
         raise UserError(
             "the checkpoint has no encoder_q.conv1.weight or no encoder_q.fc: it is no MoCo's; names "
-            f"begin {', '.join(list(state)[:3])}"
+            f"begin {', '.join(list(state)[:3])}; expected a checkpoint of the original MoCo's training"
         )
     found = {
         "arch": content["arch"],
@@ -116,7 +119,10 @@ def load(model, content, source):
         problems += _queue_misfits(model.queue, state) + _velocity_misfits(model, content)
     problems += [f"unexpected {name}" for name in state if name not in ("queue", "queue_ptr")]
     if problems:
-        raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
+        raise UserError(
+            f"{source} does not fit the model: {'; '.join(problems)}; expected flags that make "
+            "what is in the file"
+        )
 
     write_state(model.query_encoder, query)
     if not whole:
@@ -136,7 +142,10 @@ def _load_backbone(model, backbone, source):
     heads = {n: v for n, v in read_state(model.query_encoder).items() if n.startswith("fc")}
     backbone = _adapted(model, backbone, source)
     if problems := misfits(model.query_encoder, backbone | heads):
-        raise UserError(f"{source} does not fit the model: {'; '.join(problems)}")
+        raise UserError(
+            f"{source} does not fit the model: {'; '.join(problems)}; expected flags that make "
+            "what is in the file"
+        )
     write_state(model.query_encoder, backbone | heads)
     copy_weights(model.query_encoder, model.key_encoder)
 
@@ -263,6 +272,10 @@ def _unpickled(path):
         with torch.serialization.safe_globals(known):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # what is no checkpoint fails in many ways
+        if "Unsupported operand" in str(error):  # of Python's pickles
+            raise UserError(
+                f"{path}: is no file that torch.save wrote; expected a checkpoint"
+            ) from error
         if "Weights only" in str(error):  # what PyTorch advises is not safe
             unknown = re.search(r"GLOBAL (\S+)", str(error))
             what = unknown[1] if unknown else "more than tensors, numbers and texts"
@@ -271,7 +284,8 @@ def _unpickled(path):
                 "expected tensors, numbers and texts; where you trust it, save its state_dict anew"
             ) from error
         raise UserError(
-            f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}"
+            f"{path}: cannot be read as a PyTorch checkpoint: {first_line(error)}; expected a "
+            "whole file that torch.save wrote"
         ) from error
     return content
 
@@ -294,4 +308,6 @@ def _safetensors(path):
     try:
         return safetensors.load_file(path)
     except Exception as error:  # its own, and the operating system's
-        raise UserError(f"{path}: cannot be read as safetensors: {first_line(error)}") from error
+        raise UserError(
+            f"{path}: cannot be read as safetensors: {first_line(error)}; expected a whole file"
+        ) from error

@@ -110,7 +110,10 @@ def open_run(path):
         folder = os.path.join(run, "checkpoints")
         steps = steps_in(folder)
         if not steps:
-            raise UserError(f"{path}: this run has no checkpoint yet")
+            raise UserError(
+                f"{path}: this run has no checkpoint yet; expected one; try the command that began "
+                "the run, which goes on"
+            )
         path = path_of(folder, steps[-1])
     elif not os.path.exists(f"{path}.index"):
         raise UserError(f"{path}: no such checkpoint; expected one that {path}.index belongs to")

@@ -42,7 +42,7 @@ def pretrained(settings, start, image_size, channels=None):
     except AttributeError as error:
         raise UserError(
             f"--init_from={start}: no such run, checkpoint or .keras file, and --backbone="
-            f"{settings.backbone} has no presets"
+            f"{settings.backbone} has no presets; expected one of those, or nothing"
         ) from error
     except Exception as error:  # of downloads and files that are not ours
         raise UserError(f"--init_from={start}: {first_line(error)}") from error

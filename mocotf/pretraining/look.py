@@ -69,7 +69,10 @@ def look(source, strategy):
 def _check(source, images):
     what = f"{len(images)} of the {source.size} pictures of --dataset={source.name} were looked at"
     if not images:
-        raise UserError(f"{source.name}: none of the pictures looked at decodes; expected images")
+        raise UserError(
+            f"{source.name}: none of the pictures looked at decodes; expected images; try python "
+            "-m mocotf.check_data, which says what is wrong with each"
+        )
     if all((image == image[0, 0]).all() for image in images):
         raise UserError(
             f"{what}: each is of one colour only; expected pictures that show something, for there is "

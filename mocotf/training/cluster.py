@@ -40,7 +40,10 @@ def _from_flags(workers, worker_index):
         if not host or not port.isdecimal():
             raise UserError(f"--workers: {address!r}: expected host:port, such as node1:12345")
     if len(set(workers)) < len(workers):
-        raise UserError(f"--workers={','.join(workers)}: an address comes twice")
+        raise UserError(
+            f"--workers={','.join(workers)}: an address comes twice; expected one for each "
+            "process; try another port for the second on a host"
+        )
     if worker_index is None or worker_index >= len(workers):
         raise UserError(
             f"--worker_index={worker_index}: expected 0 to {len(workers) - 1}, this process's place in "

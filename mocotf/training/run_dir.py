@@ -63,8 +63,7 @@ class RunDir:
             )
         try:
             os.makedirs(path, exist_ok=True)
-            if not os.path.exists(config):
-                _check_empty(path)
+            check_place(path)
             self._lock = lock(
                 self.file("lock"),
                 f"--model_dir={path}: another process is running it; expected one at a time; wait for "
@@ -143,7 +142,15 @@ def _check_lines(texts):
             )
 
 
-def _check_empty(path):
+def check_place(path):
+    """Refuses a folder that holds no run, and something else.
+
+    Raises:
+        UserError: so.
+    """
+    path = os.path.expanduser(path)
+    if not os.path.isdir(path) or os.path.exists(os.path.join(path, FLAGS_FILE)):
+        return
     # A process killed while it created the run leaves these.
     own = ("lock", FACTS_FILE, CONTENTS_FILE)
     others = [name for name in os.listdir(path) if name not in own and ".partial" not in name]

@@ -47,7 +47,10 @@ def make_strategy(name, num_logical_devices=1, cluster=None, tpu=None, timeout=1
             f"--strategy={name} with --tpu={tpu}: expected --strategy=tpu and --tpu, or neither"
         )
     if name in ("multi_worker", "tpu") and num_logical_devices > 1:
-        raise UserError(f"--num_logical_devices={num_logical_devices} contradicts --strategy={name}")
+        raise UserError(
+            f"--num_logical_devices={num_logical_devices} contradicts --strategy={name}: drop one "
+            "of them"
+        )
     if name == "multi_worker":
         return _multi_worker(cluster, timeout)
     if name == "tpu":

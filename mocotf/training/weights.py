@@ -31,7 +31,10 @@ def load_encoder(encoder, path):
     if os.path.isdir(folder):
         steps = steps_in(folder)
         if not steps:
-            raise UserError(f"{path}: this run has no checkpoint yet")
+            raise UserError(
+                f"{path}: this run has no checkpoint yet; expected one; try the command that began "
+                "the run, which goes on"
+            )
         path = path_of(folder, steps[-1])
     named = named_variables("query_encoder", encoder.variables)
     _load(named, path, lambda n: n.startswith("query_encoder/"), adapt_stem)
@@ -53,7 +56,10 @@ def load_arrays(path, *names):
     """Returns the arrays of these names in a checkpoint; raises as `load_encoder`."""
     values = _read(path)
     if missing := [name for name in names if name not in values]:
-        raise UserError(f"{path}: is of another architecture: {missing[0]} is absent there")
+        raise UserError(
+            f"{path}: is of another architecture: {missing[0]} is absent there; expected one that "
+            "mocotf.train wrote with these flags"
+        )
     return [values[name] for name in names]
 
 
@@ -63,7 +69,10 @@ def _load(named, path, wanted, adapt=lambda values, *_: values):
     values = {n: v for n, v in _read(path).items() if wanted(n)}
     values = adapt(values, shapes(named), path)
     if odd := differences(shapes(values), shapes(named)):
-        raise UserError(f"{path}: is of another architecture: {odd}")
+        raise UserError(
+            f"{path}: is of another architecture: {odd}; expected what --arch, --width, --stem and "
+            "--mlp say"
+        )
     assign(named, values)
 
 

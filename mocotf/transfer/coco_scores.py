@@ -43,7 +43,10 @@ def coco_scores(truths, detections, classes, crowds=True):
     """
     annotations = _annotations(truths)
     if not any(not annotation["iscrowd"] for annotation in annotations):
-        raise UserError("no test image has a box to be found: nothing can be measured")
+        raise UserError(
+            "no test image has a box to be found: nothing can be measured; expected annotations of "
+            "test images; try more --test_images"
+        )
     with contextlib.redirect_stdout(io.StringIO()):  # it reports every stage
         coco = COCO()
         coco.dataset = {

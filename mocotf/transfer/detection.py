@@ -52,7 +52,10 @@ class Detection(Job):
     def measure(self, model, view):
         answers = list(self._answers(model, view))
         if not answers:
-            raise UserError(f"{self.images.name}: none of the test images decodes")
+            raise UserError(
+                f"{self.images.name}: none of the test images decodes; expected whole image files "
+                "in --data_dir"
+            )
         truths = [truth for _, truth, _ in answers]
         detections = [found for *_, found in answers]
         scores = coco_scores(

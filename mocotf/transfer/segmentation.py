@@ -50,7 +50,10 @@ class Segmentation(Job):
         for _, masks, found in self._answers(model, view):
             scores.add(masks, found)
         if not scores.pixels:
-            raise UserError(f"{self.images.name}: none of the test images can be measured on")
+            raise UserError(
+                f"{self.images.name}: none of the test images can be measured on; expected images "
+                "that decode, with masks of their size"
+            )
         return {"miou": scores.miou, "pixel_accuracy": scores.pixel_accuracy}
 
     def picture(self, model, view):

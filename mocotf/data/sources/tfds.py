@@ -144,6 +144,7 @@ def prepared(name, data_dir):
     except Exception as error:  # downloads fail in many ways, each with its own exception
         raise UserError(
             f"--dataset={name}: could not be prepared in {builder.data_dir}: "
-            f"{type(error).__name__}: {' '.join(str(error).split())}"
+            f"{type(error).__name__}: {' '.join(str(error).split())}; expected a network; try "
+            f"--dataset={PREPARED} --data_dir=FOLDER, of one that was prepared elsewhere"
         ) from error
     return builder
