@@ -124,9 +124,19 @@ class AboveTheLine:
             for line in lines:
                 live.console.print(Text(line), soft_wrap=True)
         else:
-            self._stream.write("\n".join([*lines, self._begun]))
-            self._begun = ""
+            self._stream.write("".join(f"{line}\n" for line in lines))
+            if not _display.console:
+                self._release()
         return len(text)
+
+    def flush(self):
+        if not _display.live:
+            self._release()
+        self._stream.flush()
+
+    def _release(self):
+        self._stream.write(self._begun)
+        self._begun = ""
 
     def __getattr__(self, name):
         return getattr(self._stream, name)

@@ -119,6 +119,7 @@ def test_a_live_line_fits_and_what_is_printed_is_above_it(display, screen, colum
         print("  python -m mocotf.train --data_dir=photos --model_dir=runs/mine", file=out)
         print("a half", end="", file=out)
     print(" and the other", file=out)
+    print("it is broken, too, where no line is live any more", file=out, flush=True)
     text = sent()
     assert "?25l" not in text  # else who is ended at once leaves no cursor
     shown = re.sub(r"\x1b\[[\d;]*\w", "", text)
@@ -126,7 +127,8 @@ def test_a_live_line_fits_and_what_is_printed_is_above_it(display, screen, colum
     assert f"longer than the narrow{broken}one of both terminals\\x1b[2J\r\n" in shown
     command = "  python -m mocotf.train --data_dir=photos --model_dir=runs/mine"
     assert f"{command}\r\n" in shown  # to be pasted
-    assert shown.endswith("a half and the other\r\n")
+    last = f"it is broken, too, where no line is live{broken}any more\r\n"
+    assert shown.endswith(f"a half and the other\r\n{last}")
     frames = [line for line in re.split(r"[\r\n]+", shown) if "training" in line]
     assert len(frames) > 1 and all(len(line.rstrip()) < columns and "━" in line for line in frames)
     assert all("loss 6.123" in line for line in frames[1:])
