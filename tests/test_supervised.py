@@ -154,7 +154,7 @@ NO_RATES = [f"--lr_scale={text}" for text in ("fc", "fc:x", ":2", "fc:-1", "fc:n
     ("module", "arguments", "message"),
     [
         (linear, ["--batch_size=100"], "there are only 72 labelled images to train on"),
-        (linear, ["--lr_sweep=1,1"], "expected different rates"),
+        (linear, ["--lr_sweep=1,1"], "expected each rate once"),
         (linear, ["--dataset=patches", "--data_dir=x"], "which is embedded"),
         (linear, ["--pretrained=/nowhere"], "expected the --model_dir of a run"),
         *((finetune, [argument], "expected LAYER:FACTOR") for argument in NO_RATES),
