@@ -89,7 +89,7 @@ def test_the_recipe_for_voc_is_the_papers(call):
         ("--dataset=json", "--annotations is missing"),
         ("--annotations=a.json", "does nothing without --dataset=json"),
         ("--data_dir=a", "which is embedded"),
-        ("--dataset=voc", "--train_images with --dataset=voc"),
+        ("--dataset=voc", "--train_images does nothing with --dataset=voc"),
         ("--canvas=100", "--canvas=100: expected a multiple of 16, the stride of level 4; try 112"),
         ("--short_sides=64,128", "expected numbers from 1 to --canvas=64"),
         ("--batch_size=16", "there are only 8 images to train on"),

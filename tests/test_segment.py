@@ -143,7 +143,7 @@ def test_another_schedule_takes_the_place_of_the_default_which_contradicts_it_wh
         ("--dataset=imagenet2012", "expected voc, folder, cutouts, or of tensorflow-datasets one of"),
         ("--data_dir=x", "which is embedded"),
         ("--masks=x", "--masks does nothing without --dataset=voc"),
-        ("--dataset=oxford_iiit_pet", "--train_images with --dataset=oxford_iiit_pet"),
+        ("--dataset=oxford_iiit_pet", "--train_images does nothing with --dataset=oxford_iiit_pet"),
         ("--scales=2,1", "expected two numbers, the smaller first"),
         ("--scales=1", "expected 2 numbers"),
         ("--lr_scale=head", "expected LAYER:FACTOR"),
