@@ -68,7 +68,7 @@ class Cell:
         self._console = Console(width=WIDTH, **options)
 
     def live(self, innermost):
-        """Returns what shows a renderable from its `start` to its `stop`."""
+        """Shows the renderable that a function returns, until the `stop` of what this returns."""
         return _Live(self, innermost)
 
     def show(self, renderable):
@@ -96,8 +96,6 @@ class _Live:
     def __init__(self, cell, innermost):
         self._cell, self._innermost, self._over = cell, innermost, threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self):
         self._thread.start()
 
     def stop(self):

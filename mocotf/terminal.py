@@ -41,7 +41,6 @@ class _Display:
             return
         if self.console:
             self.live = self.console.live(self._innermost)
-            self.live.start(refresh=True)  # at once, not when its thread has its turn
         elif not self.quiet:
             self._heard, self._gap = phase.began, FIRST
             self._over = threading.Event()
@@ -94,9 +93,11 @@ class _Console(Console):
         return False
 
     def live(self, innermost):
-        """Returns the live line of a renderable that a function returns."""
+        """Shows the renderable that a function returns, until the `stop` of what this returns."""
         options = {"transient": True, "redirect_stdout": False, "redirect_stderr": False}
-        return Live(console=self, get_renderable=innermost, **options)
+        live = Live(console=self, get_renderable=innermost, **options)
+        live.start(refresh=True)  # at once, not when its thread has its turn
+        return live
 
     @property
     def size(self):
