@@ -9,7 +9,7 @@ from mocotf.errors import first_line
 
 MODULES = {  # extra → what is imported of its packages
     "dicom": ("pydicom",),
-    "evaluation": ("scipy", "sklearn"),
+    "evaluation": ("scipy", "sklearn", "threadpoolctl"),
     "heic": ("pillow_heif",),
     "hf": ("datasets",),
     "mlflow": ("mlflow",),

@@ -17,6 +17,8 @@ import shlex
 
 from absl import flags
 
+from mocotf.api.final_files import ENCODER
+from mocotf.api.final_files import PAGE
 from mocotf.api.pretrain import SETTINGS
 from mocotf.api.pretrain import pretrain
 from mocotf.cli import settings_flags
@@ -39,16 +41,18 @@ def next_commands(run, pictures):
         run: path of the run directory.
         pictures: path of a folder of images; falsy where there is none.
     """
+    there = [name for name in (ENCODER, PAGE) if os.path.exists(os.path.join(run, name))]
     run, name = shlex.quote(run), shlex.quote(os.path.basename(os.path.abspath(run)))
     commands = [
         f"tensorboard --logdir={run}",
-        f"python -m mocotf.report {run} --out={name}.html",
+        *([] if PAGE in there else [f"python -m mocotf.report {run} --out={name}.html"]),
         f"python -m mocotf.export --model_dir={run} --export_dir=serving/{name}",
     ]
     if pictures:
         embed = f"python -m mocotf.embed --model_dir={run} --data_dir={shlex.quote(pictures)}"
-        commands.insert(2, f"{embed} --out={name}.npz")
-    return "\n  ".join([f"\nThe run is in {run}. Next, for instance:", *commands])
+        commands.insert(-1, f"{embed} --out={name}.npz")
+    has = f", with {' and '.join(there)} to open" if there else ""
+    return "\n  ".join([f"\nThe run is in {run}{has}. Next, for instance:", *commands])
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from tools.differences import TIMES
 SMALL = [
     "--flagfile=flags/demo.cfg", f"--arch={ARCH}", "--width=0.125", "--image_size=16",
     "--batch_size=16", "--bn_splits=2", "--moco_k=40", "--knn_every=0", "--log_every=1",
+    "--nofinal_files",
 ]  # fmt: skip
 TWO_REPLICAS = ["--strategy=mirrored", "--num_logical_devices=2", "--bn_splits=1"]
 

@@ -17,7 +17,7 @@ class Parsed(typing.NamedTuple):
 
 
 FOLDER = "--dataset=folder --data_dir=my_photos"
-SMALL = "--image_size=16 --batch_size=16 --moco_k=64 --log_every=1"
+SMALL = "--image_size=16 --batch_size=16 --moco_k=64 --log_every=1 --nofinal_files"
 TRAIN = f"--arch={STAGES} {SMALL} --knn_every=0 --steps=2"
 FIT = "--steps=2 --batch_size=16 --log_every=1"
 DETECT = (

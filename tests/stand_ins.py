@@ -14,7 +14,8 @@ from tests.processes import succeed
 from tests.tiny import STAGES
 from tests.trained import write_pictures
 
-TRAIN = ["--dataset=folder", "--data_dir=my_photos", "--moco_k=64", "--batch_size=16", "--log_every=1"]
+TRAIN = ["--dataset=folder", "--data_dir=my_photos", "--moco_k=64", "--batch_size=16"]
+TRAIN += ["--log_every=1", "--nofinal_files"]
 RUNS = {
     "tiny": [
         "--recipe=none", f"--arch={STAGES}", "--image_size=16", "--epochs=1", "--knn_every=1",

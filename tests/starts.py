@@ -38,6 +38,6 @@ def mobile_net(once):
     options += ["--backbone=keras.applications:MobileNetV2", '--backbone_args={"alpha": 0.35}']
 
     def train(folder):
-        succeed("train", *options, "--knn_every=0", f"--model_dir={folder / 'run'}")
+        succeed("train", *options, "--knn_every=0", "--nofinal_files", f"--model_dir={folder / 'run'}")
 
     return once("mobile-net", train) / "run"

@@ -13,7 +13,7 @@ from tools.differences import compare
 OPTIONS = [
     "--flagfile=flags/demo.cfg", "--dataset=folder", "--image_size=16", "--batch_size=16",
     "--bn_splits=2", "--moco_k=40", "--knn_every=0", "--log_every=1", "--lr=0.01",
-    "--steps=4", "--checkpoint_every=2",
+    "--steps=4", "--checkpoint_every=2", "--nofinal_files",
 ]  # fmt: skip
 KINDS = ["with_dropout"]
 KINDS += [pytest.param(kind, marks=pytest.mark.slow) for kind in ("subclassed", "functional")]

@@ -33,6 +33,7 @@ import mocotf
 run = mocotf.pretrain(
     "pictures", "run", recipe="none", arch="{ARCH}", image_size=16, moco_k=48, bn_splits=2,
     batch_size=24, steps=1_000_000, log_every=1, knn_every=0, checkpoint_every=1_000_000,
+    final_files=False,
 )
 """
 SAVED = """

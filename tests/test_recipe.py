@@ -32,6 +32,7 @@ GIVEN = [
     "--width=0.125",
     "--moco_dim=16",
     "--strategy=one_device",
+    "--nofinal_files",
 ]
 
 

@@ -16,7 +16,7 @@ from tests.commands import variables
 from tests.trained import OPTIONS
 
 SMALL = ["--flagfile=flags/demo.cfg", "--width=0.125", "--batch_size=64", "--moco_k=256"]
-SMALL += ["--log_every=2", "--steps=6"]
+SMALL += ["--log_every=2", "--steps=6", "--nofinal_files"]
 METRICS = (*MoCo.METRICS, next(m for m in MEASURES if m.name == "knn_top1"))
 CHARTS = {m.name: m.tag for m in METRICS if m.tag}
 

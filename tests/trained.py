@@ -13,7 +13,7 @@ OPTIONS = [
     "--image_size=32", "--mlp",
     "--moco_dim=16", "--moco_k=48", "--moco_m=0.9", "--moco_t=0.2", "--bn_splits=2", "--batch_size=24",
     f"--steps={STEPS}", "--cos", "--lr=0.05", "--log_every=2", "--checkpoint_every=4", "--knn_every=4",
-    "--knn_k=5", "--probe", "--strategy=one_device",
+    "--knn_k=5", "--probe", "--strategy=one_device", "--nofinal_files",
 ]  # fmt: skip
 
 

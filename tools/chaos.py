@@ -56,7 +56,7 @@ SMALL = [
     "--moco_k=256",
     "--knn_every=0",
 ]
-SMALL += ["--log_every=3", "--checkpoint_every=5"]
+SMALL += ["--log_every=3", "--checkpoint_every=5", "--nofinal_files"]
 MOMENTS = ("start", "training", "saving")
 PATIENCE = 300  # seconds for the moment to come
 

@@ -45,7 +45,7 @@ from tools.fuzzing.corpus import pixels
 FLAGS = flags.FLAGS
 SMALL = [
     "--flagfile=flags/demo.cfg", "--width=0.125", "--batch_size=64", "--moco_k=256", "--steps=20",
-    "--knn_every=0",
+    "--knn_every=0", "--nofinal_files",
 ]  # fmt: skip
 TRAINED = ["--batch_size=64", "--epochs=1", "--checkpoint_every=10", "--log_every=5", "--lr=0.1"]
 PICTURES = 600

@@ -8,6 +8,7 @@ import numpy as np
 
 from mocotf import terminal
 from mocotf.api.data import open_and_tell
+from mocotf.api.final_files import write_final_files
 from mocotf.api.recipe import choose
 from mocotf.api.recipe import is_auto
 from mocotf.api.recipe import pretraining_of
@@ -77,11 +78,15 @@ def pretrain(asked):
     )
     watchdog = Watchdog(devices.worker_timeout if workers > 1 else None)
     with watchdog, losses_explained(workers), tracker:
-        return _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker)
+        results, complete = _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker)
+    if complete:  # the other workers do not wait for it
+        complete()
+    return results
 
 
 def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
-    """Does what `pretrain` does, where all workers have come.
+    """Does what `pretrain` does, where all workers have come; returns (results, what is left to do for
+    the folder of the run, a function, or None).
 
     Args:
         strategy, worker, workers: see `make_strategy` and `place_in`.
@@ -211,11 +216,14 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
     run.train()
 
     # ---- Results
-    results = None
+    results = complete = None
     if chief:
         results = pretraining.finish(run_dir, bad_images)
         tracker.summarise(results)
+        if run_settings.final_files:
+            fresh = BadImages(None, source.size, settings.data.max_bad_images, source.root)
+            complete = functools.partial(write_final_files, run_dir.path, source, fresh)
         if summary := health.summary():
             print(summary, flush=True)
-    run.meet()  # the chief has written all
-    return results
+    run.meet()  # the chief has written what counts
+    return results, complete

@@ -16,6 +16,7 @@ from mocotf.reporting.maps import map_figure
 from mocotf.reporting.page import gallery_figure
 from mocotf.reporting.page import make_page
 from mocotf.reporting.page import sheet_figure
+from mocotf.reporting.pictures import BANK
 from mocotf.reporting.pictures import MAPPED
 from mocotf.reporting.pictures import look
 from mocotf.reporting.pictures import projectors
@@ -47,15 +48,40 @@ def write_page(asked, paths, out, projection="tsne", map_images=MAPPED):
     check_writable(out)
     if any(HAS_MAP in run.flags for run in runs):
         projectors()  # before all is encoded
-    galleries, maps = zip(*(pictures(asked, run, projection, map_images) for run in runs), strict=True)
-    made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
-    atomic_write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
-    size = os.path.getsize(out)
-    print(f"{out}: {len(runs)} runs, {size / 1e6:.1f} MB", flush=True)
+    size = write_runs(out, runs, [_pictures(asked, run, projection, map_images) for run in runs])
     return {"out": out, "runs": [run.path for run in runs], "bytes": size}
 
 
-def pictures(asked, run, projection, map_images):
+def write_runs(out, runs, pictures):
+    """Writes the page of `Run`s, of each (gallery, map) as `look_at` returns them; returns its bytes.
+
+    Raises:
+        UserError: the file cannot be written.
+    """
+    galleries, maps = zip(*pictures, strict=True)
+    made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
+    atomic_write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
+    size = os.path.getsize(out)
+    print(f"{out}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:.1f} MB", flush=True)
+    return size
+
+
+def look_at(saved, source, bad_images, most, projection="tsne", *, bank=BANK, watch=None):
+    """Returns (gallery, map), elements, of the pictures of a source under the encoder of a `SavedRun`;
+    arguments as of `look`, and one of `PROJECTIONS`."""
+    with terminal.phase("finding neighbours") as phase:
+
+        def count(done, total):
+            phase.total = total
+            if watch:
+                watch(done, total)
+
+        seen = look(saved, source, bad_images, most, bank=bank, watch=count)
+    with terminal.phase("drawing the map"):
+        return gallery_figure(seen, source.class_name), map_figure(source, seen, projection)
+
+
+def _pictures(asked, run, projection, map_images):
     """Returns (gallery, map) of a `Run`; in place of each, why there is none."""
     try:
         if HAS_MAP not in run.flags:
@@ -64,13 +90,10 @@ def pictures(asked, run, projection, map_images):
         data = data_of(asked, saved)
         source = open_and_tell(data)
         bad_images = BadImages(None, source.size, data.max_bad_images, source.root)
-        with terminal.phase("finding neighbours"):
-            seen = look(saved, source, bad_images, map_images)
+        return look_at(saved, source, bad_images, map_images, projection)
     except UserError as error:
         log.warning("no neighbours and no map: %s", error)
         return (f"None: {error}.",) * 2
-    with terminal.phase("drawing the map"):
-        return gallery_figure(seen, source.class_name), map_figure(source, seen, projection)
 
 
 def check_writable(out):

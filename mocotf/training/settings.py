@@ -113,6 +113,13 @@ class PretrainingRunSettings(RunSettings):
         choices=("retry", "stop", "warn"),
         neutral=True,
     )
+    final_files: bool = setting(
+        True,
+        "Once the run is finished, write to its folder the encoder, encoder.keras, and the page of the "
+        "run, report.html, if that takes at most 30 s.",
+        neutral=True,
+        before=False,
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,6 +12,7 @@ from mocotf import terminal
 
 ASKING = signal.SIGTERM, signal.SIGINT
 WORDS = {signal.SIGTERM: "asked to end by SIGTERM", signal.SIGINT: "interrupted"}
+IDLE = "with nothing new to save; the same command starts again"
 _ends_process = contextvars.ContextVar("ends_process", default=True)
 _nested = []  # those entered in the main thread, the outermost first
 PATIENCE = 1.5  # seconds for the main thread to clear away what it has half done
@@ -29,6 +30,7 @@ class Termination:
     Args:
         saves: see the attribute.
         ends: when a process ends that has something to save, a phrase.
+        idle: how things stand where there is nothing to save, a phrase.
 
     Attributes:
         requested: the signal that came, None before one does.
@@ -36,8 +38,9 @@ class Termination:
         took: seconds that the last save took, None where there was none.
     """
 
-    def __init__(self, saves=False, ends="ends after this step, once it is saved"):
-        self.requested, self.saves, self.took, self._ends = None, saves, None, ends
+    def __init__(self, saves=False, ends="ends after this step, once it is saved", idle=IDLE):
+        self.requested, self.saves, self.took = None, saves, None
+        self._ends, self._idle = ends, idle
         self._soft = () if _ends_process.get() else (signal.SIGINT,)
         self._interrupts = 0
 
@@ -85,7 +88,7 @@ class Termination:
         innermost = _nested[-1]
         innermost._interrupts += number in innermost._soft
         if not innermost.saves or innermost._interrupts > 1:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(number)
 
     def _watch(self):
         while (number := self._told.recv(1)[0]) in ASKING:
@@ -108,12 +111,17 @@ class Termination:
         elif number in self._soft and not self.saves:
             self.requested = None  # whoever runs this gets a KeyboardInterrupt, and may go on
         elif not self.saves:
-            _say_nothing_saved(number)
+            _say(f"{WORDS[number]}, {self._idle}")
             return True
         else:
             took = f", which took {self.took:.1f} s the last time" if self.took is not None else ""
             _say(f"{self.words}: {self._ends}{took}")
         return False
+
+
+def exit_code(interrupt):
+    """Returns the exit code that tells of a KeyboardInterrupt: of SIGTERM, or of Ctrl-C."""
+    return 128 + (interrupt.args or (signal.SIGINT,))[0]
 
 
 @contextlib.contextmanager
@@ -137,12 +145,8 @@ def listen_again():
 def end_at_once(number, _):
     """A handler of signals, for a program that has done nothing yet."""
     terminal.close()
-    _say_nothing_saved(number)
+    _say(f"{WORDS[number]}, {IDLE}")
     os._exit(128 + number)
-
-
-def _say_nothing_saved(number):
-    _say(f"{WORDS[number]}, with nothing new to save; the same command starts again")
 
 
 def _say(line):

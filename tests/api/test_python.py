@@ -20,7 +20,7 @@ from tests.tiny import ARCH
 TINY = {
     "recipe": "none", "arch": ARCH, "image_size": 16, "mlp": True, "moco_dim": 16, "moco_k": 48,
     "bn_splits": 2, "batch_size": 24, "log_every": 1, "knn_k": 5, "lr": 0.05, "cos": True,
-    "strategy": "one_device",
+    "strategy": "one_device", "final_files": False,
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ def report(found):
 
 def train(model_dir, *flags):
     """Returns the command that trains with these flags."""
-    return [sys.executable, "-m", "mocotf.train", f"--model_dir={model_dir}", *flags]
+    return [sys.executable, "-m", "mocotf.train", f"--model_dir={model_dir}", "--nofinal_files", *flags]
 
 
 def metrics(model_dir):

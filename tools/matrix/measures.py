@@ -31,11 +31,13 @@ RUN = [
     "--log_every=1",
     f"--steps={STEPS}",
     f"--checkpoint_every={HALF}",
+    "--nofinal_files",
 ]
 SIDE, TRAIN, TEST = 32, 200, 50  # pixels; pictures of a class
 KNN_RUN = [
     "--flagfile=flags/cifar10.cfg",
     "--dataset=folder",
+    "--nofinal_files",
     "--moco_k=512",
     "--batch_size=64",
     "--bn_splits=4",
