@@ -1,5 +1,6 @@
 """A real browser for tests that look at what a user looks at: headless Chromium."""
 
+import base64
 import os
 import shutil
 import time
@@ -8,7 +9,7 @@ import pytest
 
 from tests import processes
 
-SCREENSHOTS = os.path.join(processes.ROOT, "out/screenshots")
+SCREENS = os.path.join(processes.ROOT, "build/screens")
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # What pages are made of may lie in shadow roots and in frames of the same origin.
@@ -33,6 +34,11 @@ const found = [];
 walk(document.body, node => {
   if (node.nodeType === Node.ELEMENT_NODE && node.matches(arguments[0])) found.push(node);
 });
+"""
+# Pictures are decoded, and a canvas is drawn a frame later.
+DRAWN = """
+const done = arguments[0], next = () => requestAnimationFrame(() => setTimeout(done, 100));
+Promise.all([...document.images].map(image => image.decode().catch(() => 0))).then(next);
 """
 
 
@@ -85,11 +91,41 @@ class Browser:
         return [e["message"] for e in self.driver.get_log("browser") if e["level"] == "SEVERE"]
 
     def screenshot(self, name):
-        """Saves what is seen as out/screenshots/NAME.png, which is kept; returns its path."""
-        os.makedirs(SCREENSHOTS, exist_ok=True)
-        path = os.path.join(SCREENSHOTS, f"{name}.png")
+        """Saves what is seen as build/screens/NAME.png, which is kept; returns its path."""
+        os.makedirs(SCREENS, exist_ok=True)
+        path = os.path.join(SCREENS, f"{name}.png")
         self.driver.save_screenshot(path)
         return path
+
+    def keep_looks(self, name, page):
+        """Keeps all of a page as build/screens/NAME-{light,dark,390}.png and NAME-print.pdf.
+
+        Raises:
+            AssertionError: it is wider than the window.
+        """
+        self.open(str(page))
+        command = self.driver.execute_cdp_cmd
+        for scheme, width in (("light", 1300), ("dark", 1300), ("light", 390)):
+            feature = {"name": "prefers-color-scheme", "value": scheme}
+            command("Emulation.setEmulatedMedia", {"features": [feature]})
+            size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
+            command("Emulation.setDeviceMetricsOverride", size)
+            self.driver.execute_async_script(DRAWN)
+            across = self.driver.execute_script("return document.documentElement.scrollWidth")
+            assert across <= width, f"{name} is {across} pixels wide in a window of {width}"
+            look = scheme if width > 390 else width
+            _keep(
+                f"{name}-{look}.png", command("Page.captureScreenshot", {"captureBeyondViewport": True})
+            )
+        command("Emulation.clearDeviceMetricsOverride", {})
+        command("Emulation.setEmulatedMedia", {"features": []})
+        _keep(f"{name}-print.pdf", command("Page.printToPDF", {"printBackground": True}))
+
+
+def _keep(name, answer):
+    os.makedirs(SCREENS, exist_ok=True)
+    with open(os.path.join(SCREENS, name), "wb") as file:
+        file.write(base64.b64decode(answer["data"]))
 
 
 @pytest.fixture(scope="session")

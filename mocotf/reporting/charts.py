@@ -73,7 +73,8 @@ def line_chart(title, explanation, series, references=(), percent=False, x_name=
         line = _line(
             LEFT, y, WIDTH - RIGHT, y, class_="reference", stroke="#5b6675", stroke_dasharray="5 4"
         )
-        where = {"x": WIDTH - RIGHT, "y": _2(y - 4), "text_anchor": "end", "class_": "level"}
+        above = y - 4 if y > TOP + 12 else y + 12
+        where = {"x": WIDTH - RIGHT, "y": _2(above), "text_anchor": "end", "class_": "level"}
         label = element("text", f"{name} {number(level)}", **where)
         parts += [line, label]
     for one in series:

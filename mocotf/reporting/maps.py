@@ -13,6 +13,7 @@ from mocotf.reporting.elements import element
 from mocotf.reporting.elements import picture
 from mocotf.reporting.pictures import project
 
+CLASSES = "Coloured by class. Those with a ring are of another class by the vote of their neighbours."
 NEAR = 8
 FEWEST = 4  # images of a map
 TILE = 64  # pixels of a picture; a multiple of WebP's blocks of 16, so that none bleeds into another
@@ -27,7 +28,7 @@ KEYS = (
 def map_figure(source, look, projection):
     """Returns the figure of the map of a `Look`, or why there is none."""
     if len(look.labels) < FEWEST:
-        return f"{len(look.labels)} images are too few for a map."
+        return f"A map wants {FEWEST} images or more; here: {len(look.labels)}."
     name = source.class_name if look.labelled else lambda label: ""
     classes = sorted({*look.labels.tolist(), *look.given.tolist()})
     layouts = project(look.features, projection)
@@ -48,9 +49,11 @@ def map_figure(source, look, projection):
         "tile": TILE,
     }
     caption = f"{HOW[projection]} · {_count(look)} · step {look.steps[-1]:,}"
+    classes_told = element("p", CLASSES, class_="soft") if look.labelled else None
     return element(
         "figure",
         picture(sheet, "", "webp", id=identity, class_="sheet", hidden="hidden"),
+        classes_told,
         element("div", *_explorer(look, names, colours), data(content), class_="map"),
         element("figcaption", element("small", caption)),
     )
@@ -84,7 +87,8 @@ def _count(look):
     if not look.labelled:
         return f"{len(look.labels):,} images, without labels"
     right = 100 * np.mean(look.given == look.labels)
-    return f"{len(look.labels):,} images, {right:.1f} % right by kNN"
+    compared = f"{look.compared:,} of {look.of:,}" if look.compared < look.of else f"{look.of:,}"
+    return f"{len(look.labels):,} images, {right:.1f} % right by kNN with {compared} training images"
 
 
 def _explorer(look, names, colours):

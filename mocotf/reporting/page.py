@@ -1,6 +1,7 @@
 """One HTML page of a run, or of several side by side, that needs nothing beside itself."""
 
 import dataclasses
+import re
 
 from mocotf.evaluation.classifier import Classifier
 from mocotf.evaluation.measures import MEASURES
@@ -27,14 +28,10 @@ from mocotf.training.history import words
 RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
 VIEWS = "Positive pairs, as training began: each query above its key."
 ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
-NEIGHBOURS = (
-    "At the left a held-out image, beside it the training images nearest to it: green frames are of "
-    "its class, dashed orange ones of another."
-)
-MAP = (
-    "Held-out images, coloured by class: near to each other where the encoder takes them for alike. "
-    "Those with a ring are of another class by the vote of their neighbours."
-)
+NEIGHBOURS = "At the left an image that is asked about, beside it the training images nearest to it."
+FRAMES = "Green frames: of its class. Dashed orange ones: of another."
+MAP = "Images that are near to each other are those that the encoder takes for alike."
+FLAG = re.compile(r"(?<!\S)(--?\w+=?)")
 RAW = "raw pixels"
 SIDE = 96  # of a neighbour, pixels
 CURVES = "Point at a curve for its numbers, or go along it by the arrow keys."
@@ -105,7 +102,8 @@ def gallery_figure(look, class_name):
             for similarity, other, picture in zip(*near, strict=True)
         ]
         rows.append(row(Tile(query, name(int(label)), 1.0), tiles, SIDE))
-    return element("div", *rows)
+    told = element("p", FRAMES, class_="soft") if look.labelled else None
+    return element("div", told, *rows)
 
 
 def _mark(label, other):
@@ -201,7 +199,14 @@ def _verdicts(runs):
     for i, run in enumerate(runs):
         if run.verdict:
             name = [_key(i), f"{run.name}: "] if len(runs) > 1 else []
-            yield element("p", *name, run.verdict.text, class_=VERDICTS[run.verdict.learned])
+            words = _unbroken(run.verdict.text)
+            yield element("p", *name, *words, class_=VERDICTS[run.verdict.learned])
+
+
+def _unbroken(text):
+    """Yields a text in parts: the names of flags are in elements that no line ends within."""
+    for i, part in enumerate(FLAG.split(text)):
+        yield element("span", part, class_="flag") if i % 2 else part
 
 
 def charts(runs):

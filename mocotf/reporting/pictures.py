@@ -46,6 +46,7 @@ class Look:
         given: the labels that the vote of the run's k and T gives them at the last step, int `[M]`.
         album: the `Album` that has seen queries and bank, at the last step; it has kept all queries.
         names: what messages call the queries, `[M]` str.
+        compared, of: with how many images of the bank, of how many there are.
     """
 
     steps: list[int]
@@ -54,6 +55,8 @@ class Look:
     given: np.ndarray
     album: Album
     names: list[str]
+    compared: int
+    of: int
 
     @property
     def labelled(self):
@@ -110,7 +113,8 @@ def look(run, source, bad_images, most, *, bank, watch):
     bad = {*bad_images.names}
     names = [name for name in map(printable, splits.query_names()) if name not in bad]
     features = np.stack([unit_rows(queries[:, i]) for i in range(len(encoders))])
-    return Look([*encoders], features, labels, nearest.winners(k, T), album, names)
+    given, of = nearest.winners(k, T), source.evaluation_sizes[0]
+    return Look([*encoders], features, labels, given, album, names, nearest.size, of)
 
 
 def _encoders(run):

@@ -165,7 +165,7 @@ def test_ctrl_c_ends_a_command_at_once_and_the_same_command_goes_on(slow_program
     process.wait_until(lambda: "looking" in process.out)
     process.send_signal(number)
     done = process.wait(seconds=10)
-    assert done.code == 128 + number and "with the run finished" in done.out and done.err == ""
+    assert done.code == 128 + number and "is finished; by hand: " in done.out and done.err == ""
     assert commands.results(tmp_path / "run")["steps"] == 2
     assert {*FILES} & {*os.listdir(tmp_path / "run")} == {"encoder.keras"}
     assert "report.html" in processes.succeed("train", *given).out

@@ -2,8 +2,6 @@
 
 import base64
 import json
-import os
-import pathlib
 import shutil
 import subprocess
 import time
@@ -21,8 +19,8 @@ from mocotf.reporting.elements import header
 from mocotf.reporting.elements import page
 from mocotf.reporting.maps import map_figure
 from mocotf.reporting.pictures import Look
-from tests.browser import SCREENSHOTS
 from tests.reporting.support import CLASSES
+from tests.reporting.support import run_main
 
 MAP = "const map = document.querySelector('.map').explorer;"
 IMAGES = 6  # of the map
@@ -162,24 +160,22 @@ def test_it_turns_dark_and_is_light_on_paper(opened):
 
 
 @pytest.mark.slow
-def test_pages_are_kept_to_be_looked_at(browser, written, tmp_path):
-    """Keeps out/screenshots/{report,search}-{light,dark,390}.png and -print.pdf."""
-    for name, path in (("report", written), ("search", searched(tmp_path, written))):
-        browser.open(str(path))
-        command = browser.driver.execute_cdp_cmd
-        for scheme, width in (("light", 1300), ("dark", 1300), ("light", 390)):
-            feature = {"name": "prefers-color-scheme", "value": scheme}
-            command("Emulation.setEmulatedMedia", {"features": [feature]})
-            size = {"width": width, "height": 1000, "deviceScaleFactor": 1, "mobile": False}
-            command("Emulation.setDeviceMetricsOverride", size)
-            time.sleep(0.5)
-            across = "return document.documentElement.scrollWidth"
-            assert browser.driver.execute_script(across) <= width
-            shot = command("Page.captureScreenshot", {"captureBeyondViewport": True})["data"]
-            keep(f"{name}-{scheme if width > 390 else width}.png", shot)
-        keep(f"{name}-print.pdf", command("Page.printToPDF", {"printBackground": True})["data"])
-        command("Emulation.clearDeviceMetricsOverride", {})
-        command("Emulation.setEmulatedMedia", {"features": []})
+def test_pages_are_kept_to_be_looked_at(browser, runs, written, trained, tmp_path):
+    """Keeps build/screens/{report-…,search}-{light,dark,390}.png and -print.pdf."""
+    images = sorted((trained / "pictures").rglob("*.png"))
+    for name, some in (("single", images[:1]), ("unlabelled", images)):
+        (tmp_path / name).mkdir()
+        for i, path in enumerate(some):
+            shutil.copy(path, tmp_path / name / f"{i}.png")
+    run, pages = trained / "run", {"report-two": written, "search": searched(tmp_path, written)}
+    for name in ("one", "unlabelled", "single"):
+        pages[f"report-{name}"] = tmp_path / f"{name}.html"
+        data = [] if name == "one" else ["--dataset=folder", f"--data_dir={tmp_path / name}"]
+        run_main("--projection=tsne", f"--out={tmp_path / name}.html", *data, str(run))
+    pages["map-5000"] = tmp_path / "big.html"
+    pages["map-5000"].write_text(page("big", header("big"), map_of(5000), scripts=("map.js",)))
+    for name, path in pages.items():
+        browser.keep_looks(name, path)
         assert browser.errors() == []
 
 
@@ -217,12 +213,6 @@ def test_axe_finds_no_serious_fault(browser, written, tmp_path):
             assert not [v for v in told if v[0] in ("serious", "critical")], json.dumps(told, indent=1)
 
 
-def keep(name, encoded):
-    """Keeps a file beside the screenshots."""
-    os.makedirs(SCREENSHOTS, exist_ok=True)
-    pathlib.Path(SCREENSHOTS, name).write_bytes(base64.b64decode(encoded))
-
-
 def searched(folder, written):
     """Returns the path of a page of a search."""
     images = sorted((written.parent / "photos").rglob("*.png"))[:9]
@@ -252,4 +242,4 @@ def map_of(n):
     features = (points / np.linalg.norm(points, axis=2, keepdims=True)).astype(np.float32)
     source = type("Named", (), {"class_name": staticmethod(lambda label: f"class {label}")})
     names = [f"/photos/class-{label}/{i:06d}.jpg" for i, label in enumerate(labels)]
-    return map_figure(source, Look([0, 10, 20], features, labels, labels, album, names), "pca")
+    return map_figure(source, Look([0, 10, 20], features, labels, labels, album, names, n, n), "pca")

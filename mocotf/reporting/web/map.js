@@ -5,7 +5,7 @@
 //   labels, given: of each picture the place of its class, and of the one it is taken for, in
 //   names and colours; files: their names;
 //   sheet: id of the <img> of all pictures, `columns` in a row, `tile` pixels each.
-const RADIUS = 3.4, ROOM = 30, LARGEST = 64, ZOOMS = [0.8, 60];
+const RADII = [2, 3.4], ROOM = 30, LARGEST = 64, EDGE = 40, ZOOMS = [0.8, 60];
 
 class FeatureMap {
   constructor(block) {
@@ -20,11 +20,12 @@ class FeatureMap {
     this.now = this.places.at(-1);
     this.span = [0, 1].map(axis => {
       const all = this.places.flat().map(place => place[axis]);
-      return all.reduce((a, b) => Math.max(a, b)) - all.reduce((a, b) => Math.min(a, b)) + 0.05;
+      return all.reduce((a, b) => Math.max(a, b)) - all.reduce((a, b) => Math.min(a, b)) + 1e-3;
     });
     this.step = this.steps.length - 1;
     this.shown = this.labels.map(() => true);
     this.count = this.labels.length;
+    this.radius = Math.max(RADII[0], RADII[1] * Math.min(1, Math.sqrt(1000 / this.count)));
     this.picked = null;
     this.chosen = new Set();
     this.home();
@@ -43,7 +44,9 @@ class FeatureMap {
 
   get size() { return [this.canvas.clientWidth, this.canvas.clientHeight]; }
 
-  get scale() { return 0.94 * Math.min(...this.size.map((s, i) => s / this.span[i])) * this.zoom; }
+  get scale() {
+    return Math.min(...this.size.map((s, i) => Math.max(s - 2 * EDGE, s / 2) / this.span[i])) * this.zoom;
+  }
 
   at(i) {
     const [width, height] = this.size, [x, y] = this.now[i];
@@ -103,7 +106,7 @@ class FeatureMap {
     order.sort((a, b) => weight(a) - weight(b));
     this.visible = [];
     for (const i of order) {
-      const [x, y] = this.at(i), margin = side / 2 + RADIUS;
+      const [x, y] = this.at(i), margin = side / 2 + this.radius;
       if (x < -margin || y < -margin || x > width + margin || y > height + margin) continue;
       this.visible.push(i);
       const loud = weight(i) || this.chosen.has(i);
@@ -114,13 +117,13 @@ class FeatureMap {
       if (side) this.drawPicture(pen, i, x - side / 2, y - side / 2, side, faded ? null : colour);
       else {
         pen.beginPath();
-        pen.arc(x, y, loud ? 1.6 * RADIUS : RADIUS, 0, 7);
+        pen.arc(x, y, loud ? 1.6 * this.radius : this.radius, 0, 7);
         pen.fillStyle = colour;
         pen.fill();
       }
       if (loud || (!faded && this.labels[i] !== this.given[i])) {
         pen.strokeStyle = edge;
-        pen.lineWidth = loud ? 2.5 : 1.2;
+        pen.lineWidth = loud ? 2.5 : side ? 1.2 : 0.35 * this.radius;
         if (side) pen.strokeRect(x - side / 2 - 2, y - side / 2 - 2, side + 4, side + 4);
         else pen.stroke();
       }
@@ -140,7 +143,8 @@ class FeatureMap {
     pen.drawImage(this.sheetImage, column * from, row * from, from, from, x, y, side, side);
   }
 
-  // Names stand where their class is, the largest classes first; those without room are in the legend.
+  // Names stand at the picture in the middle of their class, the largest classes first; those without
+  // room are in the legend.
   drawNames(pen, style) {
     const members = new Map();
     this.labels.forEach((label, i) => {
@@ -157,11 +161,16 @@ class FeatureMap {
     pen.fillStyle = style.color;
     for (const [label, all] of [...members].sort((a, b) => b[1].length - a[1].length)) {
       const name = this.names[label];
-      const x = middle(all.map(p => p[0])), y = middle(all.map(p => p[1]));
+      const [a, b] = [0, 1].map(axis => middle(all.map(p => p[axis])));
+      const far = p => Math.hypot(p[0] - a, p[1] - b), [width, height] = this.size;
+      const at = all.reduce((best, p) => (far(p) < far(best) ? p : best));
       const half = pen.measureText(name).width / 2 + 3;
+      const inside = at.every((p, axis) => p >= 0 && p <= this.size[axis]);
+      const x = Math.min(Math.max(at[0], half), width - half);
+      const y = Math.min(Math.max(at[1], 14), height - 6);
       const box = [x - half, y - 13, x + half, y + 5];
       const clear = b => b[2] < box[0] || b[0] > box[2] || b[3] < box[1] || b[1] > box[3];
-      if (!name || !taken.every(clear)) continue;
+      if (!name || !inside || !taken.every(clear)) continue;
       taken.push(box);
       pen.strokeText(name, x, y);
       pen.fillText(name, x, y);
