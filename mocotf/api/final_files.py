@@ -1,6 +1,7 @@
 """What makes the folder of a finished run ready to use: the encoder as a Keras file, and a page."""
 
 import logging
+import math
 import os
 import shlex
 import time
@@ -77,7 +78,10 @@ def write_final_files(path, source, bad_images):
         encoder: lambda: _write_encoder(path, encoder),
         page: lambda: _write_page(path, page, source, bad_images),
     }
-    saved_at = os.path.getmtime(f"{open_run(path).checkpoint}.index")
+    try:
+        saved_at = os.path.getmtime(f"{open_run(path).checkpoint}.index")
+    except (UserError, OSError):
+        saved_at = math.inf  # there is nothing to make them of, as the attempts will tell
 
     def missing():
         return [f for f in commands if not os.path.exists(f) or os.path.getmtime(f) < saved_at]

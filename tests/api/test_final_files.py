@@ -88,9 +88,9 @@ def test_a_failure_is_one_warning_with_the_command_that_works(
 
     monkeypatch.setattr(final_files.keras_file, "write", fail)
     write_final_files(run, None, None)
-    (warning,) = caplog.messages
     command = f"python -m mocotf.convert --to=keras '{run}' '{run}/encoder.keras'"
-    assert warning == f"the run is finished, but has no encoder.keras: {told}; by hand: {command}"
+    warning = f"the run is finished, but has no encoder.keras: {told}; by hand: {command}"
+    assert caplog.messages == [warning]
     assert made == ["report.html"]  # the other is made all the same
 
 
@@ -111,6 +111,12 @@ def test_a_page_that_would_take_too_long_is_not_made_and_the_command_is_printed(
     assert made == ["encoder.keras"] and not caplog.messages and now[0] <= 30
     command = f"python -m mocotf.report '{run}' --out='{run}/report.html'"
     assert f"report.html would take more than 30 s, by hand: {command}" in capsys.readouterr().out
+
+
+def test_a_run_without_a_checkpoint_is_told_not_failed(run, caplog):
+    shutil.rmtree(os.path.join(run, "checkpoints"))
+    write_final_files(run, None, None)
+    assert len(caplog.messages) == 2 and all("has no checkpoint yet" in m for m in caplog.messages)
 
 
 @pytest.mark.parametrize(("pace", "seen"), [(0.9, 10), (1.2, 2), (100.0, 1)])
