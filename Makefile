@@ -13,7 +13,7 @@ COMMANDS = tests/test_train.py tests/test_workers.py tests/test_reliability.py $
 PYTEST = $(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder --timeout=$(TEST_TIMEOUT)
 PHOTOGRAPHS = $(shell $(BIN)/python -c "import os, skimage; print(os.path.join(os.path.dirname(skimage.__file__), 'data'))")
 
-.PHONY: demo evaluate transfer-demo test test-slow trackers oldest mutants browser fidelity lint packages peers serve-check docs clean
+.PHONY: demo evaluate transfer-demo test test-slow trackers oldest newest mutants browser fidelity lint packages peers serve-check docs clean
 
 demo: .venv/installed
 	$(BIN)/python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
@@ -38,15 +38,14 @@ test-slow: .venv/installed-dev browser
 trackers: .venv-trackers/installed
 	.venv-trackers/bin/python -m pytest --timeout=$(TEST_TIMEOUT) -m slow tests/test_trackers.py
 
-# With the lowest release of each range in pyproject.toml.
-OLDEST = tests/moco/test_model.py tests/moco/test_keras_fit.py tests/interop tests/serving \
+# With the lowest release of each range in pyproject.toml, and with the newest that pip finds today.
+ENDS = tests/moco/test_model.py tests/moco/test_keras_fit.py tests/interop tests/serving \
   tests/image_search $(addprefix tests/data/test_, hugging_face.py other_folders.py other_formats.py tfds.py) \
   $(addprefix tests/test_, embed.py export.py knn.py main.py)
 
-oldest: .venv-oldest/installed
-	.venv-oldest/bin/python -m mocotf.train --recipe=demo --steps=3 --batch_size=64 \
-	  --model_dir=$$(mktemp -d)
-	.venv-oldest/bin/python -m pytest --timeout=$(TEST_TIMEOUT) -m "not slow" $(OLDEST)
+oldest newest: %: .venv-%/installed
+	.venv-$@/bin/python -m mocotf.train --recipe=demo --steps=3 --batch_size=64 --model_dir=$$(mktemp -d)
+	.venv-$@/bin/python -m pytest --timeout=$(TEST_TIMEOUT) -m "not slow" $(ENDS)
 
 # One planted fault at a time, each of which must make a quick test fail.
 mutants: .venv/installed-dev
@@ -152,6 +151,11 @@ lint: .venv/installed-dev
 	$(PYTHON) -m venv .venv-trackers
 	.venv-trackers/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-trackers.txt
 	touch $@
+
+.PHONY: .venv-newest/installed
+.venv-newest/installed:
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --disable-pip-version-check '.[all]' pytest pytest-timeout
 
 # What tools/benchmark_*.py compare with.
 peers: .venv-peers/installed

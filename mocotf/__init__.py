@@ -78,7 +78,7 @@ _WHERE = {
 
 
 class _Lazy(types.ModuleType):
-    """This module: its class, and not a function of it, has `__getattr__`, which help would show."""
+    """This module: its class, and not functions of it, has what help would show."""
 
     def __getattr__(self, name):
         if name not in _WHERE:
@@ -88,6 +88,11 @@ class _Lazy(types.ModuleType):
             environment.prepare()
             environment.list_devices()
         return getattr(importlib.import_module(_WHERE[name]), name)
+
+    def __dir__(self):
+        # Completion has names; help, which asks by inspect, would print all that Keras's models have.
+        asked_by = sys._getframe(1).f_globals["__name__"]
+        return [*super().__dir__(), *(_WHERE if asked_by != "inspect" else ())]
 
 
 sys.modules[__name__].__class__ = _Lazy

@@ -15,7 +15,6 @@ from mocotf.errors import first_line
 from mocotf.files import remove
 from mocotf.interop import keras_file
 from mocotf.moco.saved_run import open_run
-from mocotf.reporting.pictures import projectors
 from mocotf.reporting.runs import read_runs
 from mocotf.training.termination import Termination
 from mocotf.training.termination import exit_code
@@ -119,7 +118,6 @@ def _write_encoder(path, file):
 
 
 def _write_page(path, file, source, bad_images):
-    projectors()  # before all is encoded
     watch = Patience(LIMIT - MAP).watch
     pictures = look_at(open_run(path), source, bad_images, MOST, bank=MOST, watch=watch)
     write_runs(file, read_runs([path]), [pictures])

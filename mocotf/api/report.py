@@ -19,7 +19,6 @@ from mocotf.reporting.page import sheet_figure
 from mocotf.reporting.pictures import BANK
 from mocotf.reporting.pictures import MAPPED
 from mocotf.reporting.pictures import look
-from mocotf.reporting.pictures import projectors
 from mocotf.reporting.runs import read_runs
 
 HAS_MAP = "knn_features"  # the flag of runs whose encoder is looked at
@@ -46,8 +45,6 @@ def write_page(asked, paths, out, projection="tsne", map_images=MAPPED):
                 f"{run.path}: has no metrics yet; expected a run that has logged some steps"
             )
     check_writable(out)
-    if any(HAS_MAP in run.flags for run in runs):
-        projectors()  # before all is encoded
     size = write_runs(out, runs, [_pictures(asked, run, projection, map_images) for run in runs])
     return {"out": out, "runs": [run.path for run in runs], "bytes": size}
 

@@ -11,8 +11,11 @@ import sys
 from mocotf.errors import UserError
 from mocotf.training import environment
 
-# absl::SetMinLogLevel of the version of absl that TensorFlow 2.21 is built with.
-SET_MIN_LOG_LEVEL = "_ZN4absl12lts_2025081414SetMinLogLevelENS0_18LogSeverityAtLeastE"
+# absl::SetMinLogLevel of the versions of absl that TensorFlow 2.20 and 2.21 are built with.
+SET_MIN_LOG_LEVEL = [
+    f"_ZN4absl12lts_{version}14SetMinLogLevelENS0_18LogSeverityAtLeastE"
+    for version in (20250127, 20250814)
+]
 FATAL = 3  # one above environment.ERRORS
 PACKAGE = pathlib.Path(__file__).parents[1]
 PROGRAMS = PACKAGE, PACKAGE.parent / "tools"  # commands and tools, not what imports mocotf
@@ -62,11 +65,13 @@ def _hide_notices(tf):
     """
     if environment.log_level() < environment.ERRORS:
         return
-    library = os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2")
+    severity = FATAL if os.path.exists(environment.DRIVER) else environment.ERRORS
     # Of another release it has another name: then there are more lines, and nothing else is different.
-    with contextlib.suppress(OSError, AttributeError):
-        hide = getattr(ctypes.CDLL(library), SET_MIN_LOG_LEVEL)
-        hide(FATAL if os.path.exists(environment.DRIVER) else environment.ERRORS)
+    with contextlib.suppress(OSError):
+        library = ctypes.CDLL(os.path.join(tf.sysconfig.get_lib(), "libtensorflow_cc.so.2"))
+        for name in SET_MIN_LOG_LEVEL:
+            if hasattr(library, name):
+                library[name](severity)
 
 
 def _begin_command():

@@ -2,11 +2,13 @@
 
 import hashlib
 import io
+import logging
 import math
 
 import numpy as np
 from PIL import Image
 
+from mocotf.errors import UserError
 from mocotf.evaluation.projector import sprites
 from mocotf.reporting.elements import data
 from mocotf.reporting.elements import element
@@ -23,6 +25,7 @@ KEYS = (
     "keys pan, 0 shows all; n and p go through the pictures, Escape forgets what is chosen. Lasso, or "
     "Shift and drag, chooses pictures and lists their files."
 )
+log = logging.getLogger(__name__)
 
 
 def map_figure(source, look, projection):
@@ -31,7 +34,11 @@ def map_figure(source, look, projection):
         return f"A map wants {FEWEST} images or more; here: {len(look.labels)}."
     name = source.class_name if look.labelled else lambda label: ""
     classes = sorted({*look.labels.tolist(), *look.given.tolist()})
-    layouts = project(look.features, projection)
+    try:
+        layouts = project(look.features, projection)
+    except UserError as error:
+        log.warning("no map: %s", error)
+        return f"None: {error}."
     names, colours = [name(label) for label in classes], _colours(len(classes))
     sheet = _sheet(look.album.queries[0])
     identity = f"sheet-{hashlib.sha256(sheet).hexdigest()[:16]}"

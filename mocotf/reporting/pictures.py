@@ -163,17 +163,6 @@ def answers(run):
         return file.read()
 
 
-def projectors():
-    """Returns scikit-learn's modules of PCA and t-SNE, and that of its threads; slow to import: only
-    who draws a map pays.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    names = "sklearn.decomposition", "sklearn.manifold", "threadpoolctl"
-    return [extras.require(name, "a map of the features") for name in names]
-
-
 def project(steps, projection):
     """Returns points of several steps on a plane, within [0, 1]: a list of `[n, 2]`.
 
@@ -183,6 +172,9 @@ def project(steps, projection):
             principal components, which keeps neighbours together and says nothing of longer distances;
             the same picture each time. A step before the last begins at the plane of the next, and lies
             as that does as far as it can: what moves has moved in the features.
+
+    Raises:
+        UserError: scikit-learn is not installed.
     """
     planes = []
     for points in steps[::-1]:
@@ -194,7 +186,9 @@ def project(steps, projection):
 
 
 def _project(points, projection, like):
-    decomposition, manifold, threadpoolctl = projectors()
+    names = "sklearn.decomposition", "sklearn.manifold", "threadpoolctl"  # slow to import
+    required = (extras.require(name, "a map of the features") for name in names)
+    decomposition, manifold, threadpoolctl = required
     width = min(2 if projection == "pca" else 50, *points.shape)
     plane = decomposition.PCA(width, random_state=0).fit_transform(points)
     if projection == "pca":

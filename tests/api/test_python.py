@@ -151,3 +151,7 @@ def test_help_is_a_page():
     page = pydoc.plain(pydoc.render_doc(mocotf))
     assert len(page.splitlines()) < 90 and "__getattr__" not in page
     assert all(name in page for name in mocotf.__all__)
+
+
+def test_names_are_completed():
+    assert {*mocotf.__all__} <= {*dir(mocotf)}

@@ -32,8 +32,8 @@ def in_modes(kind, *modes, **options):
 other_formats.register()
 FRAMES = {"save_all": True, "append_images": [PHOTO.rotate(90)]}
 FILES = {
-    **in_modes("TIFF", "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "LAB"),
-    **in_modes("TIFF", "L", "RGB", compression="tiff_lzw"),
+    **in_modes("TIFF", "1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB"),
+    **in_modes("TIFF", "L", "RGB", "YCbCr", compression="tiff_lzw"),
     **in_modes("TIFF", "RGB", compression="jpeg"),
     **in_modes("TIFF", "RGB", compression="tiff_adobe_deflate"),
     **in_modes("TIFF", "1", compression="group4"),

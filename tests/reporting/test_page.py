@@ -3,16 +3,19 @@
 import html.parser
 import json
 import re
+import sys
 import types
 
 import numpy as np
 import pytest
 
 from mocotf.errors import UserError
+from mocotf.evaluation.unlabelled import NO_LABEL
 from mocotf.reporting import charts
 from mocotf.reporting import elements
 from mocotf.reporting import page
 from mocotf.reporting import pictures
+from mocotf.reporting.maps import map_figure
 from mocotf.reporting.page import charts as charts_of
 from mocotf.reporting.page import make_page
 from mocotf.reporting.runs import differing_flags
@@ -253,6 +256,15 @@ def test_pictures_without_labels_are_looked_at_too(runs, tmp_path):
     assert page.tags.count("circle") == points_of_curves
     (found,) = page.data
     assert len(found["labels"]) == 4 and found["names"] == [""] and "fieldset" not in page.tags
+
+
+def test_without_scikit_learn_it_is_told_in_place_of_the_map(monkeypatch, caplog):
+    monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
+    labels = np.full(4, NO_LABEL)
+    seen = pictures.Look([0], np.ones([1, 4, 2], np.float32), labels, labels, None, None)
+    told = map_figure(None, seen, "pca")
+    assert re.fullmatch(r"None: a map .*: sklearn is not .*; try: pip .*\[evaluation\]'\.", told)
+    assert caplog.messages == [told.removesuffix(".").replace("None", "no map")]
 
 
 def test_a_detectors_answers_and_ap_are_on_the_page(runs, tmp_path):
