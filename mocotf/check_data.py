@@ -25,7 +25,6 @@ from absl import flags
 from PIL import Image
 from PIL import UnidentifiedImageError
 
-from mocotf import extras
 from mocotf import terminal
 from mocotf.data import channel_statistics
 from mocotf.data.places.parts import Parts
@@ -36,7 +35,7 @@ from mocotf.data.views.channels import values_of
 from mocotf.data.views.decode import decode
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.formats import format_of
-from mocotf.data.views.formats import missing_for
+from mocotf.data.views.formats import what_reads
 from mocotf.data.views.other_formats import pixels_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
@@ -180,8 +179,7 @@ def show(results):
     print(f"{results['rotated']} rotated by EXIF, turned by --upright only")
     print(f"left out: {results['hidden']} hidden, {sum(results['not_pictures'].values())} not pictures")
     for ending, count in sorted(results["not_pictures"].items(), key=lambda item: -item[1])[:SHOWN]:
-        module = missing_for(ending)
-        print(f"  {count} {ending}" + (f": to read them: {extras.command(module)}" if module else ""))
+        print(f"  {count} {ending}{what_reads(ending)}")
     if "channels" in results:
         channel_statistics.show(results["channels"])
     for why, count in results["refused"].items():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from mocotf.data.views.formats import endings
 from mocotf.data.views.formats import format_of
+from mocotf.data.views.formats import what_reads
 from mocotf.files import printable
 
 # What lies beside pictures, by the million perhaps: not worth a look into it.
@@ -57,7 +58,9 @@ class LeftOut:
         self.refused = collections.Counter()
 
     def __str__(self):
-        kinds = ", ".join(f"{n:,} {printable(ending)}" for ending, n in self.others.most_common(3))
+        kinds = ", ".join(
+            f"{n:,} {printable(ending)}{what_reads(ending)}" for ending, n in self.others.most_common(3)
+        )
         more = ", …" if len(self.others) > 3 else ""
         others = f"{self.others.total():,} that are no pictures to be read ({kinds}{more})"
         parts = [f"{self.embedded:,} embedded before"] * bool(self.embedded)

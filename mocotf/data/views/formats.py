@@ -79,9 +79,10 @@ def endings():
     return tuple(ending.encode() for of in read for ending in of)
 
 
-def missing_for(ending):
-    """Returns the module that reads files of an ending, and is not installed; None without."""
-    return next((EXTRAS[n] for n in EXTRAS if ending in ENDINGS[n] and not is_installed(n)), None)
+def what_reads(ending):
+    """Returns what to type to have files of an ending read, a phrase; empty where nothing is wanted."""
+    missing = (EXTRAS[n] for n in EXTRAS if ending in ENDINGS[n] and not is_installed(n))
+    return "".join(f": to read them: {extras.command(module)}" for module in missing)
 
 
 def format_of(content):
