@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import types
 
 import pytest
@@ -122,3 +123,11 @@ def test_tensorflow_datasets_own_data_sets_can_be_prepared(tmp_path):
     import tensorflow_datasets
 
     assert tensorflow_datasets.builder("cifar10", data_dir=str(tmp_path)).url_infos
+
+
+@pytest.mark.parametrize("module", ["importlib_resources", "tensorflow_datasets"])
+def test_what_is_missing_of_the_extra_is_told_with_what_installs_it(tmp_path, monkeypatch, module):
+    monkeypatch.setitem(sys.modules, module, None)
+    missing = rf"--dataset=cifar10, .*: {module} is not installed; try: pip install '.*\[tfds\]'"
+    with pytest.raises(UserError, match=missing):
+        TFDS("cifar10", str(tmp_path))

@@ -106,6 +106,11 @@ def _records(flag, builder, train, queries):
     )
 
 
+def _tensorflow_datasets(wanted_by):
+    extras.require("importlib_resources", wanted_by)  # which it imports and does not declare
+    return extras.require("tensorflow_datasets", wanted_by)  # takes seconds
+
+
 def lying_in(data_dir):
     flags = f"--dataset={PREPARED} --data_dir={data_dir}"
     if not data_dir or not tf.io.gfile.exists(os.path.join(data_dir, INFO)):
@@ -113,7 +118,7 @@ def lying_in(data_dir):
             f"{flags}: no {INFO} there; expected the folder of a prepared data set, as "
             "~/tensorflow_datasets/my_set/1.0.0"
         )
-    tfds = extras.require("tensorflow_datasets", flags)  # takes seconds to import
+    tfds = _tensorflow_datasets(flags)
     try:
         return tfds.builder_from_directory(data_dir)
     except Exception as error:  # each kind of damage has its own exception
@@ -130,7 +135,7 @@ def prepared(name, data_dir):
             f"folder that data sets are kept in; try: --dataset={PREPARED} --data_dir={data_dir}"
         )
     kind = f"--dataset={name}, which may be a data set of tensorflow-datasets"
-    tfds = extras.require("tensorflow_datasets", kind)
+    tfds = _tensorflow_datasets(kind)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except Exception as error:  # each kind of wrong name, version or config has its own exception
