@@ -19,6 +19,7 @@ MODULES = {  # extra → what is imported of its packages
     "remote": ("fsspec",),
     "serving": ("tensorflow_serving",),
     "tfds": ("array_record", "importlib_resources", "tensorflow_datasets"),
+    "tiff": ("imagecodecs",),
     "torch": ("safetensors", "torch"),
     "transfer": ("keras_hub", "pycocotools"),
     "wandb": ("wandb",),

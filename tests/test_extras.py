@@ -84,7 +84,7 @@ def test_an_extra_has_the_packages_that_are_imported_of_it(extra):
 def test_all_extras_are_told_and_all_has_them():
     (everything,) = needed("all").values()
     assert everything.extras | TRACKERS == PROJECT["optional-dependencies"].keys() - {"all"}
-    assert everything.extras | TRACKERS == extras.MODULES.keys() | {"tiff"}  # which tifffile imports
+    assert everything.extras | TRACKERS == extras.MODULES.keys()
     assert not everything.extras & TRACKERS
 
 

@@ -1,6 +1,7 @@
 """Images of other channels than RGB: read with all their bits, and augmented as NumPy says."""
 
 import io
+import sys
 
 import numpy as np
 import pytest
@@ -216,3 +217,12 @@ def test_mean_and_std_have_to_be_measured():
         ViewSettings.of({"channels": 4}).check()
     with pytest.raises(UserError, match="--jitter_each does nothing without --channels"):
         ViewSettings.of({"jitter_each": True}).check()
+
+
+def test_a_compression_that_wants_an_extra_is_told_with_what_installs_it(monkeypatch):
+    content = tiff(BANDS, compression="zstd", planarconfig="contig")
+    for module in [name for name in sys.modules if name.partition(".")[0] == "tifffile"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    with pytest.raises(UserError, match=r"imagecodecs is not installed; try: pip install '.*\[tiff\]'"):
+        values_of(content, 13)

@@ -11,6 +11,7 @@ import io
 import numpy as np
 import tensorflow as tf
 
+from mocotf import extras
 from mocotf.data.views.decode import read_png
 from mocotf.data.views.decode import starts
 from mocotf.data.views.formats import COST_OF_DEEP
@@ -81,6 +82,15 @@ def _in_graph(content, channels, max_pixels):
         return np.zeros([0, 0, 0], np.float32)
 
 
+def _values_of_tiff(series):
+    try:
+        return series.asarray()
+    except Exception:
+        if series.keyframe.compression > 1:  # tifffile knows a few itself
+            extras.require("imagecodecs", "TIFF that is so compressed")
+        raise
+
+
 def _channels_last(values, channels):
     while values.ndim > 3 and 1 in values.shape:
         values = values.squeeze(values.shape.index(1))
@@ -109,7 +119,7 @@ def _header(content, stack):
         import tifffile  # takes a while, and few need it
 
         series = stack.enter_context(tifffile.TiffFile(io.BytesIO(content))).series[0]
-        return series.shape, series.dtype.itemsize, series.asarray
+        return series.shape, series.dtype.itemsize, lambda: _values_of_tiff(series)
     if kind == "DICOM":
         from mocotf.data.views import dicom  # pydicom may not be installed
 
