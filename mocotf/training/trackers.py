@@ -4,6 +4,8 @@ What a tracker knows a run by is kept in the run's folder, so that a run that is
 too.
 """
 
+import contextlib
+import io
 import logging
 import os
 import secrets
@@ -76,7 +78,8 @@ class WandB:
         self._run.summary.update(results)
         if outcome == "killed":
             self._run.mark_preempting()
-        self._run.finish(exit_code=int(outcome != "finished"))
+        with contextlib.redirect_stderr(io.StringIO()):  # what it says, silent or not, it raises, too
+            self._run.finish(exit_code=int(outcome != "finished"))
 
 
 class MLflow:
