@@ -240,7 +240,7 @@ def test_a_run_that_is_killed_goes_on_in_the_tracker(kept):
     assert max(points) == records[-1]["step"] > last
     # W&B writes what it was told once a second.
     missing = [one for one in records if one["step"] not in points]
-    assert all(isinstance(kept, Offline) and killed - one["time"] < 2 for one in missing)
+    assert all(isinstance(kept, Offline) and killed - one["time"] < 5 for one in missing)
     assert_told(kept, but={one["step"] for one in missing})
 
 

@@ -69,9 +69,10 @@ class WandB:
 
     def log(self, points):
         """Tells `Point`s."""
+        # First: who is killed in between leaves a gap offline, where a step twice could not be mended.
+        update_json(self._file, {self.NAME: {"id": self._id, "step": points[-1].step}})
         for point in points:
             self._run.log(point.values, step=point.step, commit=True)
-        update_json(self._file, {self.NAME: {"id": self._id, "step": points[-1].step}})
 
     def close(self, outcome, results):
         """Ends the run, which has "finished", "failed", or was "killed"."""
