@@ -83,8 +83,7 @@ class Cell:
             self._put(f"took {brief(time.monotonic() - self._began)}")
 
     def _put(self, text):
-        from IPython.display import display
-
+        display = sys.modules["IPython.display"].display  # a kernel has it; mocotf does not need it
         data = {"text/plain": text}
         if self._output:
             self._output.update(data, raw=True)

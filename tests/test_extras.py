@@ -74,7 +74,7 @@ def test_what_is_imported_is_needed_by_pyproject_or_an_extra_that_is_looked_for(
                 )
 
 
-@pytest.mark.parametrize("extra", extras.MODULES.keys() - TRACKERS)
+@pytest.mark.parametrize("extra", sorted(extras.MODULES.keys() - TRACKERS))
 def test_an_extra_has_the_packages_that_are_imported_of_it(extra):
     for module in extras.MODULES[extra]:
         known = distributions(module)
