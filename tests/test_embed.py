@@ -75,6 +75,7 @@ def test_embed_killed_and_interrupted_goes_on_to_the_same_file_which_search_then
     refuse("search", [*flags, *other], "its weights are not those that made")
 
 
+@pytest.mark.slow
 def test_what_is_added_ends_in_the_index_of_all_even_if_killed(place, tmp_path):
     photos = tmp_path / "photos"
     shutil.copytree(place / "photos", photos / "sub")

@@ -148,6 +148,7 @@ def test_a_verdict_ends_a_run_of_one_step_on_pictures_without_classes(tmp_path, 
     assert "retrieval_auc_pixels" in done.json or copies > 1
 
 
+@pytest.mark.slow
 def test_too_many_bad_images_stop_a_run_in_one_line(tmp_path):
     write_colours(str(tmp_path / "photos"), 16)
     for i in (2, 5, 7):

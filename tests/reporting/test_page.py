@@ -261,7 +261,7 @@ def test_pictures_without_labels_are_looked_at_too(runs, tmp_path):
 def test_without_scikit_learn_it_is_told_in_place_of_the_map(monkeypatch, caplog):
     monkeypatch.setitem(sys.modules, "sklearn.manifold", None)
     labels = np.full(4, NO_LABEL)
-    seen = pictures.Look([0], np.ones([1, 4, 2], np.float32), labels, labels, None, None)
+    seen = pictures.Look([0], np.ones([1, 4, 2], np.float32), labels, labels, None, None, 0, 0)
     told = map_figure(None, seen, "pca")
     assert re.fullmatch(r"None: a map .*: sklearn is not .*; try: pip .*\[evaluation\]'\.", told)
     assert caplog.messages == [told.removesuffix(".").replace("None", "no map")]

@@ -84,7 +84,7 @@ def _start(run, out, cores):
     config = flags_of(run, out)
     atomic_write(config, "".join(f"--{name}={text}\n" for name, text in run.flags.items()))
     folder = os.path.join(out, run.name)
-    arguments = [f"--flagfile={config}", f"--model_dir={folder}", "--nofinal_files"]
+    arguments = [f"--flagfile={config}", "--nofinal_files", f"--model_dir={folder}"]
     paths = [ROOT, *filter(None, [os.environ.get("PYTHONPATH")])]
     with open(log, "ab") as file:
         file.write(f"$ {' '.join([*children.TRAIN, *arguments])}\n".encode())
