@@ -48,8 +48,12 @@ def load_backbone(backbone, path):
 
 
 def load_state(model, path):
-    """Loads all that a compiled `MoCo` is made of; arguments as `load_encoder`, a checkpoint only."""
-    _load(state_of(model), path, lambda n: n != "skipped_batches")
+    """Loads all that a compiled `MoCo` is made of; arguments as `load_encoder`, a checkpoint only.
+
+    A probe that only the run had is left out.
+    """
+    named = state_of(model)
+    _load(named, path, lambda n: n in named or not n.startswith(("skipped_batches", "probe/")))
 
 
 def load_arrays(path, *names):

@@ -6,7 +6,9 @@ import tensorflow as tf
 import torch
 
 from mocotf.moco.probe import Probe
+from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.state import state_of
+from mocotf.training.weights import load_state
 from tests.moco.test_model import BATCH
 from tests.moco.test_model import make_model
 from tests.moco.test_model import pairs
@@ -60,3 +62,15 @@ def test_training_with_a_probe_is_training_without_bit_for_bit(replicas, options
     for name, variable in alone.items():
         np.testing.assert_array_equal(variable.numpy(), beside[name].numpy(), err_msg=name)
     assert model.probe.W.numpy().any() and 0 < model.history.history["probe_loss"][-1] < 5
+
+
+def test_what_a_run_with_a_probe_learned_is_read_without_the_probe(replicas, tmp_path):
+    probed, model = make_model(replicas(1), probe_classes=3), make_model(replicas(1))
+    probed.key_encoder.weights[0].assign(1 + probed.key_encoder.weights[0])
+    checkpoints = Checkpoints(str(tmp_path), probed)
+    checkpoints.save()
+    assert checkpoints.wait()
+    load_state(model, str(tmp_path / "ckpt-0"))
+    expected = state_of(probed)
+    for name, variable in state_of(model).items():
+        np.testing.assert_array_equal(variable.numpy(), expected[name].numpy(), err_msg=name)
