@@ -61,6 +61,9 @@ def test_a_notebook_is_committed_as_it_ran_from_top_to_bottom(name):
     assert any("image/" in kind for output in outputs for kind in output.get("data", ()))
     text = "".join(line for output in outputs for line in output.get("text", ()))
     assert "kNN" in text and not re.search(r"site-packages|/home/|/tmp/|Traceback|Warning|\x1b", text)
+    assert not re.search(r"^[EIW]\d{4} ", text, re.MULTILINE)  # TensorFlow's notices
+    shown = [output["data"]["text/plain"] for output in outputs if "data" in output]
+    assert any(re.fullmatch(r"took (\d+ s|\d*:?\d+:\d\d)", "".join(text)) for text in shown)
     assert os.path.getsize(EXAMPLES / name) < 1_000_000
 
 
