@@ -97,7 +97,8 @@ class Records:
 
     def beside_bar(self, record, course):
         """Returns the parts of that line that are not the bar itself, the most important first."""
-        return [text for name in BAR if (text := self._texts(record, course)[name])]
+        texts = self._texts(record, course)
+        return [texts[name] for name in BAR if texts[name]]
 
     def _texts(self, record, course):
         epochs = -(-course.total_steps // course.steps_per_epoch)

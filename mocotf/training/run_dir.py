@@ -12,6 +12,7 @@ from mocotf.json_files import write_json
 from mocotf.settings import settings_of
 from mocotf.settings import texts_of
 from mocotf.training.flags_file import FLAGS_FILE
+from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
 from mocotf.training.flags_file import write_flags
 from mocotf.training.history import change_line
@@ -149,7 +150,7 @@ def check_place(path):
         UserError: so.
     """
     path = os.path.expanduser(path)
-    if not os.path.isdir(path) or os.path.exists(os.path.join(path, FLAGS_FILE)):
+    if not os.path.isdir(path) or is_run(path):
         return
     # A process killed while it created the run leaves these.
     own = ("lock", FACTS_FILE, CONTENTS_FILE)
