@@ -40,6 +40,7 @@ from mocotf.data.views.other_formats import pixels_of
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import printable
+from mocotf.tables import counted
 
 SHOWN = 10  # names of a kind in the printed report; --json has all
 
@@ -173,7 +174,7 @@ def summary(paths, found, left_out, damaged):
 def show(results):
     """Prints the report."""
     formats = ", ".join(f"{count} {name}" for name, count in results["formats"].items())
-    print(f"{results['images']} images: {formats or 'none'}")
+    print(f"{counted(results['images'], 'image')}: {formats or 'none'}")
     if results["short_side"]:
         print("short side: min {min}, median {median:g}, max {max} px".format(**results["short_side"]))
     print(f"{results['rotated']} rotated by EXIF, turned by --upright only")

@@ -26,6 +26,7 @@ from mocotf.files import printable
 from mocotf.image_search.embedding import embed
 from mocotf.interop.keras_file import from_run
 from mocotf.moco.saved_run import open_run
+from mocotf.tables import counted
 from mocotf.tables import csv_of
 
 FLAGS = flags.FLAGS
@@ -77,7 +78,7 @@ def main():
         )
     write(rows, top)
     most = ", ".join(f"{name} {count:,}" for name, count in counts.most_common(SHOWN))
-    print(f"{FLAGS.out}: {len(rows):,} images; {most}" + ", …" * (len(counts) > SHOWN))
+    print(f"{FLAGS.out}: {counted(len(rows), 'image')}; {most}" + ", …" * (len(counts) > SHOWN))
     command.print_json({"images": len(rows), "bad_images": len(bad_images.names), "classes": counts})
 
 

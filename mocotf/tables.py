@@ -1,4 +1,4 @@
-"""Tables for people and their spreadsheets."""
+"""Numbers and tables for people and their spreadsheets."""
 
 import csv
 import io
@@ -6,6 +6,12 @@ import io
 from mocotf.files import printable
 
 FORMULA = ("=", "+", "-", "@")  # what a spreadsheet takes for one begins so, as OWASP has it
+
+
+def counted(number, noun):
+    """Returns a whole number with what it counts, as "1 image", "2,000 images" and "3 classes"."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{plural * (number != 1)}"
 
 
 def csv_of(rows):

@@ -160,7 +160,7 @@ def test_mistakes_take_one_line(run, asked, tmp_path):
         ([here, "--k=a"], "--k=a: expected some numbers"),
         ([here, "--t=0"], "--t=0: expected some numbers separated by commas from 1e-06"),
         ([here, *photos], "--k=20: there are only 8 images to compare with; expected at most"),
-        ([here, *photos, "--k=1"], "1 classes .* have no training image .c.; expected the same"),
+        ([here, *photos, "--k=1"], "1 class of .* with no training image .c.; expected the same"),
         ([here, *plain], unlabelled),
     ):
         with pytest.raises((UserError, flags.Error), match=message) as error:

@@ -19,6 +19,7 @@ from mocotf.evaluation.settings import MonitorSettings
 from mocotf.evaluation.settings import UntrainedSettings
 from mocotf.evaluation.splits import KNNSplits
 from mocotf.moco.saved_run import open_run
+from mocotf.tables import counted
 from mocotf.training.host import configure_host
 from mocotf.training.settings import RunDirSettings
 
@@ -92,7 +93,8 @@ def show(found, top1, untrained):
     """Prints the numbers, a row each temperature and a column each k."""
     what = "untrained" if untrained else f"step {found['step']}"
     print(f"{found['checkpoint']}, {what}: {found['features']} features of width {found['width']}")
-    sizes = "{bank:,} images of {classes} classes, {queries:,} queries, {seconds} s".format(**found)
+    bank, classes = counted(found["bank"], "image"), counted(found["classes"], "class")
+    sizes = f"{bank} of {classes}, {found['queries']:,} queries, {found['seconds']} s"
     print(sizes + (f"; {found['bad_images']} did not decode" if found["bad_images"] else ""))
     ks = [vote["k"] for vote in found["votes"][: len(found["votes"]) // len(top1)]]
     print(f"\n{'kNN top-1, %':<14}" + "".join(f"{f'k={k}':>9}" for k in ks))

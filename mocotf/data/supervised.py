@@ -7,6 +7,7 @@ from mocotf import terminal
 from mocotf.data.sources.records import SHUFFLE_BUFFER
 from mocotf.data.sources.records import shuffle
 from mocotf.errors import UserError
+from mocotf.tables import counted
 
 LABELS = ("given", "shuffled", "constant")
 EXPECTED = {
@@ -146,8 +147,9 @@ def check_classes(bank, queries, source):
         names = ", ".join(source.class_name(int(c)) for c in unknown[:5])
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         raise UserError(
-            f"{source.name}: {len(unknown)} classes of the images to ask about have no training image "
-            f"({names}{more}); expected the same classes in both; compare the names of their folders"
+            f"{source.name}: {counted(len(unknown), 'class')} of the images to ask about with no "
+            f"training image ({names}{more}); expected the same classes in both; compare the names of "
+            "their folders"
         )
 
 

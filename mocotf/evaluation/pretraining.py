@@ -6,6 +6,7 @@ from mocotf.evaluation.verdict import Accuracy
 from mocotf.evaluation.verdict import judge
 from mocotf.evaluation.verdict import last_with
 from mocotf.json_files import write_json
+from mocotf.tables import counted
 from mocotf.training import goodput
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import read_flags
@@ -44,7 +45,8 @@ def finish(run_dir, bad_images):
     if "spent" in last:
         print(goodput.describe(last))
     if bad_images.names:
-        print(f"{len(bad_images.names)} images did not decode; see {run_dir.file('bad_images.txt')}")
+        bad = counted(len(bad_images.names), "image")
+        print(f"{bad} did not decode; see {run_dir.file('bad_images.txt')}")
     if verdict := judge(run_dir.path, metrics, read_flags(run_dir.file(FLAGS_FILE))):
         results |= {"learned": verdict.learned, "verdict": verdict.text}
         print(f"\nVerdict: {verdict.text}.")

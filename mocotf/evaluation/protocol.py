@@ -27,6 +27,7 @@ from mocotf.json_files import write_json
 from mocotf.moco.saved_run import SavedRun
 from mocotf.settings import texts_of
 from mocotf.settings import with_values
+from mocotf.tables import counted
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import digest
 from mocotf.training.fit import compile_trainer
@@ -115,7 +116,7 @@ class Task:
         print("lowest: " + ", ".join(lowest))
         print(f"class by class: {table}")
         if self.bad_images.names:
-            print(f"{len(self.bad_images.names)} images did not decode")
+            print(f"{counted(len(self.bad_images.names), 'image')} did not decode")
         if self.protocol.labels == "given":
             add_to_evaluation(self.run, {f"{name}_top1": scores.top1}, trained=self.trained)
 

@@ -111,11 +111,11 @@ def _by_accuracy(accuracy, trouble, advice, flags):
     tolerance = max(end.tolerance(level) for level in levels.values())
     told = f"two standard errors: {tolerance:.1f}" if tolerance else "standard errors not known"
 
-    but = f"; {trouble}" if trouble else ""
+    yet, why = (f"; yet {trouble}", f"; {trouble}") if trouble else ("", "")
     if all(end.above(level) for level in levels.values()):
         above = ((end.value - level.value, what) for what, level in levels.items())
         how = ", ".join(f"{points:.1f} points above {what}" for points, what in above)
-        return Verdict(True, f"this encoder has learned: {named}, {how} ({told}){but}")
+        return Verdict(True, f"this encoder has learned: {named}, {how} ({told}){yet}")
     values = ", ".join(f"{what} {level.value:.1f}" for what, level in levels.items())
     values = f"{named}, {values} ({told})"
     # Is there room above both?
@@ -127,7 +127,7 @@ def _by_accuracy(accuracy, trouble, advice, flags):
     if not trouble and all(end.value > level.value for level in levels.values()):
         doubt = f"this encoder may be no better than {' and '.join(unsure)}"
         return Verdict(None, f"{doubt}: {values}; {advice}")
-    return Verdict(False, f"this encoder has learned nothing that shows: {values}{but}; {advice}")
+    return Verdict(False, f"this encoder has learned nothing that shows: {values}{why}; {advice}")
 
 
 def _trouble(records):

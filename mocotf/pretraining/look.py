@@ -9,6 +9,7 @@ import tensorflow as tf
 from mocotf.data.pretraining import decoded_image
 from mocotf.errors import UserError
 from mocotf.nn.xla import device_types
+from mocotf.tables import counted
 
 SAMPLE = 256  # pictures that are looked at
 
@@ -35,7 +36,7 @@ class Facts:
 
     def __str__(self):
         kind = "gray pictures" if self.gray else "pictures"
-        classes = f" of {self.classes} classes" if self.classes else ""
+        classes = f" of {counted(self.classes, 'class')}" if self.classes else ""
         device = "accelerator" if self.accelerator else "CPU device"
         devices = f"{self.replicas} {device}s" if self.replicas > 1 else f"one {device}"
         n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -17,6 +17,7 @@ from mocotf.data.bad_images import BadImages
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from mocotf.metrics import Metric
+from mocotf.tables import counted
 from mocotf.training import callbacks
 from mocotf.training import setbacks
 from mocotf.training.checkpoints import Checkpoints
@@ -113,7 +114,7 @@ class Run:
         size = f"{count / 1e6:.1f} M" if count >= 1e5 else f"{count:,}"
         device = describe_devices(self.model.distribute_strategy)
         total, an_epoch = self.course.total_steps, self.course.steps_per_epoch
-        length = f"{total:,} steps" + f", {an_epoch:,} an epoch" * (total > an_epoch)
+        length = counted(total, "step") + f", {an_epoch:,} an epoch" * (total > an_epoch)
         return f"{self.about}, {size} parameters · {device} · {length} · {self.run_dir.path}"
 
     def meet(self):

@@ -122,7 +122,7 @@ def test_files_that_do_not_decode_keep_labels_with_their_images(tmp_path):
 def test_classes_that_differ_are_told(tmp_path):
     for folder in ("train/cat", "train/dog", "val/cats"):
         write_colours(tmp_path / folder, 3)
-    with pytest.raises(UserError, match=r"1 classes .* have no training image \(cats\)"):
+    with pytest.raises(UserError, match=r"1 class .* with no training image \(cats\)"):
         Labelled(Folder(str(tmp_path)))
 
 

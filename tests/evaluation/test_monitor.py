@@ -52,7 +52,7 @@ def test_classes_that_the_bank_has_not_count_as_wrong_and_are_told_once(tmp_path
         write_colours(str(tmp_path / name), 4)
     knn = monitor(Folder(str(tmp_path)))
     assert [knn.scores(pixels).tolist() for _ in range(2)] == [[0] * 4] * 2
-    assert caplog.text.count("kNN counts as wrong what it cannot know: folder: 1 classes") == 1
+    assert caplog.text.count("kNN counts as wrong what it cannot know: folder: 1 class of") == 1
     assert "(c)" in caplog.text
 
 

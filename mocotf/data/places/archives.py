@@ -9,6 +9,7 @@ import zlib
 from mocotf.data.places.members import Members
 from mocotf.data.places.tree import Found
 from mocotf.errors import UserError
+from mocotf.tables import counted
 
 ENDINGS = (".zip", ".tar")
 COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -95,14 +96,14 @@ def _scan_tar(path):
             try:
                 member = archive.next()
             except tarfile.ReadError as error:
-                raise _CutShortError(f"cut short after {count} files") from error
+                raise _CutShortError(f"cut short after {counted(count, 'file')}") from error
             archive.members.clear()  # it would keep them all
             if member is None:
                 return
             if not member.isreg() or member.issparse():
                 continue
             if member.offset_data + member.size > end:
-                raise _CutShortError(f"cut short after {count} files")
+                raise _CutShortError(f"cut short after {counted(count, 'file')}")
             count += 1
             problem = "larger than 1 GiB" if member.size > MOST else ""
             yield os.fsencode(member.name), (member.offset_data, member.size, 0), problem

@@ -8,6 +8,7 @@ import tensorflow as tf
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.errors import UserError
 from mocotf.files import printable
+from mocotf.tables import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,9 +75,9 @@ class Source(abc.ABC):
 
     def found(self):
         """Returns what there is, a line for people; it may look into some files."""
-        parts = [f"{self.size:,} images"]
+        parts = [counted(self.size, "image")]
         if self.class_names:
-            parts.append(f"{len(self.class_names):,} classes")
+            parts.append(counted(len(self.class_names), "class"))
         if self.evaluation_sizes[1]:
             parts.append(f"{self.evaluation_sizes[1]:,} held out")
         return ", ".join(parts)

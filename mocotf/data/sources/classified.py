@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from mocotf.data.places.listing import held
 from mocotf.data.sources.base import RandomAccessSource
+from mocotf.tables import counted
 
 QUERY_EVERY = 10
 AT_ONCE = 65536  # images whose labels are looked through together
@@ -35,7 +36,7 @@ class Classified(RandomAccessSource):
 
     def found_classes(self):
         """Returns the parts of `found` that tell of classes, a list of texts."""
-        parts = [f"{len(self.class_names):,} classes"] if self.class_names else []
+        parts = [counted(len(self.class_names), "class")] if self.class_names else []
         if queries := self.evaluation_sizes[1]:
             own = f"{queries:,} held out" if self._held_out else f"kNN asks about {queries:,} of them"
             parts.append(own)

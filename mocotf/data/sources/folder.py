@@ -14,6 +14,7 @@ from mocotf.data.sources.groups import group_namer
 from mocotf.data.views.formats import FORMATS
 from mocotf.errors import UserError
 from mocotf.files import printable
+from mocotf.tables import counted
 
 
 class Folder(Classified):
@@ -57,7 +58,7 @@ class Folder(Classified):
 
     def found(self):
         seen = self._pictures.survey(self.size)
-        parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
+        parts = [f"{counted(self.size, 'image')} ({seen.kinds})", *self.found_classes()]
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
         rotation = seen.rotation(USE[self.upright])
         groups = self.groups.found() if self.groups else ""

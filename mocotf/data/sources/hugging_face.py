@@ -21,6 +21,7 @@ from mocotf.data.sources.records import named
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.files import printable
+from mocotf.tables import counted
 
 
 class HuggingFace(Classified):
@@ -73,7 +74,7 @@ class HuggingFace(Classified):
 
     def found(self):
         seen = survey(lambda row: io.BytesIO(self._content(row)), self.size)
-        parts = [f"{self.size:,} images ({seen.kinds})", *self.found_classes()]
+        parts = [f"{counted(self.size, 'image')} ({seen.kinds})", *self.found_classes()]
         chosen = f"of column{'s' * (len(self.columns) > 1)} {', '.join(map(printable, self.columns))}"
         unused = f"not used: {', '.join(map(printable, self.unused))}" if self.unused else ""
         rotation = seen.rotation(USE[self.upright])

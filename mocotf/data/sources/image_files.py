@@ -15,6 +15,7 @@ from mocotf.data.views.formats import FORMATS
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.orientation import decode_image
 from mocotf.errors import UserError
+from mocotf.tables import counted
 
 
 class ImageFiles:
@@ -58,7 +59,7 @@ class ImageFiles:
         seen = self._pictures.survey(len(self))
         rotation = seen.rotation(USE[self._upright])
         kinds = f" ({seen.kinds})" if len(self) else ""
-        parts = [f"{len(self):,} images{kinds}", str(self.left_out), rotation]
+        parts = [f"{counted(len(self), 'image')}{kinds}", str(self.left_out), rotation]
         return "; ".join(filter(None, parts))
 
     # Its functions are graphs as they are.
