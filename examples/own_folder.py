@@ -1,6 +1,6 @@
 """Pre-trains on a folder of pictures, and writes what can be done with it: a page and vectors.
 
-    python examples/own_folder.py my_photos runs/mine --minutes=30
+    python examples/own_folder.py my_photos runs/mine --minutes=10
 
 Ctrl-C saves the run, and the same command goes on. The nearest neighbours of any picture are then one
 matrix product away.

@@ -2,7 +2,7 @@
 
 Pre-train an encoder on unlabelled pictures, and use it; the same call again resumes a run:
 
-    run = mocotf.pretrain("my_photos", "runs/mine", minutes=30)
+    run = mocotf.pretrain("my_photos", "runs/mine", minutes=10)
     run.verdict                                   # whether anything was learned
     run.knn()["knn_top1"]                         # percent, where sub-folders are classes
     run.finetune(label_fraction=0.1)

@@ -3,7 +3,7 @@ r"""Pre-trains an image encoder by Momentum Contrast.
     python -m mocotf.train --flagfile=flags/demo.cfg --model_dir=runs/demo
     python -m mocotf.train --flagfile=flags/v2.cfg --dataset=folder --data_dir=DIR --model_dir=runs/v2
 
-    python -m mocotf.train --dataset=folder --data_dir=DIR --model_dir=runs/mine --minutes=30
+    python -m mocotf.train --dataset=folder --data_dir=DIR --model_dir=runs/mine --minutes=10
 
 The third chooses settings that fit the pictures in DIR. The same command again, or --model_dir alone,
 resumes a run that was stopped.

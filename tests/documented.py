@@ -128,7 +128,7 @@ SMALL_FIT = {
 # Part of a block of Python → what comes before it, and what takes the place of what; or why it is
 # only parsed.
 PYTHON = {
-    'mocotf.pretrain("my_photos", "runs/mine", minutes=30)': ("", {}),
+    'mocotf.pretrain("my_photos", "runs/mine", minutes=10)': ("", {}),
     "keras.applications.MobileNetV2": ("import keras, mocotf", SMALL_FIT),
     'mocotf.load_encoder("runs/v2")': ("", {}),
     "classifier = keras.Model": ('import keras, mocotf; encoder = mocotf.load_encoder("runs/v2")', {}),

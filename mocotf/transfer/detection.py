@@ -74,10 +74,11 @@ class Detection(Job):
     def finish(self, model, start):
         if not self._saved_model:
             return {}
-        copy = self.build(start, 0)  # on one device, whatever the model is on
-        for variable, trained in zip(copy.retina.variables, model.retina.variables, strict=True):
-            variable.assign(trained.numpy())
-        save(copy, self.canvas, start.view, self.images.class_names, self._saved_model)
+        with terminal.phase("writing the SavedModel"):
+            copy = self.build(start, 0)  # on one device, whatever the model is on
+            for variable, trained in zip(copy.retina.variables, model.retina.variables, strict=True):
+                variable.assign(trained.numpy())
+            save(copy, self.canvas, start.view, self.images.class_names, self._saved_model)
         return {"saved_model": self._saved_model}
 
     def _answers(self, model, view, most=None):

@@ -81,7 +81,7 @@ class Transfer:
         keras.utils.clear_session()
         keras.utils.set_random_seed(seed)
         keras.config.set_dtype_policy(job.precision)
-        with self.strategy.scope():
+        with terminal.phase("building the model"), self.strategy.scope():
             model = job.build(start, seed)
             compile_trainer(model, self.settings, course.schedule, self.lr_scales)
 
