@@ -44,7 +44,8 @@ class Pyramid(keras.Model):
 
 
 def pyramid(backbone, *, dilated=False, name="backbone"):
-    """Returns a copy of a backbone as a `Pyramid`, of Keras's own layers under the same names.
+    """Returns a copy of a backbone as a `Pyramid`, of Keras's own layers under the same names, but for
+    strided shortcuts, see `policy`.
 
     In training its batch norm takes the statistics of the images of all replicas together, which
     detectors need that see two images a device. Every layer is trained.
@@ -104,6 +105,8 @@ def levels_of(backbone, lowest=None, highest=None):
 
 
 def _synchronized(layer):
+    if isinstance(layer, resnet.Conv2D) and layer.kernel_size == (1, 1) and layer.strides != (1, 1):
+        return resnet.Conv2D.from_config(layer.get_config())  # TensorFlow's has a wrong gradient
     copy = stock(layer)
     if isinstance(copy, keras.layers.BatchNormalization):
         copy.synchronized = True
