@@ -11,6 +11,7 @@ import sys
 import keras
 import scipy.optimize
 import sklearn.manifold
+import tensorflow as tf
 from tensorflow.python.data.ops.iterator_ops import OwnedIterator
 from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
@@ -39,7 +40,8 @@ def watch(owner, name):
     real = getattr(owner, name)
 
     def watched(*args, **kwargs):
-        if not terminal._display._phases:
+        # What is called while a graph is built is not computed then.
+        if not terminal._display._phases and not tf.inside_function():
             frame, place = sys._getframe(1), "?"
             while frame and "/mocotf/" not in (place := frame.f_code.co_filename):
                 frame = frame.f_back
