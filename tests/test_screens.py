@@ -17,8 +17,9 @@ from tests.trained import OPTIONS
 
 SCREENS = pathlib.Path(ROOT, "build", "screens")
 LIMIT = 300  # seconds a command may take
-BUSY = re.compile(r"━|( so far| left)\b")
+BUSY = re.compile(r"━|\d( s)? (so far|left)\b")
 END = "exit code"
+FEW = "--steps=8 --log_every=4 --batch_size=4 --train_images=8 --test_images=4"
 
 pytestmark = [
     pytest.mark.slow,
@@ -138,6 +139,8 @@ def test_a_run_is_watched(look, trained, tmp_path, columns, env):
         "convert --to=keras {run} {out}/encoder.keras",
         "check_data --data_dir={pictures}",
         "report --table {run}",
+        f"detect --recipe=demo_detection {FEW} --pretrained={{run}} --model_dir={{out}}/detect",
+        f"segment --recipe=demo_segmentation {FEW} --pretrained={{run}} --model_dir={{out}}/segment",
         "train --help",
     ],
 )
@@ -170,4 +173,5 @@ def test_nobody_need_read_it(look, trained, tmp_path, rest):
 def test_an_error_is_told_in_words_that_are_whole(look, tmp_path):
     frames = look("error", 60, f"knn --model_dir={tmp_path / 'nowhere'}")
     assert_well(frames, 60, code=1)
-    assert "error: " in frames[-1] and " expected " in frames[-1].replace("\n", " ")
+    told = frames[-1].replace("\n", " ")
+    assert "error: " in told and " expected " in told
