@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.metrics import Metric
+from mocotf.training import environment
 from mocotf.training.trainer import Trainer
 from mocotf.transfer.backbone import levels_of
 
@@ -54,6 +55,9 @@ class Detector(Trainer):
             )
         self.classes = classes
         self.canvas = canvas
+        with environment.without_notices():
+            # Once a process oneDNN says that it leaves these to TensorFlow; matching anchors has some.
+            tf.transpose(tf.zeros([2, 2], tf.int64))
         self.retina = _retina_net(backbone, classes, canvas, levels, anchor, depth)
         self.built = True
 
