@@ -135,7 +135,8 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.account.enter("start")  # of the next epochs' fit, if there is one
-        self.phase.restart("preparing the next epoch")
+        more = self.step < self.run.course.total_steps
+        self.phase.restart("preparing the next epoch" if more else "ending the run")
 
     def on_train_batch_end(self, batch, logs=None):
         self.run.watchdog.hear()
