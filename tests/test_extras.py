@@ -21,6 +21,7 @@ from tests.processes import ROOT
 PROJECT = tomllib.loads(pathlib.Path(ROOT, "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OF_EXTRAS = {module for modules in extras.MODULES.values() for module in modules}
 TRACKERS = {"mlflow", "wandb"}  # which another environment has: tests/test_trackers.py
+APART = TRACKERS | {"docs"}
 # Imported once `extras.require` has found what they import.
 BEHIND = {
     "data/sources/columns.py", "data/sources/hf_parts.py", "data/sources/tfds.py",
@@ -83,9 +84,9 @@ def test_an_extra_has_the_packages_that_are_imported_of_it(extra):
 
 def test_all_extras_are_told_and_all_has_them():
     (everything,) = needed("all").values()
-    assert everything.extras | TRACKERS == PROJECT["optional-dependencies"].keys() - {"all"}
+    assert everything.extras | APART == PROJECT["optional-dependencies"].keys() - {"all"}
     assert everything.extras | TRACKERS == extras.MODULES.keys()
-    assert not everything.extras & TRACKERS
+    assert not everything.extras & APART
 
 
 @pytest.mark.parametrize("module", sorted(OF_EXTRAS))
@@ -122,7 +123,7 @@ def test_ranges_begin_with_what_was_tested_and_hold_the_pins():
         ranges |= needed(extra)
     oldest = {
         canonicalize_name(pin.name): str(pin.specifier)[2:]
-        for file in ("requirements-trackers.txt", "requirements-oldest.txt")
+        for file in ("requirements-docs.txt", "requirements-trackers.txt", "requirements-oldest.txt")
         for pin in pins(file)
     }
     for name, one in ranges.items():
