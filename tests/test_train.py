@@ -60,7 +60,7 @@ QUICK_AND_SLOW += [pytest.param(options, marks=pytest.mark.slow) for options in 
 
 @pytest.mark.parametrize("options", QUICK_AND_SLOW, ids=lambda options: options[0])
 def test_every_mechanism_trains_on_two_replicas_and_its_encoder_is_handed_on(tmp_path, options):
-    train_and_hand_on(tmp_path, "--arch=resnet10", *options, "--steps=2", "--knn_bank=100")
+    train_and_hand_on(tmp_path, *options, "--steps=2", "--knn_bank=100")
 
 
 @pytest.mark.slow

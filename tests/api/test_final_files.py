@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 
 import mocotf
+from mocotf import train
 from mocotf.api import final_files
 from mocotf.api.final_files import Patience
 from mocotf.api.final_files import TooSlow
 from mocotf.api.final_files import write_final_files
+from mocotf.data.bad_images import BadImages
+from mocotf.data.sources.folder import Folder
 from mocotf.errors import Preempted
 from mocotf.errors import UserError
 from tests import commands
@@ -49,29 +52,22 @@ def made(monkeypatch):
     return names
 
 
-PATIENT = """
-import runpy
-from mocotf.api import final_files
-final_files.LIMIT = 1e6  # however busy this machine is
-runpy.run_module("mocotf.train", run_name="__main__", alter_sys=True)
-"""
-
-
-def test_a_run_ends_with_an_encoder_and_a_page_and_says_so(trained, tmp_path):
-    (tmp_path / "patient.py").write_text(PATIENT)
-    where = [f"--data_dir={trained / 'pictures'}", "--dataset=folder", "--recipe=none", "--knn_k=5"]
-    options = [*where, "--image_size=16", "--batch_size=24", "--bn_splits=2", "--moco_k=48"]
-    run = tmp_path / "run"
-    given = [*options, f"--arch={ARCH}", "--steps=1", "--final_files", f"--model_dir={run}"]
-    done = processes.succeed(str(tmp_path / "patient.py"), *given)
-    assert done.err == "" and f"The run is in {run}, with encoder.keras and report.html" in done.out
-    assert "mocotf.report" not in done.out.partition("The run is in")[2]
-    features = mocotf.load_encoder(run / "encoder.keras")(np.zeros([1, 16, 16, 3]))["features"]
-    expected = mocotf.load_encoder(run)(np.zeros([1, 16, 16, 3]))["features"]
+def test_a_run_ends_with_an_encoder_and_a_page_and_says_so(trained, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(final_files, "LIMIT", 1e6)  # however busy this machine is
+    shutil.copytree(trained / "run", tmp_path / "run")
+    run, source = str(tmp_path / "run"), Folder(str(trained / "pictures"))
+    write_final_files(run, source, BadImages())
+    told = capsys.readouterr().out
+    assert all(f"{run}/{name}: " in told for name in FILES)
+    next_commands = train.next_commands(run, None)
+    assert f"The run is in {run}, with encoder.keras and report.html to open" in next_commands
+    assert "mocotf.report" not in next_commands
+    features = mocotf.load_encoder(f"{run}/encoder.keras")(np.zeros([1, 32, 32, 3]))["features"]
+    expected = mocotf.load_encoder(run)(np.zeros([1, 32, 32, 3]))["features"]
     np.testing.assert_allclose(features, expected, rtol=1e-5)
-    page = (run / "report.html").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
     assert "24 images" in page and "t-SNE" in page and page.endswith("</html>\n")
-    assert not [*run.glob("*partial*")]
+    assert not [*(tmp_path / "run").glob("*partial*")]
 
 
 def test_what_is_there_and_newer_than_the_checkpoint_is_not_made_again(run, made):
