@@ -25,7 +25,8 @@ from mocotf.reporting.table import NOTHING
 from mocotf.reporting.table import text
 from mocotf.training.history import words
 
-RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images. A dash: not measured."
+RESULTS = "Top-1 accuracy, unless said otherwise, in percent on held-out images."
+DASHES = " A dash: not measured."
 VIEWS = "Positive pairs, as training began: each query above its key."
 ANSWERS = "Test images of the last measurement: the truth, and beside it what was found."
 NEIGHBOURS = "At the left an image that is asked about, beside it the training images nearest to it."
@@ -61,6 +62,7 @@ def make_page(runs, sheets, galleries, maps, made):
             says why there is none.
         made: text that says by what and when the page was made.
     """
+    whole = all(stage.name in run.numbers for run in runs for stage in _stages(runs))
     title = runs[0].name if len(runs) == 1 else f"{len(runs)} runs: " + ", ".join(r.name for r in runs)
     once(maps)
     return page(
@@ -68,7 +70,7 @@ def make_page(runs, sheets, galleries, maps, made):
         header(title, element("p", _subtitle(runs), class_="soft"), *_verdicts(runs)),
         _section(
             "Results",
-            RESULTS,
+            RESULTS + DASHES * (not whole),
             *(element("p", told, class_="soft") for run in runs for told in _collapses(run)),
             element(
                 "div", _results(runs), class_="wide", tabindex="0", role="group", aria_label="results"
@@ -169,8 +171,12 @@ def _side(title, explanation, runs, figures):
     return _section(title, explanation, element("div", *blocks, class_="side" if blocks[1:] else "one"))
 
 
+def _stages(runs):
+    return [stage for stage in STAGES if any(stage.name in run.numbers for run in runs)]
+
+
 def _results(runs):
-    stages = [s for s in STAGES if s.always or any(s.name in run.numbers for run in runs)]
+    stages = _stages(runs)
     head = [element("th", "run", scope="col")] if len(runs) > 1 else []
     head += [element("th", stage.title, scope="col") for stage in stages]
     lines = []

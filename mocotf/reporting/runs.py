@@ -24,13 +24,11 @@ class Stage:
         title: for people.
         name: in results.json or evaluation.json.
         beside: the numbers to compare with, name → what that is.
-        always: a page shows it of runs that have not got it, too.
     """
 
     title: str
     name: str
     beside: dict[str, str]
-    always: bool = True
 
 
 SCRATCH = "from scratch"
@@ -49,12 +47,12 @@ def _watched(name):
 STAGES = (
     Stage("Pre-training loss", "loss", {"chance": "chance"}),
     Stage("kNN", "knn_top1", _watched("knn_top1")),
-    Stage("Retrieval AUC", "retrieval_auc", _watched("retrieval_auc"), always=False),
+    Stage("Retrieval AUC", "retrieval_auc", _watched("retrieval_auc")),
     Stage("Linear, cached features", "linear_cached_top1", _measured("linear_cached_top1")),
     Stage("Linear", "linear_top1", _measured("linear_top1")),
     Stage("Fine-tuned", "finetune_top1", _measured("finetune_top1", SCRATCH)),
-    Stage("Detection, AP", "detect_ap", _measured("detect_ap", SCRATCH), always=False),
-    Stage("Segmentation, mIoU", "segment_miou", _measured("segment_miou", SCRATCH), always=False),
+    Stage("Detection, AP", "detect_ap", _measured("detect_ap", SCRATCH)),
+    Stage("Segmentation, mIoU", "segment_miou", _measured("segment_miou", SCRATCH)),
 )
 
 
