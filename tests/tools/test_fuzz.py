@@ -21,14 +21,14 @@ def test_each_kind_of_fault_is_found(tmp_path):
 def test_damage_is_borne_and_a_finding_can_be_replayed(tmp_path):
     torn = tmp_path / "5-7.run+facts.json"
     torn.write_text('{"replicas": 1, "ima')
-    options = "--images=40", "--files=20", "--seed=2", "--processes=1", f"--out={tmp_path}"
+    options = "--images=24", "--files=12", "--seed=2", "--processes=1", f"--out={tmp_path}"
     done = processes.run("tools/fuzz.py", *options, f"--replay={torn}", "--json")
     assert f"{torn}: refused: " in done.out
     found = done.json
-    assert (found["images"], found["files"]) == (40, 21)
+    assert (found["images"], found["files"]) == (24, 13)
     assert {name: found[name] for name in FINDINGS} == NOTHING, done.out
     images = [one for name, one in found["cases"].items() if name.startswith("image")]
-    assert all(sum(one.get(word, 0) for one in images) > 10 for word in ("decoded", "refused"))
+    assert all(sum(one.get(word, 0) for one in images) > 5 for word in ("decoded", "refused"))
 
 
 @pytest.mark.slow
