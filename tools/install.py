@@ -5,6 +5,8 @@
 Exit code: pip's; where it fails, all that it said comes before.
 """
 
+import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -32,8 +34,9 @@ def install(command, what, every=EVERY):
             code = process.wait(every)
             break
         except subprocess.TimeoutExpired:
-            print(f"  {progress(said)}, {time.monotonic() - began:.0f} s so far", flush=True)
+            tell(f"  {progress(said)}, {time.monotonic() - began:.0f} s so far")
     reader.join()
+    tell("")
     if code:
         sys.stderr.writelines(said)
     else:
@@ -41,12 +44,21 @@ def install(command, what, every=EVERY):
     return code
 
 
+def tell(line):
+    """Prints a line, on a terminal in the place of the last; "" is none."""
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        print(f"\r\x1b[K{line[: shutil.get_terminal_size().columns - 1]}", end="", flush=True)
+    elif line:
+        print(line, flush=True)
+
+
 def progress(said):
     """Returns how far pip is, by the lines that it has printed."""
     if any(line.startswith("Installing collected packages") for line in said):
         return "writing files"
     found = [line.split()[1] for line in said if line.startswith("Collecting ")]
-    return f"{len(found)} packages found, the last {found[-1]}" if found else "looking for packages"
+    packages = f"{len(found)} package{'s' * (len(found) > 1)}"
+    return f"{packages} found, the last {found[-1]}" if found else "looking for packages"
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ def test_it_is_not_silent_and_keeps_notices_to_itself(capfd):
     assert install([sys.executable, "-c", SLOW], "it", every=0.4) == 0
     first, *lines, last = capfd.readouterr().out.splitlines()
     assert first.startswith("installing it") and last.startswith("installed it")
-    assert "1 packages found, the last absl-py==2.5.0" in lines[-1] and "notice" not in str(lines)
+    assert "1 package found, the last absl-py==2.5.0" in lines[-1] and "notice" not in str(lines)
 
 
 def test_of_a_failure_all_is_told(capfd):
