@@ -20,6 +20,7 @@ from mocotf.reporting.pictures import BANK
 from mocotf.reporting.pictures import MAPPED
 from mocotf.reporting.pictures import look
 from mocotf.reporting.runs import read_runs
+from mocotf.tables import counted
 
 HAS_MAP = "knn_features"  # the flag of runs whose encoder is looked at
 log = logging.getLogger(__name__)
@@ -59,7 +60,7 @@ def write_runs(out, runs, pictures):
     made = f"mocotf {mocotf.__version__}, {time.strftime('%Y-%m-%d %H:%M')}"
     atomic_write(out, make_page(runs, list(map(sheet_figure, runs)), galleries, maps, made))
     size = os.path.getsize(out)
-    print(f"{out}: {len(runs)} run{'s' * (len(runs) > 1)}, {size / 1e6:.1f} MB", flush=True)
+    print(f"{out}: {counted(len(runs), 'run')}, {size / 1e6:.1f} MB", flush=True)
     return size
 
 

@@ -119,10 +119,7 @@ def load(model, content, source):
         problems += _queue_misfits(model.queue, state) + _velocity_misfits(model, content)
     problems += [f"unexpected {name}" for name in state if name not in ("queue", "queue_ptr")]
     if problems:
-        raise UserError(
-            f"{source} does not fit the model: {'; '.join(problems)}; expected flags that make "
-            "what is in the file"
-        )
+        raise _no_fit(source, problems)
 
     write_state(model.query_encoder, query)
     if not whole:
@@ -137,15 +134,19 @@ def load(model, content, source):
     return True
 
 
+def _no_fit(source, problems):
+    return UserError(
+        f"{source} does not fit the model: {'; '.join(problems)}; expected flags that make what is in "
+        "the file"
+    )
+
+
 def _load_backbone(model, backbone, source):
     """Fills the query encoder's backbone; its head stays at random, and the key encoder copies both."""
     heads = {n: v for n, v in read_state(model.query_encoder).items() if n.startswith("fc")}
     backbone = _adapted(model, backbone, source)
     if problems := misfits(model.query_encoder, backbone | heads):
-        raise UserError(
-            f"{source} does not fit the model: {'; '.join(problems)}; expected flags that make "
-            "what is in the file"
-        )
+        raise _no_fit(source, problems)
     write_state(model.query_encoder, backbone | heads)
     copy_weights(model.query_encoder, model.key_encoder)
 

@@ -9,8 +9,7 @@ from mocotf.data.settings import DataSettings
 from mocotf.errors import UserError
 from mocotf.moco.config import Config
 from mocotf.nn.model_copies import dtype_policy
-from mocotf.training.checkpoints import path_of
-from mocotf.training.checkpoints import steps_in
+from mocotf.training.checkpoints import newest_in
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
@@ -107,14 +106,7 @@ def open_run(path):
                 "checkpoints/ckpt-STEP"
             )
     if run == path:
-        folder = os.path.join(run, "checkpoints")
-        steps = steps_in(folder)
-        if not steps:
-            raise UserError(
-                f"{path}: this run has no checkpoint yet; expected one; try the command that began "
-                "the run, which goes on"
-            )
-        path = path_of(folder, steps[-1])
+        path = newest_in(run)
     elif not os.path.exists(f"{path}.index"):
         raise UserError(f"{path}: no such checkpoint; expected one that {path}.index belongs to")
     flags = read_flags(os.path.join(run, FLAGS_FILE))

@@ -40,8 +40,8 @@ class Facts:
         device = "accelerator" if self.accelerator else "CPU device"
         devices = f"{self.replicas} {device}s" if self.replicas > 1 else f"one {device}"
         n = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        cores = f", {n} core" + "s" * (n > 1)
-        return f"{self.pictures:,} {kind}{classes}, about {self.side} pixels, {devices}{cores}"
+        cores = counted(n, "core")
+        return f"{self.pictures:,} {kind}{classes}, about {self.side} pixels, {devices}, {cores}"
 
 
 def look(source, strategy):

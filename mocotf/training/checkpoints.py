@@ -168,6 +168,22 @@ def path_of(folder, step):
     return os.path.join(folder, f"ckpt-{step}")
 
 
+def newest_in(run):
+    """Returns the path of the newest checkpoint of a run directory.
+
+    Raises:
+        UserError: it has none.
+    """
+    folder = os.path.join(run, "checkpoints")
+    steps = steps_in(folder)
+    if not steps:
+        raise UserError(
+            f"{run}: this run has no checkpoint yet; expected one; try the command that began the run, "
+            "which goes on"
+        )
+    return path_of(folder, steps[-1])
+
+
 def digest(path):
     """Returns what tells the weights in a checkpoint from others', 16 hexadecimal digits."""
     with open(f"{path}.index", "rb") as file:  # it has a checksum of each variable

@@ -7,9 +7,8 @@ import tensorflow as tf
 from mocotf.errors import UserError
 from mocotf.errors import first_line
 from mocotf.nn.stem_channels import adapt_stem
-from mocotf.training.checkpoints import path_of
+from mocotf.training.checkpoints import newest_in
 from mocotf.training.checkpoints import read
-from mocotf.training.checkpoints import steps_in
 from mocotf.training.state import assign
 from mocotf.training.state import differences
 from mocotf.training.state import named_variables
@@ -27,15 +26,8 @@ def load_encoder(encoder, path):
     Raises:
         UserError: there is none, it cannot be read, or its encoder is of another architecture.
     """
-    folder = os.path.join(path, "checkpoints")
-    if os.path.isdir(folder):
-        steps = steps_in(folder)
-        if not steps:
-            raise UserError(
-                f"{path}: this run has no checkpoint yet; expected one; try the command that began "
-                "the run, which goes on"
-            )
-        path = path_of(folder, steps[-1])
+    if os.path.isdir(os.path.join(path, "checkpoints")):
+        path = newest_in(path)
     named = named_variables("query_encoder", encoder.variables)
     _load(named, path, lambda n: n.startswith("query_encoder/"), adapt_stem)
 

@@ -102,11 +102,8 @@ def look_into(file):
             kind = "JPEG" if image.format == "MPO" else image.format  # of several, the first is read
             return kind, exif_orientation(image), image.size
     except Exception:  # Pillow fails in many ways; what does not decode is told of where it is met
-        return (
-            (kind if kind == "TIFF" else OTHER),
-            1,
-            None,
-        )  # of more channels than Pillow has modes for
+        # Of more channels than Pillow has modes for it is a TIFF all the same.
+        return kind if kind == "TIFF" else OTHER, 1, None
 
 
 def _format(file):
