@@ -74,8 +74,8 @@ evaluate: .venv/installed
 	done
 	$(BIN)/python -m mocotf.report --table runs/demo
 
-# Detection and segmentation with few labels, from the demo run beside a random start and one that was
-# trained with all labels of the same patches, 3 seeds.
+# Detection, segmentation and real digits with few labels, from the demo run beside a random start and one
+# that was trained with all labels of the same patches, 3 seeds.
 transfer-demo: .venv/installed-transfer
 	test -f runs/demo/results.json || $(MAKE) demo
 	rm -rf runs/transfer-demo runs/demo_supervised
@@ -85,6 +85,13 @@ transfer-demo: .venv/installed-transfer
 	  $(BIN)/python -m mocotf.$${task%%:*} --flagfile=flags/demo_$${task#*:}.cfg --pretrained=runs/demo \
 	    --compare=random,runs/demo_supervised --seeds=0,1,2 \
 	    --model_dir=runs/transfer-demo/$${task#*:} || exit 1; \
+	done
+	$(BIN)/python tools/make_collection.py digits runs/collections/digits
+	for seed in 0 1 2; do \
+	  for start in random:runs/demo\ --untrained supervised:runs/demo_supervised MoCo:runs/demo; do \
+	    $(BIN)/python -m mocotf.finetune --flagfile=flags/demo_digits.cfg --pretrained=$${start#*:} --seed=$$seed \
+	      --label_seed=$$seed --model_dir=runs/transfer-demo/digits/$${start%%:*}-seed$$seed || exit 1; \
+	  done; \
 	done
 
 # Hands the demo run on, in every way there is.

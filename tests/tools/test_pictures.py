@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from PIL import Image
+from sklearn.datasets import load_digits
 
 from mocotf.data.settings import DataSettings
 from mocotf.data.settings import PairSettings
@@ -131,6 +132,22 @@ def test_embedded_patches_are_files_of_the_same_classes(tmp_path):
         for number, handle in enumerate(handles):
             with Image.open(folder / part / source.class_names[3] / f"{number:04}.png") as image:
                 np.testing.assert_array_equal(np.asarray(image), source.load(handle))
+
+
+def test_digits_are_scikit_learns_and_in_either_half_once(tmp_path):
+    folder = tmp_path / "digits"
+    found = make("digits", str(folder), None)
+    assert (found["pictures"], found["queries"], found["classes"]) == (898, 899, 10)
+    images, labels = load_digits(return_X_y=True)
+    for part, own in (("train", slice(0, 898)), ("test", slice(898, None))):
+        threes = images[own][labels[own] == 3].reshape(-1, 8, 8)
+        paths = sorted((folder / part / "3").iterdir())
+        assert len(paths) == len(threes)
+        for path, three in zip(paths, threes, strict=True):
+            with Image.open(path) as image:
+                assert image.size == (32, 32)
+                small = np.asarray(image.resize((8, 8), Image.Resampling.BOX)) * (16 / 255)
+            assert np.abs(small - three).mean() < 1
 
 
 def test_walks_are_sequences_of_frames_that_differ_a_little(tmp_path, monkeypatch):

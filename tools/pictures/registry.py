@@ -59,6 +59,11 @@ COLLECTIONS = {
         lambda places: embedded.patches(),
         ".png",
     ),
+    "digits": Collection(
+        "scikit-learn's hand-written digits, 8 x 8 pixels, enlarged to 32 x 32",
+        lambda places: embedded.digits(),
+        ".png",
+    ),
     "walks": Collection(
         "sequences of 12 frames, 32 x 32 pixels, over 14 photographs of scikit-image's",
         lambda places: walks.walks(),
