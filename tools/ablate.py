@@ -28,7 +28,6 @@ from mocotf.data.sources.open import open_source
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
 from mocotf.settings import texts_of
-from tools import markers
 from tools.ablations import outcomes
 from tools.ablations import page
 from tools.ablations import plan
@@ -52,7 +51,11 @@ flags.DEFINE_string(
     "results.json of an earlier sitting, on this machine or another: the runs that it has are not run "
     "again.",
 )
-flags.DEFINE_string("markdown", None, "Document that tables and figures are written into.")
+flags.DEFINE_string(
+    "markdown",
+    None,
+    "Document that tables and figures are written into: a new one, or between markers.",
+)
 flags.DEFINE_bool("run", True, "Run what is not done; --norun makes the tables of what is.")
 flags.DEFINE_bool("list", False, "Print what would be run, and how long it would take; run nothing.")
 
@@ -76,9 +79,6 @@ def main():
     )
     runs = plan.runs_of(tables)
     plan.check_folders(runs, out)
-    if FLAGS.markdown:
-        names = [page.SETUP, *(group.name for group in groups)]
-        markers.check(FLAGS.markdown, page.PROGRAM, names)
     base = train_flags.read().saved
     earlier = outcomes.read_earlier(FLAGS.earlier, texts_of(base, decisive=True), out)
     waiting = [r for r in runs if not outcomes.finished(r, out) and r.name not in earlier.runs]
@@ -88,6 +88,8 @@ def main():
     if FLAGS.list:
         command.print_json({"grid": FLAGS.grid, "runs": len(runs), "waiting": len(waiting)})
         return 0
+    if FLAGS.markdown:
+        page.prepare(FLAGS.markdown, groups)
 
     # ---- Run
     diary = Diary(out, FLAGS.grid, runs, waiting, FLAGS.jobs)

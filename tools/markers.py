@@ -8,6 +8,11 @@ from mocotf.files import atomic_write
 BEGIN, END = "<!-- {}: {} -->", "<!-- end of {} -->"
 
 
+def place(program, name, text=""):
+    """Returns the block of a name, with a text between its markers."""
+    return f"{BEGIN.format(program, name)}\n{text}\n{END.format(name)}"
+
+
 def check(path, program, names):
     """Checks a document against what is to be written into it.
 
@@ -21,7 +26,7 @@ def check(path, program, names):
     """
     text = _read(path)
     for name in names:
-        if not _place(program, name).search(text):
+        if not _pattern(program, name).search(text):
             raise UserError(
                 f"--markdown={path}: no place for {name}; expected the lines "
                 f"{BEGIN.format(program, name)} and {END.format(name)}; add them where it is to be"
@@ -32,8 +37,8 @@ def write(path, program, blocks):
     """Writes name → text into a document that `check` has passed."""
     text = _read(path)
     for name, block in blocks.items():
-        whole = f"{BEGIN.format(program, name)}\n{block}\n{END.format(name)}"
-        text = _place(program, name).sub(lambda _, whole=whole: whole, text)
+        whole = place(program, name, block)
+        text = _pattern(program, name).sub(lambda _, whole=whole: whole, text)
     atomic_write(path, text)
 
 
@@ -47,7 +52,7 @@ def _read(path):
         ) from error
 
 
-def _place(program, name):
+def _pattern(program, name):
     return re.compile(
         re.escape(BEGIN.format(program, name)) + ".*?" + re.escape(END.format(name)), re.S
     )

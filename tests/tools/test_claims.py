@@ -59,6 +59,17 @@ def test_the_error_is_that_of_all_rows_and_says_how_many_seeds_would_tell():
     assert find(Claim("", "one", "one", ABOVE, ""), one, RUNS) == ("not told apart", 0.0, None, None)
 
 
+def test_what_learns_nothing_has_an_error_of_its_own():
+    wild = {
+        f"wild{seed}": {"state": "done", "knn_top1": top1} for seed, top1 in enumerate((10, 20, 30))
+    }
+    runs = {name: run | {"knn_top1_pixels": 35.0} for name, run in (RUNS | wild).items()}
+    rows = [*ROWS, {"name": "wild", "runs": list(wild)}]
+    assert find(Claim("", "a", "low", ABOVE, ""), rows, runs).error == pytest.approx(ERROR)
+    found = find(Claim("", "a", "wild", ABOVE, ""), rows, runs)
+    assert found.error == pytest.approx(math.sqrt((1 + 100) / 3))
+
+
 def test_the_table_says_what_was_published_and_what_was_found():
     shown = [
         Claim("it falls", "a", "low", ABOVE, "much"),

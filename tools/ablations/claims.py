@@ -1,4 +1,8 @@
-"""Claims of papers, held against runs: that a row of a grid is above another, and what the runs say."""
+"""Claims of papers, held against runs: that a row of a grid is above another, and what the runs say.
+
+Three seeds of a row know little of its spread, so standard errors are by that of all rows together, but
+for rows that learn nothing: those have their own.
+"""
 
 import math
 import statistics
@@ -51,9 +55,6 @@ class Finding(NamedTuple):
 def find(claim, rows, runs):
     """Returns the `Finding` on a `Claim`.
 
-    The standard error is by the spread of seeds within rows, of all rows together: three seeds of two
-    rows know little of it.
-
     Args:
         rows, runs: as `outcomes.collect` makes them.
     """
@@ -62,10 +63,15 @@ def find(claim, rows, runs):
     if not ours or not others:
         return Finding(MISSING)
     difference = statistics.fmean(ours) - statistics.fmean(others)
-    deviation = pooled_deviation(values.values())
-    if deviation is None:
+    learns = {row["name"]: _learns(row, runs) for row in rows}
+    pooled = pooled_deviation(own for name, own in values.items() if learns[name])
+    first, second = (
+        pooled if learns[name] or len(values[name]) < 2 else statistics.stdev(values[name])
+        for name in (claim.row, claim.other)
+    )
+    if first is None or second is None:
         return Finding(OPEN, difference)
-    error = deviation * math.sqrt(1 / len(ours) + 1 / len(others))
+    error = math.hypot(first / math.sqrt(len(ours)), second / math.sqrt(len(others)))
     least, most = difference - ENOUGH * error, difference + ENOUGH * error
     verdict = {
         ABOVE: AGREES if least > 0 else OPPOSITE if most < 0 else OPEN,
@@ -78,6 +84,12 @@ def find(claim, rows, runs):
     size = abs(difference) if claim.sign == ABOVE else MARGIN - abs(difference)
     times = (POWER * error / size) ** 2 if size > 0 else None
     return Finding(verdict, difference, error, times and max(1.0, times))
+
+
+def _learns(row, runs):
+    """Returns whether a row is above raw pixels: the seeds of what learns nothing differ by more."""
+    knn, pixels = (values_of(row, runs, name) for name in ("knn_top1", "knn_top1_pixels"))
+    return not pixels or statistics.fmean(knn) > statistics.fmean(pixels)
 
 
 def pooled_deviation(samples):

@@ -15,11 +15,30 @@ SETUP = "setup"
 NOTHING = "–"
 
 
+def prepare(path, groups):
+    """Checks that a document has a place for each group's table, or makes a new one that has.
+
+    Args:
+        path: of the document.
+        groups: `Group`s.
+
+    Raises:
+        UserError: it lacks one.
+    """
+    names = [SETUP, *(group.name for group in groups)]
+    if not os.path.exists(path):
+        titles = ["# Ablations", *(f"## {group.title}" for group in groups)]
+        places = (markers.place(PROGRAM, name) for name in names)
+        parts = (f"{title}\n\n{place}\n" for title, place in zip(titles, places, strict=True))
+        atomic_write(path, "\n".join(parts))
+    markers.check(path, PROGRAM, names)
+
+
 def write(path, results):
     """Writes tables and figures into a document, and the figures' files beside it.
 
     Args:
-        path: of the document; `markers.check` has passed it.
+        path: of the document; `prepare` has passed it.
         results: as tools/ablate.py collects them.
     """
     blocks = {SETUP: setup(results)}
