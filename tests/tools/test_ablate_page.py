@@ -84,7 +84,7 @@ def test_prose_around_the_markers_survives(tmp_path):
 
 
 def test_a_new_document_has_titles_and_places_and_that_of_the_docs_one_of_the_signs(tmp_path):
-    path = tmp_path / "new.md"
+    path = tmp_path / "new" / "tables.md"
     page.prepare(str(path), [grids.Group("g", "Of g", "Says so.", ())])
     page.write(str(path), results_of(group_of([row("m 0", ["a"])]), runs={"a": result(60.0)}))
     lines = [line for line in path.read_text().splitlines() if line.startswith(("#", "|"))]

@@ -30,6 +30,7 @@ def prepare(path, groups):
         titles = ["# Ablations", *(f"## {group.title}" for group in groups)]
         places = (markers.place(PROGRAM, name) for name in names)
         parts = (f"{title}\n\n{place}\n" for title, place in zip(titles, places, strict=True))
+        os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         atomic_write(path, "\n".join(parts))
     markers.check(path, PROGRAM, names)
 

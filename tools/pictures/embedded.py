@@ -23,8 +23,8 @@ def patches():
 
 
 def digits():
-    """Yields the same of scikit-learn's hand-written digits: the first half to train on, the second,
-    mostly by other writers, to test on."""
+    """Yields the same of scikit-learn's hand-written digits: the first half to train on, the second to
+    test on."""
     from sklearn.datasets import load_digits  # which patches do without
 
     found = load_digits()
