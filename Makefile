@@ -93,6 +93,7 @@ transfer-demo: .venv/installed-transfer
 	      --label_seed=$$seed --model_dir=runs/transfer-demo/digits/$${start%%:*}-seed$$seed || exit 1; \
 	  done; \
 	done
+	$(BIN)/python -m mocotf.report --table runs/transfer-demo/digits/*
 
 # Hands the demo run on, in every way there is.
 serve-check: .venv/installed-dev
