@@ -36,7 +36,7 @@ def main():
         views = random_views(
             source,
             augmentation,
-            Order(FLAGS.seed, pairs, source.steps_per_epoch(pairs)),
+            Order(FLAGS.seed, pairs, source.steps_per_epoch(pairs), rounds=FLAGS.order_rounds),
             bad_images=bad_images,
             ops=FLAGS.host_ops,
         )

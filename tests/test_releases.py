@@ -21,6 +21,7 @@ from mocotf.training.checkpoints import read
 from mocotf.training.fit import fit
 from mocotf.training.flags_file import read_flags
 from mocotf.training.run_dir import RunDir
+from mocotf.training.settings import PretrainingRunSettings
 from mocotf.training.state import assign
 from mocotf.training.state import state_of
 from tests import processes
@@ -50,7 +51,10 @@ def test_a_run_of_every_set_of_flags_is_resumed(path, tmp_path):
 def test_a_stored_run_goes_on_as_it_would_have(tmp_path):
     run = open_run(str(RELEASES / "run"))
     batch_size, source = int(run.flags["batch_size"]), Patches()
-    order = Order(int(run.flags["seed"]), batch_size, source.steps_per_epoch(batch_size))
+    assert "order_rounds" not in run.flags
+    rounds = settings_of(PretrainingRunSettings)["order_rounds"].of_run()
+    steps_per_epoch = source.steps_per_epoch(batch_size)
+    order = Order(int(run.flags["seed"]), batch_size, steps_per_epoch, rounds=rounds)
     drawn = np.array(list(source.draw(order, run.step).take(STEPS * batch_size).as_numpy_iterator()))
     np.testing.assert_array_equal(drawn.T, [NEXT["keys"], NEXT["handles"]])
     draws = [view_draws(order.seed, key) for key in NEXT["keys"][:batch_size]]

@@ -80,7 +80,7 @@ def main():
     runs = plan.runs_of(tables)
     plan.check_folders(runs, out)
     base = train_flags.read().saved
-    earlier = outcomes.read_earlier(FLAGS.earlier, texts_of(base, decisive=True), out)
+    earlier = outcomes.read_earlier(FLAGS.earlier, base, out)
     waiting = [r for r in runs if not outcomes.finished(r, out) and r.name not in earlier.runs]
     if FLAGS.list:
         show_plan(runs, waiting, out)
@@ -88,6 +88,9 @@ def main():
     if FLAGS.list:
         command.print_json({"grid": FLAGS.grid, "runs": len(runs), "waiting": len(waiting)})
         return 0
+    if not FLAGS.run and len(waiting) == len(runs):
+        raise UserError(f"--norun: no run of --grid={FLAGS.grid} is done in --out={FLAGS.out}")
+    os.makedirs(out, exist_ok=True)  # also for tables of --earlier only
     if FLAGS.markdown:
         page.prepare(FLAGS.markdown, groups)
 

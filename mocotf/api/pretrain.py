@@ -159,7 +159,14 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
     checkpoints = Checkpoints(folder, model, course.keep)
 
     # ---- Data
-    order = Order(run_settings.seed, optimisation.batch_size, steps_per_epoch, worker, workers)
+    order = Order(
+        run_settings.seed,
+        optimisation.batch_size,
+        steps_per_epoch,
+        worker,
+        workers,
+        run_settings.order_rounds,
+    )
 
     @functools.cache  # a start is traced once: of what is shown before the first step, and trained on
     def views_from(batch):

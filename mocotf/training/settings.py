@@ -3,6 +3,8 @@
 import dataclasses
 import typing
 
+from mocotf.data.sources.base import ROUNDS
+from mocotf.data.sources.base import TENSORFLOWS_OWN
 from mocotf.errors import UserError
 from mocotf.nn.kernels import policy
 from mocotf.optim.settings import OptimisationSettings
@@ -85,6 +87,13 @@ class PretrainingRunSettings(RunSettings):
         "flags.cfg notes what was changed, and at which step. Settings that decide a variable's "
         "shape, such as --arch or --moco_k, cannot change.",
         place=True,
+    )
+    order_rounds: int = setting(
+        ROUNDS,
+        "Rounds of the cipher that puts an epoch's images in random order. With TensorFlow's own 4, as "
+        "earlier releases had it, batches are more even in their classes than by chance.",
+        low=TENSORFLOWS_OWN,
+        before=TENSORFLOWS_OWN,
     )
     init_from: str | None = setting(
         None,

@@ -1,10 +1,12 @@
 """The order in which images found by index are drawn: by any number of workers, from any step."""
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.base import RandomAccessSource
+from mocotf.data.sources.base import shuffled
 from tests.data.support import drawn
 from tests.data.support import flat
 
@@ -54,6 +56,21 @@ def test_a_run_is_resumed_at_any_step(first_step):
     for workers in (1, 2):
         order = Order(3, 12, 4, workers - 1, workers)
         assert drawn(SOURCE, order, 9 - first_step, first_step) == drawn(SOURCE, order, 9)[first_step:]
+
+
+def test_neighbours_and_batches_are_of_one_class_as_often_as_by_chance():
+    size, classes, batch_size = 50_000, 10, 500
+    positions = tf.range(size, dtype=tf.int64)
+    orders = [shuffled(Order(seed, batch_size, 100), 0, positions, size) for seed in range(4)]
+    drawn = np.stack(orders) * classes // size  # the images lie class by class
+    for apart in (1, 8, 64):
+        alike = np.mean(drawn[:, apart:] == drawn[:, :-apart])
+        assert alike == pytest.approx(1 / classes, abs=0.003), apart  # 4.5 standard errors
+    batches = drawn.reshape(-1, batch_size)
+    counts = np.stack([np.bincount(batch, minlength=classes) for batch in batches])
+    expected = batch_size / classes
+    chi_squared = np.mean(np.sum((counts - expected) ** 2 / expected, 1))
+    assert chi_squared == pytest.approx(classes - 1, abs=1)  # 4.7 standard errors
 
 
 def test_order_is_a_function_of_the_seed_alone():

@@ -7,9 +7,11 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from mocotf.cli import train_flags
 from mocotf.errors import UserError
 from mocotf.json_files import write_json
 from mocotf.settings import texts_of
+from mocotf.settings import with_values
 from mocotf.training.run_dir import RunDir
 from tests import processes
 from tests.commands import set_flags
@@ -139,20 +141,25 @@ def test_a_folder_of_another_run_is_refused_and_threads_stay(base, tmp_path):
 def test_runs_of_an_earlier_sitting_are_known(base, tmp_path):
     tables = expand([grids.QUEUE], seeds=(0,))
     names, path = [run.name for run in plan.runs_of(tables)], tmp_path / "results.json"
-    decisive, done = {"lr": "0.03"}, {"state": "done", "knn_top1": 70.0}
-    known = {"sittings": [{}], "base": decisive | {"workers": "2"}}
+    recipe, done = train_flags.read().saved, {"state": "done", "knn_top1": 70.0}
+    known = {"sittings": [{}], "base": texts_of(recipe) | {"workers": "2"}}
     known["runs"] = {names[0]: done, names[1]: {"state": "failed"}}
     write_json(path, known)
-    earlier = outcomes.read_earlier(str(path), decisive, str(tmp_path / "out"))
+    earlier = outcomes.read_earlier(str(path), recipe, str(tmp_path / "out"))
     assert earlier == ([{}], {names[0]: done})
     found = outcomes.collect(tables, str(tmp_path / "out"), [], {}, earlier.runs)["runs"]
     assert found[names[0]] == done and found[names[1]]["state"] == "not run"
-    for base, out, message in (
-        ({"lr": "0.06"}, tmp_path / "out", "another base recipe: --lr=0.03 there, 0.06 here"),
-        (decisive, tmp_path, "it is in --out"),
+    for changed, out, message in (
+        ({"lr": 0.06}, tmp_path / "out", "another base recipe: --lr=0.12 there, 0.06 here"),
+        ({}, tmp_path, "it is in --out"),
     ):
         with pytest.raises(UserError, match=message):
-            outcomes.read_earlier(str(path), base, str(out))
+            outcomes.read_earlier(str(path), with_values(recipe, changed), str(out))
     with pytest.raises(UserError, match=r"expected results.json of tools/ablate.py"):
-        outcomes.read_earlier(str(tmp_path / "none.json"), decisive, str(tmp_path))
-    assert outcomes.read_earlier(None, decisive, str(tmp_path)) == ([], {})
+        outcomes.read_earlier(str(tmp_path / "none.json"), recipe, str(tmp_path))
+    assert outcomes.read_earlier(None, recipe, str(tmp_path)) == ([], {})
+
+    del known["base"]["order_rounds"]  # as it was before there was such a setting
+    write_json(path, known)
+    with pytest.raises(UserError, match="another base recipe: --order_rounds=4 there, 16 here"):
+        outcomes.read_earlier(str(path), recipe, str(tmp_path / "out"))

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 from mocotf.errors import UserError
 from mocotf.json_files import read_json
+from mocotf.settings import settings_of
+from mocotf.settings import texts_of
 from mocotf.training.metrics_file import read_metrics
 
 LAST = 0.8  # share of a run after which loss and acc1 are averaged: those of one batch are noise
@@ -29,7 +31,7 @@ def read_earlier(path, base, out):
 
     Args:
         path: of the file, or None.
-        base: name → text of the base recipe's flags that decide what is computed.
+        base: `Settings` of the base recipe.
         out: folder of today's runs.
 
     Raises:
@@ -42,8 +44,9 @@ def read_earlier(path, base, out):
     found = read_json(path)
     if not isinstance(found, dict) or not {"sittings", "base", "runs"} <= found.keys():
         raise UserError(f"--earlier={path}: expected results.json of tools/ablate.py")
-    for name, text in base.items():
-        there = found["base"].get(name, text)  # a setting that has come since is as it was before it
+    declared = {name: one for part in base for name, one in settings_of(type(part)).items()}
+    for name, text in texts_of(base, decisive=True).items():
+        there = declared[name].saved(found["base"].get(name))
         if there != text:
             raise UserError(
                 f"--earlier={path}: of another base recipe: --{name}={there} there, {text} here"

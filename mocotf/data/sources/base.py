@@ -10,6 +10,12 @@ from mocotf.errors import UserError
 from mocotf.files import printable
 from mocotf.tables import counted
 
+# Of the cipher that mixes an epoch's images. After TensorFlow's own 4, where 50,000 images lie class by
+# class, 7 % of neighbours are of one class instead of 10 %, and batches more even than by chance.
+ROUNDS = 16
+TENSORFLOWS_OWN = 4
+PADDING = 498247692  # what tf.random.experimental.index_shuffle puts before its seed
+
 
 @dataclasses.dataclass(frozen=True)
 class Order:
@@ -23,6 +29,7 @@ class Order:
         batch_size: global, a multiple of `workers`.
         steps_per_epoch: as `Source.steps_per_epoch` gives it.
         worker, workers: index of this worker, and how many there are.
+        rounds: of the cipher that mixes them, from `TENSORFLOWS_OWN` on.
     """
 
     seed: int
@@ -30,6 +37,7 @@ class Order:
     steps_per_epoch: int
     worker: int = 0
     workers: int = 1
+    rounds: int = ROUNDS
 
     @property
     def share(self):
@@ -189,7 +197,7 @@ def draw_by_index(order, first_step, size):
     def locate(drawn):
         number = order.number(drawn)
         epoch, position = number // per_epoch, number % per_epoch
-        return number, shuffled(order.seed, epoch, position, size)
+        return number, shuffled(order, epoch, position, size)
 
     def drawn_in(step):
         return tf.data.Dataset.range(step * order.share, (step + 1) * order.share)
@@ -199,9 +207,14 @@ def draw_by_index(order, first_step, size):
     return steps.flat_map(drawn_in).map(locate)
 
 
-def shuffled(seed, epoch, position, size):
+def shuffled(order, epoch, position, size):
     """Returns the image index at `position` of the random order of `epoch`; a bijection."""
-    key = tf.stack([tf.cast(seed, tf.int64), tf.cast(epoch, tf.int64)])
-    # Of its key, index_shuffle reads the lowest byte for small sets: epochs 0 and 256 would agree.
+    key = tf.stack([tf.cast(order.seed, tf.int64), tf.cast(epoch, tf.int64)])
+    # Of its key, the operator reads the lowest byte for small sets: epochs 0 and 256 would agree.
     key = tf.random.stateless_uniform([2], key, minval=None, maxval=None, dtype=tf.int64)
-    return tf.random.experimental.index_shuffle(position, key, tf.cast(size - 1, tf.int64))
+    return tf.raw_ops.RandomIndexShuffle(
+        index=position,
+        seed=tf.pad(key, [[1, 0]], constant_values=PADDING),
+        max_index=tf.cast(size - 1, tf.int64),
+        rounds=order.rounds,
+    )
