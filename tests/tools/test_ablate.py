@@ -94,5 +94,6 @@ def test_mistakes_take_one_line(tmp_path):
         ("--grid=nothing", "--grid=nothing: no group nothing; expected default, reduced"),
         ("--seeds=0,x", "--seeds=0,x: "),
         ("--seed=3", "--seed: every run of a grid has its own; try --seeds"),
+        ("--norun", f"--norun: no run of --grid=reduced is done in --out={tmp_path}"),
     ):
         processes.refuse("tools/ablate.py", [*SMALL, f"--out={tmp_path}", argument], message)

@@ -15,6 +15,7 @@ from tools.ablations.claims import EQUAL
 from tools.ablations.claims import NOT_BELOW
 from tools.ablations.claims import Claim
 from tools.ablations.claims import find
+from tools.ablations.signs import LONGER
 from tools.ablations.signs import SIGNS
 
 RUNS = {
@@ -87,7 +88,11 @@ def test_the_papers_claims_are_of_rows_that_train_takes():
     set_flags(f"--flagfile={processes.ROOT}/flags/signs.cfg", "--data_dir=nowhere")
     assert plan.choose("signs") == [SIGNS] and SIGNS not in plan.choose("default")
     options = {"seeds": range(3), "reduced": False, "threads": 1}
-    ((_, rows),) = plan.expand([SIGNS], "nowhere", lambda batch: 20000 // batch, **options)
+
+    def steps_per_epoch(batch_size):
+        return 20000 // batch_size
+
+    ((_, rows),) = plan.expand([SIGNS], "nowhere", steps_per_epoch, **options)
     found = {row.name: runs for row, runs in rows}
     assert len(plan.runs_of([(SIGNS, rows)])) == 3 * len(SIGNS.rows) == 42
     for claim in SIGNS.claims:
@@ -95,3 +100,10 @@ def test_the_papers_claims_are_of_rows_that_train_takes():
     steps = train_flags.read().training.optimisation.total_steps(20000 // 128)
     shares = {row.name: found[row.name][0].steps / steps for row in SIGNS.rows}
     assert shares["m 0"] == 1 and shares["SimCLR, in the time of the base"] == pytest.approx(0.7)
+
+    ((_, rows),) = plan.expand(plan.choose("signs_longer"), "nowhere", steps_per_epoch, **options)
+    longer = {row.name: runs[0] for row, runs in rows}
+    assert longer["MoCo v2 (the base recipe)"].name == found["MoCo v2 (the base recipe)"][0].name
+    assert {name for claim in LONGER.claims for name in (claim.row, claim.other)} < longer.keys()
+    for name, share in (("MoCo v2", 2), ("K 256", 2), ("linear head", 2), ("SimSiam", 1.4)):
+        assert longer[f"{name}, twice as long"].steps == pytest.approx(share * steps)

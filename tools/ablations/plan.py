@@ -16,6 +16,7 @@ from mocotf.training.flags_file import read_flags
 from mocotf.training.run_dir import RunDir
 from tools.ablations.grids import GROUPS
 from tools.ablations.grids import REDUCED_EPOCHS
+from tools.ablations.signs import LONGER
 from tools.ablations.signs import SIGNS
 
 FLAGS = flags.FLAGS
@@ -68,7 +69,7 @@ def choose(grid):
     Raises:
         UserError: it names one that is not there.
     """
-    groups = {group.name: group for group in (*GROUPS, SIGNS)}
+    groups = {group.name: group for group in (*GROUPS, SIGNS, LONGER)}
     known = list(groups)
     names = [group.name for group in GROUPS] if grid in WHOLE else grid.split(",")
     for name in names:
