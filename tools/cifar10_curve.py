@@ -32,6 +32,9 @@ from tools import markers
 from tools.ablations.figures import svg_file
 
 FLAGS = flags.FLAGS
+flags.DEFINE_list(
+    "peers", [], "Runs of tools/peers/cifar10.py, shown beside; nothing is held against them."
+)
 flags.DEFINE_string("markdown", None, "Document that the table is written into, figures beside it.")
 
 PROGRAM, BLOCK = "cifar10", "curve"  # as the markers have it
@@ -52,8 +55,8 @@ def main(*paths):
         raise UserError("no run is named: expected the folders of runs of flags/cifar10.cfg")
     if FLAGS.markdown:
         markers.check(FLAGS.markdown, PROGRAM, [BLOCK])
-    curves = {path: curve(path) for path in paths}
-    text = table(curves)
+    curves, peers = ({path: curve(path) for path in some} for some in (paths, FLAGS.peers))
+    text = table(curves, peers)
     print(text)
     if FLAGS.markdown:
         folder = os.path.join(os.path.dirname(FLAGS.markdown), "figures")
@@ -61,10 +64,10 @@ def main(*paths):
         links = []
         for name, title in TITLES.items():
             file = f"cifar10_{name}.svg"
-            atomic_write(os.path.join(folder, file), figure(name, curves))
+            atomic_write(os.path.join(folder, file), figure(name, curves | peers))
             links.append(f"![{title}](figures/{file})")
         markers.write(FLAGS.markdown, PROGRAM, {BLOCK: "\n\n".join([text, *links])})
-    command.print_json({"curves": curves})
+    command.print_json({"curves": curves, "peers": peers})
 
 
 def curve(path):
@@ -97,16 +100,18 @@ def curve(path):
     return found
 
 
-def table(curves):
-    """Returns the Markdown table of the published epochs that a run has, and the verdict."""
-    names = [os.path.basename(os.path.normpath(path)) for path in curves]
+def table(curves, peers):
+    """Returns the published epochs that runs have, a Markdown table, and the verdict on `curves`."""
+    names = [os.path.basename(os.path.normpath(path)) for path in curves | peers]
     lines = [["epoch", "", "published", *names, "off by", ""]]
     for epoch in PUBLISHED[KNN]:
         for name, title in TITLES.items():
-            own = [found[name].get(epoch) for found in curves.values()]
+            own, others = (
+                [found[name].get(epoch) for found in some.values()] for some in (curves, peers)
+            )
             if any(value is not None for value in own):
                 published = PUBLISHED[name][epoch]
-                shown = ["–" if value is None else _text(name, value) for value in own]
+                shown = ["–" if value is None else _text(name, value) for value in own + others]
                 found, verdict = compare(name, epoch, [v for v in own if v is not None])
                 lines.append([str(epoch), title, _text(name, published), *shown, found, verdict])
     lines.insert(1, ["---"] * len(lines[0]))

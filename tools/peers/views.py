@@ -19,15 +19,23 @@ SIZE, MIN_AREA = 224, 0.2
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
-def torchvision_view():
-    """The original's `main_moco.py`: torchvision on Pillow images."""
+def torchvision_transforms():
+    """Returns the module, imported also beside a PyTorch without CUDA, where it lacks its operators."""
+    global _library
     try:
         import torchvision.transforms as T
-    except RuntimeError:  # beside a PyTorch without CUDA it finds none of its compiled operators
+    except RuntimeError:
         _library = _declare_operators()  # they live as long as it does
         import torchvision.transforms as T
+    return T
+
+
+def torchvision_view():
+    """The original's `main_moco.py`: torchvision on Pillow images."""
     from PIL import Image
     from PIL import ImageFilter
+
+    T = torchvision_transforms()
 
     def blur(image):
         return image.filter(ImageFilter.GaussianBlur(radius=random.uniform(0.1, 2)))
