@@ -50,7 +50,7 @@ def train_and_hand_on(folder, *options):
     assert features == (1, saved.config.encoder.moco_dim)
     last, found = commands.metrics(folder)[-1], commands.results(folder)
     assert {"knn_top1", "knn_top1_untrained", "knn_top1_pixels"} <= found.keys()
-    assert last["knn_top1"] == found["knn_top1"] and 0 < last["probe_loss"] < 3
+    assert last["knn_top1"] == found["knn_top1"] and 0 < last["probe_loss"] < 4
     return found
 
 

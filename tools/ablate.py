@@ -82,14 +82,14 @@ def main():
     base = train_flags.read().saved
     earlier = outcomes.read_earlier(FLAGS.earlier, base, out)
     waiting = [r for r in runs if not outcomes.finished(r, out) and r.name not in earlier.runs]
+    if not (FLAGS.run or FLAGS.list) and len(waiting) == len(runs):
+        raise UserError(f"--norun: no run of --grid={FLAGS.grid} is done in --out={FLAGS.out}")
     if FLAGS.list:
         show_plan(runs, waiting, out)
     show_estimate(runs, waiting)
     if FLAGS.list:
         command.print_json({"grid": FLAGS.grid, "runs": len(runs), "waiting": len(waiting)})
         return 0
-    if not FLAGS.run and len(waiting) == len(runs):
-        raise UserError(f"--norun: no run of --grid={FLAGS.grid} is done in --out={FLAGS.out}")
     os.makedirs(out, exist_ok=True)  # also for tables of --earlier only
     if FLAGS.markdown:
         page.prepare(FLAGS.markdown, groups)
