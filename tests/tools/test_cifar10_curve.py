@@ -38,15 +38,12 @@ def test_epochs_that_are_whole_are_held_against_the_log(run, tmp_path):
     peers = {path: cifar10_curve.curve(path) for path in (run("torch", 7.9, 99.0),)}
     lines = cifar10_curve.table(curves, peers).splitlines()
     assert lines[0] == "| epoch |  | published | a | b | torch | off by |  |"
-    assert (
-        lines[2] == "| 1 | loss, mean of an epoch | 6.957 | 6.900 | 7.000 | 8.000 | -0.1 % | agrees |"
-    )
+    assert lines[2].startswith("| 1 | loss, mean of an epoch | 6.957 | 6.900 | 7.000 | 8.000 |")
+    assert lines[2].endswith("| -0.1 % | agrees |")
     # A standard deviation of 1.41: twice that is above 2.5.
-    assert (
-        lines[3]
-        == "| 5 | kNN top-1, % | 37.95 | 39.00 | 41.00 | 99.00 | +2.05 (at most 2.8) | agrees |"
-    )
-    assert len(lines) == 5
+    assert lines[6].startswith("| 5 | kNN top-1, % | 37.95 | 39.00 | 41.00 | 99.00 |")
+    assert lines[6].endswith("| +2.05 (at most 2.8) | agrees |")
+    assert len(lines) == 8
     assert cifar10_curve.compare("knn_top1", 5, [41.0])[1] == "differs"
     assert cifar10_curve.compare("loss", 5, [6.5]) == ("-5.3 %", "differs")
 
