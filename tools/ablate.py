@@ -90,7 +90,7 @@ def main():
     if FLAGS.list:
         command.print_json({"grid": FLAGS.grid, "runs": len(runs), "waiting": len(waiting)})
         return 0
-    os.makedirs(out, exist_ok=True)  # also for tables of --earlier only
+    os.makedirs(out, exist_ok=True)
     if FLAGS.markdown:
         page.prepare(FLAGS.markdown, groups)
 

@@ -14,7 +14,7 @@ class Diary:
     """Tells of runs as they end, and keeps their times in --out/times.json, also over interruptions.
 
     Args:
-        out: folder of the runs.
+        out: folder of the runs, which is there.
         grid: name of the grid.
         runs: all its `Run`s.
         waiting: those to be run.
@@ -73,7 +73,6 @@ class Diary:
         self._save()
 
     def _save(self):
-        os.makedirs(self._out, exist_ok=True)
         atomic_write(
             self._path, json.dumps({"runs": self.seconds, "whole": self._whole}, indent=1) + "\n"
         )

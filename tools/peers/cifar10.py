@@ -25,8 +25,7 @@ from torch import nn
 
 from tools.peers.views import torchvision_transforms
 
-torchvision_transforms()  # which lets torchvision be imported beside a PyTorch without CUDA
-import torchvision.transforms as T  # noqa: E402
+T = torchvision_transforms()  # first: it lets torchvision be imported beside a PyTorch without CUDA
 from torchvision.models import resnet18  # noqa: E402
 
 BATCH, GROUPS, DIM, K, M, TEMPERATURE = 512, 8, 128, 4096, 0.99, 0.1
