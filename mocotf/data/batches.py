@@ -9,24 +9,27 @@ TOGETHER = 64  # images of a batch that are finished together: enough to make ca
 NOTHING_DECODES = "no image of a whole batch decodes"
 
 
-def batches_of_files(drawn, n, make, blanks, describe, finish=None):
-    """Returns batches of (places, names of the bad, *made) of n images, as far as they decode.
+def batches_of_files(drawn, n, make, blanks, describe, finish=None, overlap=True):
+    """Returns batches of (places, names of the bad, *made) of n images, as far as they decode; the last
+    may be of fewer.
 
     A batch is a small data set of its own, for graphs have no exceptions: ignoring errors is how they
     catch one. What fails is missing from a batch, which has the `places` of what did not.
 
     Args:
-        drawn: dataset of (key, handle).
+        drawn: dataset of (key, handle), each a tensor or several.
         n: images a batch.
         make: (key, handle) → tuple of tensors; may fail in the graph.
         blanks: batches of 0 images of what `make` returns, or `finish`.
         describe: handle → what a message calls the image.
         finish: (*made) → tuple of tensors `[k, …]`, of what was made of k images; must not fail.
+        overlap: begin with the next batch before one is done, for the memory of three more.
     """
     nothing = tf.data.Dataset.from_tensors((tf.zeros([0], tf.int32), *blanks))
 
     def batch(keys, handles):
-        images = tf.data.Dataset.from_tensor_slices((tf.range(n), keys, handles))
+        numbers = tf.range(tf.shape(tf.nest.flatten(keys)[0])[0])
+        images = tf.data.Dataset.from_tensor_slices((numbers, keys, handles))
         made = images.map(lambda place, *image: (place, *make(*image)), **PARALLEL)
         made = made.ignore_errors()
         if finish:
@@ -35,15 +38,16 @@ def batches_of_files(drawn, n, make, blanks, describe, finish=None):
         else:
             made = made.batch(n)
         made = made.concatenate(nothing).take(1)
-        return made.map(lambda places, *rest: (places, missing(places, handles), *rest))
+        return made.map(lambda places, *rest: (places, missing(numbers, places, handles), *rest))
 
-    def missing(places, handles):
-        bad = tf.sets.difference(tf.range(n)[None], places[None]).values
+    def missing(numbers, places, handles):
+        bad = tf.sets.difference(numbers[None], places[None]).values
         bad = tf.nest.map_structure(lambda x: tf.gather(x, bad), handles)
         return tf.map_fn(describe, bad, fn_output_signature=tf.string)
 
-    steps = drawn.batch(n, drop_remainder=True)
-    return steps.interleave(batch, cycle_length=2, num_parallel_calls=2, deterministic=True)
+    if not overlap:
+        return drawn.batch(n).flat_map(batch)
+    return drawn.batch(n).interleave(batch, cycle_length=2, num_parallel_calls=2, deterministic=True)
 
 
 def whole_batches_of_files(drawn, n, make, blanks, describe, bad_images):
@@ -95,3 +99,10 @@ def replace_bad(places, bad, *made, bad_images, n):
 
     whole = tf.cond(tf.size(places) == n, lambda: made, replaced)
     return tuple(tf.ensure_shape(x, [n, *x.shape[1:]]) for x in whole)
+
+
+def reported(bad, made, bad_images):
+    """Returns `made`, a tuple of tensors, once the names in `bad`, if any, are reported."""
+    report = tf.cond(tf.size(bad) > 0, lambda: bad_images.report_in_graph(bad), lambda: 0)
+    with tf.control_dependencies([report]):
+        return tuple(tf.identity(x) for x in made)

@@ -7,8 +7,8 @@ import tensorflow as tf
 from mocotf.data.batches import PARALLEL
 from mocotf.data.batches import TOGETHER
 from mocotf.data.batches import batches_of_files
-from mocotf.data.batches import good_ones
 from mocotf.data.batches import replace_bad
+from mocotf.data.batches import reported
 from mocotf.data.positives import OnePicture
 from mocotf.data.positives import TwoPictures
 from mocotf.data.views import crop
@@ -237,11 +237,16 @@ def decoded_image(source, handle, channels=None):
 def _evaluated(source, examples, view, augmentation, bad_images, batch_size):
     """Returns the batches of (image, label) that `view` makes of examples, without the bad ones."""
     if source.shape:
-        views = examples.map(view, **PARALLEL)
-    else:
-        blank = tf.zeros(augmentation.shape), tf.zeros([], tf.int64)
-        views = good_ones(examples, view, blank, source.describe, bad_images)
-    return views.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        return examples.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+
+    def made(rest, handle):
+        return view(handle, *rest)
+
+    blanks = tf.zeros([0, *augmentation.shape]), tf.zeros([0], tf.int64)
+    examples = examples.map(lambda handle, *rest: (rest, handle))
+    batches = batches_of_files(examples, batch_size, made, blanks, source.describe, overlap=False)
+    views = batches.map(lambda _, bad, *views: reported(bad, views, bad_images))
+    return views.rebatch(batch_size).prefetch(tf.data.AUTOTUNE)
 
 
 def prepare(image, augmentation):

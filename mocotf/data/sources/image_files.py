@@ -4,13 +4,12 @@ import hashlib
 
 import tensorflow as tf
 
-from mocotf.data.batches import PARALLEL
+from mocotf.data.batches import batches_of_files
 from mocotf.data.places.directory import Named
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import USE
 from mocotf.data.pretraining import centre
-from mocotf.data.views.decode import or_else
 from mocotf.data.views.formats import FORMATS
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.data.views.orientation import decode_image
@@ -79,17 +78,27 @@ class ImageFiles:
             Dataset of (names, string `[n]`; which of them decoded, bool `[n]`; images, float32
             `[n, size, size, C]`, RGB in 0…255, zeros where one did not).
         """
-        blank = tf.zeros([size, size, self._channels or 3])
+        shape = [size, size, self._channels or 3]
 
-        def view(number):
-            def make():
-                encoded = self._pictures.read(number)
-                return centre(decode_image(encoded, self._upright, **self._how), size)
+        def view(_, number):
+            encoded = self._pictures.read(number)
+            return (centre(decode_image(encoded, self._upright, **self._how), size),)
 
-            return self._pictures.name(number), *or_else(make, blank)
+        def whole(names, places, images):
+            n, at = tf.size(names), places[:, None]
+            decoded = tf.scatter_nd(at, tf.ones_like(places), [n]) > 0
+            images = tf.cond(
+                tf.size(places) == n, lambda: images, lambda: tf.scatter_nd(at, images, [n, *shape])
+            )
+            return names, decoded, tf.ensure_shape(images, [None, *shape])
 
         numbers = tf.data.Dataset.range(first, len(self))
-        return numbers.map(view, **PARALLEL).batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        name, blanks = self._pictures.name, (tf.zeros([0, *shape]),)
+        pairs = numbers.map(lambda number: (number, number))
+        made = batches_of_files(pairs, batch_size, view, blanks, name, overlap=False)
+        both = tf.data.Dataset.zip(numbers.map(name).batch(batch_size), made)
+        views = both.map(lambda names, made: whole(names, made[0], made[2]))
+        return views.prefetch(tf.data.AUTOTUNE)
 
 
 def files_named(paths, **how):

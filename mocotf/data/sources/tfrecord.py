@@ -7,13 +7,13 @@ import numpy as np
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from mocotf.data.batches import TOGETHER
 from mocotf.data.sources.base import Source
 from mocotf.data.sources.records import READERS
 from mocotf.data.sources.records import RecordFiles
 from mocotf.data.sources.records import contents_of
 from mocotf.data.sources.records import names_and_sizes
 from mocotf.data.sources.records import opened
-from mocotf.data.views.decode import or_else
 from mocotf.errors import UserError
 
 IMAGE, LABEL = "image/encoded", "image/class/label"
@@ -96,10 +96,13 @@ class TFRecords(Source):
     def evaluation(self, split):
         absent = tf.constant(NO_LABEL, tf.int64)
 
-        def labelled(handle):
-            return handle, or_else(lambda: _feature(handle, LABEL, absent), absent)[1]
+        def labelled(handles):
+            some = tf.data.Dataset.from_tensor_slices(handles)
+            some = some.map(lambda handle: (handle, _feature(handle, LABEL, absent)))
+            return some.ignore_errors()  # of what is no tf.train.Example; those of reading are not its
 
-        return self._files.in_order(split).map(labelled).filter(lambda _, label: label != absent)
+        records = self._files.in_order(split).batch(TOGETHER)
+        return records.flat_map(labelled).filter(lambda _, label: label != absent)
 
     def _features(self, split):
         """Returns the names of the features of the first records."""
