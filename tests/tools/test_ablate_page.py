@@ -11,6 +11,7 @@ from tools.ablations import figures
 from tools.ablations import grids
 from tools.ablations import outcomes
 from tools.ablations import page
+from tools.ablations.signs import LONGER
 from tools.ablations.signs import SIGNS
 
 EMPTY = "<!-- ablate: setup --><!-- end of setup --><!-- ablate: g --><!-- end of g -->"
@@ -91,7 +92,7 @@ def test_a_new_document_has_titles_and_places_and_that_of_the_docs_one_of_the_si
     assert lines[:2] == ["# Ablations", "## Of g"] and lines[-1].startswith("| m 0 | 60.0 |")
     with pytest.raises(UserError, match="no place for signs"):
         page.prepare(str(path), [SIGNS])
-    page.prepare(f"{processes.ROOT}/docs/reference/ablations.md", [SIGNS])
+    page.prepare(f"{processes.ROOT}/docs/reference/ablations.md", [SIGNS, LONGER])
 
 
 def test_accuracy_against_k_has_a_curve_a_mechanism_and_bars(tmp_path):
