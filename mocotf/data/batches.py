@@ -69,12 +69,8 @@ def good_ones(examples, make, blank, describe, bad_images):
 
     def one(handle, *rest):
         good, made = or_else(lambda: make(handle, *rest), blank)
-
-        def report():
-            return bad_images.report_in_graph(describe(handle)[None])
-
-        with tf.control_dependencies([tf.cond(good, lambda: 0, report)]):
-            return tf.identity(good), *made
+        bad = tf.cond(good, lambda: tf.zeros([0], tf.string), lambda: describe(handle)[None])
+        return reported(bad, (good, *made), bad_images)
 
     made = examples.map(one, **PARALLEL).filter(lambda good, *_: good)
     return made.map(lambda _, *made: made)
