@@ -1,15 +1,15 @@
-r"""Checks runs of flags/cifar10.cfg against the log of 200 epochs that the authors' notebook keeps.
+r"""Holds runs of flags/cifar10.cfg against those of the authors' notebook, theirs and other people's.
 
     python tools/make_collection.py cifar10 runs/collections/cifar10
     python -m mocotf.train --flagfile=flags/cifar10.cfg --dataset=folder \
         --data_dir=runs/collections/cifar10 --log_every=1 --knn_every=5 --model_dir=runs/cifar10_seed0
-    python tools/cifar10_curve.py runs/cifar10_seed0 runs/cifar10_seed1 \
-        --markdown=docs/reference/results.md
+    python tools/cifar10_curve.py runs/cifar10_seed0 --markdown=docs/reference/results.md
 
-Runs may have been stopped, or go on: compared are the epochs that they have. The authors' log is of one
-run, by PyTorch on a V100.
+Runs may have been stopped, or go on: compared are the epochs that they have. They are kept in --record,
+so that a run of another machine still counts; without runs, the table is made of what is there.
 """
 
+import json
 import os
 import statistics
 import sys
@@ -22,6 +22,7 @@ from absl import flags
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_write
+from mocotf.json_files import read_json
 from mocotf.reporting.charts import COLOURS
 from mocotf.reporting.charts import Series
 from mocotf.reporting.charts import line_chart
@@ -32,8 +33,10 @@ from tools import markers
 from tools.ablations.figures import svg_file
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list(
-    "peers", [], "Runs of tools/peers/cifar10.py, shown beside; nothing is held against them."
+flags.DEFINE_string(
+    "record",
+    "docs/reference/cifar10.json",
+    "What runs had, the notebook's and ours: the runs that are named are added to it.",
 )
 flags.DEFINE_string("markdown", None, "Document that the table is written into, figures beside it.")
 
@@ -41,40 +44,44 @@ PROGRAM, BLOCK = "cifar10", "curve"  # as the markers have it
 IMAGES = 50_000
 KNN, LOSS = "knn_top1", "loss"
 TITLES = {KNN: "kNN top-1, %", LOSS: "loss, mean of an epoch"}
-PUBLISHED = {  # epoch → value
-    KNN: {1: 31.98, 2: 33.52, 3: 34.71, 4: 36.98, 5: 37.95, 6: 39.87, 7: 41.86, 8: 44.18, 9: 46.34}
-    | {10: 48.03, 15: 54.84, 20: 61.38, 25: 65.55, 30: 67.05, 40: 71.32}
-    | {50: 73.30, 75: 75.93, 100: 78.06, 150: 81.18, 200: 82.58},
-    LOSS: {1: 6.957, 2: 7.250, 3: 7.290, 4: 7.098, 5: 6.862, 6: 6.721, 7: 6.590, 8: 6.370, 9: 6.216}
-    | {10: 5.991, 15: 5.054, 20: 4.341, 25: 3.913, 30: 3.692, 40: 3.384}
-    | {50: 3.195, 75: 2.935, 100: 2.726, 150: 2.427, 200: 2.272},
-}
-POINTS, SHARE = 2.5, 0.03  # by how much kNN, and the loss, may be off
+PUBLISHED, MEASURED = "published", "measured"  # kinds of runs in the record
+GRAYS = ("#5b6675", "#8a94a2", "#a9b1bc", "#bfc6ce", "#d2d7dd")
+POINTS, SHARE = 2.5, 0.03  # by how much kNN, and the loss, may be off at least
 
 
 def main(*paths):
-    if not paths:
-        raise UserError("no run is named: expected the folders of runs of flags/cifar10.cfg")
+    record = read_record(FLAGS.record)
     if FLAGS.markdown:
         markers.check(FLAGS.markdown, PROGRAM, [BLOCK])
-    curves, peers = ({path: curve(path) for path in some} for some in (paths, FLAGS.peers))
-    text = table(curves, peers)
-    print(text)
+    if paths:
+        known = {run["name"]: run for run in record[MEASURED]}
+        for run in map(curve, paths):
+            known[run["name"]] = known.get(run["name"], {}) | run
+        record[MEASURED] = [*known.values()]
+        atomic_write(FLAGS.record, json.dumps(record, indent=1) + "\n")
+    print(table(record))
     if FLAGS.markdown:
-        folder = os.path.join(os.path.dirname(FLAGS.markdown), "figures")
-        os.makedirs(folder, exist_ok=True)
-        links = []
-        for name, title in TITLES.items():
-            file = f"cifar10_{name}.svg"
-            atomic_write(os.path.join(folder, file), figure(name, curves | peers))
-            links.append(f"![{title}](figures/{file})")
-        markers.write(FLAGS.markdown, PROGRAM, {BLOCK: "\n\n".join([text, *links])})
-    command.print_json({"curves": curves, "peers": peers})
+        write(FLAGS.markdown, record)
+    command.print_json({MEASURED: record[MEASURED]})
+
+
+def read_record(path):
+    """Returns kind, `PUBLISHED` or `MEASURED`, → runs, each its name and what `curve` returns.
+
+    Raises:
+        UserError: it is no such file.
+    """
+    record = read_json(path, {PUBLISHED: list, MEASURED: list})
+    if not record:
+        raise UserError(
+            f"--record={path}: is not there; expected docs/reference/cifar10.json, or a copy"
+        )
+    return record
 
 
 def curve(path):
-    """Returns what a run has: name of a number → epoch, from 1 → its value at the end of the epoch; the
-    loss's is its mean within the epoch.
+    """Returns a run's "name", and name of a number → epoch, from "1" → its value at the end of the
+    epoch; the loss's is its mean within the epoch.
 
     Raises:
         UserError: it is no run with a record of each step.
@@ -95,61 +102,83 @@ def curve(path):
         if LOSS in record:
             losses.setdefault(epoch + (rest > 0), []).append(record[LOSS])
         if KNN in record and epoch and not rest:
-            found[KNN][epoch] = record[KNN]
-    found[LOSS] = {
-        epoch: statistics.fmean(own) for epoch, own in losses.items() if len(own) == steps_per_epoch
-    }
-    return found
+            found[KNN][str(epoch)] = record[KNN]
+    for epoch, own in losses.items():
+        if len(own) == steps_per_epoch:
+            found[LOSS][str(epoch)] = round(statistics.fmean(own), 4)
+    return {"name": os.path.basename(os.path.normpath(path))} | found
 
 
-def table(curves, peers):
-    """Returns the published epochs that runs have, a Markdown table, and the verdict on `curves`."""
-    names = [os.path.basename(os.path.normpath(path)) for path in curves | peers]
-    lines = [["epoch", "", "published", *names, "off by", ""]]
-    for epoch in PUBLISHED[KNN]:
+def table(record):
+    """Returns the epochs that measured runs have, a Markdown table, with the verdict on them."""
+    authors = record[PUBLISHED][0]
+    lines = [["epoch", "", "the authors' log", "their notebook, all runs", "mocotf", "off by", ""]]
+    lines.append(["---"] * len(lines[0]))
+    for epoch in authors[KNN]:
         for name, title in TITLES.items():
-            own, others = (
-                [found[name].get(epoch) for found in some.values()] for some in (curves, peers)
-            )
-            if any(value is not None for value in own):
-                published = PUBLISHED[name][epoch]
-                shown = ["–" if value is None else _text(name, value) for value in own + others]
-                found, verdict = compare(name, epoch, [v for v in own if v is not None])
-                lines.append([str(epoch), title, _text(name, published), *shown, found, verdict])
-    lines.insert(1, ["---"] * len(lines[0]))
+            theirs, ours = (values_of(record[kind], name, epoch) for kind in (PUBLISHED, MEASURED))
+            if ours:
+                own = [_text(name, authors[name][epoch]), _spread(name, theirs), _spread(name, ours)]
+                lines.append([epoch, title, *own, *compare(name, theirs, ours)])
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
-def compare(name, epoch, values):
-    """Returns (by how much the mean of runs' values is off, whether that is near enough), texts.
+def values_of(runs, name, epoch):
+    """Returns a number at an epoch, of those of some runs that have it."""
+    return [run[name][epoch] for run in runs if epoch in run[name]]
 
-    kNN may be off by `POINTS`, or twice the runs' standard deviation, where that is more; the loss by
-    `SHARE` of it.
+
+def compare(name, theirs, ours):
+    """Returns (by how much the mean of our runs is off that of theirs, whether that is near enough).
+
+    It may be off by `POINTS` of kNN, or by `SHARE` of the loss, or by twice the standard deviation of
+    their runs, where that is more. Both are texts.
     """
-    published, mean = PUBLISHED[name][epoch], statistics.fmean(values)
-    if name == LOSS:
-        off = mean / published - 1
-        return f"{off:+.1%}".replace("%", " %"), "agrees" if abs(off) <= SHARE else "differs"
-    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-    most = max(POINTS, 2 * deviation)
-    off = mean - published
-    return f"{off:+.2f} (at most {most:.1f})", "agrees" if abs(off) <= most else "differs"
+    mean = statistics.fmean(theirs)
+    off = statistics.fmean(ours) - mean
+    most = max(POINTS if name == KNN else SHARE * mean, 2 * statistics.stdev(theirs))
+    verdict = "agrees" if abs(off) <= most else "differs"
+    if name == KNN:
+        return f"{off:+.2f} (at most {most:.1f})", verdict
+    return f"{100 * off / mean:+.1f} % (at most {100 * most / mean:.1f})", verdict
 
 
-def figure(name, curves):
+def write(document, record):
+    """Writes the table into a document, and the figures into the folder beside it."""
+    folder = os.path.join(os.path.dirname(document), "figures")
+    os.makedirs(folder, exist_ok=True)
+    parts = [table(record)]
+    for name, title in TITLES.items():
+        file = f"cifar10_{name}.svg"
+        atomic_write(os.path.join(folder, file), figure(name, record))
+        parts.append(f"![{title}](figures/{file})")
+    markers.write(document, PROGRAM, {BLOCK: "\n\n".join(parts)})
+
+
+def figure(name, record):
     """Returns the SVG file of a number against epochs, measured beside published."""
-    last = max((epoch for found in curves.values() for epoch in found[name]), default=1)
-    shown = {epoch: y for epoch, y in PUBLISHED[name].items() if epoch <= max(10, 1.5 * last)}
-    series = [
-        Series("published: the authors' log", "#5b6675", [*shown], [*shown.values()], dashed=True)
-    ]
-    for colour, (path, found) in zip(COLOURS, curves.items(), strict=False):
-        if found[name]:
-            title = f"measured: {os.path.basename(os.path.normpath(path))}"
-            series.append(Series(title, colour, [*found[name]], [*found[name].values()]))
+    ours = [run for run in record[MEASURED] if run[name]]
+    last = max((int(epoch) for run in ours for epoch in run[name]), default=1)
+    series = []
+    for kind, runs, colours in ((PUBLISHED, record[PUBLISHED], GRAYS), (MEASURED, ours, COLOURS)):
+        for i, run in enumerate(runs):
+            shown = {
+                int(epoch): y for epoch, y in run[name].items() if int(epoch) <= max(10, 1.5 * last)
+            }
+            title, colour = f"{kind}: {run['name']}", colours[i % len(colours)]
+            series.append(Series(title, colour, [*shown], [*shown.values()], dashed=kind == PUBLISHED))
     title = f"CIFAR-10, {TITLES[name]}, against epoch"
     chart = line_chart(title, "", series, percent=name == KNN, x_name="epoch")
     return svg_file(title, chart, series)
+
+
+def _spread(name, values):
+    """Returns the text of some runs' mean and, of several, the lowest, the highest and their number."""
+    text = _text(name, statistics.fmean(values))
+    if len(values) == 1:
+        return text
+    low, high = (_text(name, one(values)) for one in (min, max))
+    return f"{text} ({low} to {high}, {len(values)} runs)"
 
 
 def _text(name, value):
