@@ -1,9 +1,12 @@
 """Rooms import from those above them only, commands and `cli` know flags, docs have all settings and
-what kernels were measured to give."""
+what kernels were measured to give, git has nothing that is made."""
 
 import ast
 import pathlib
 import re
+import subprocess
+
+import pytest
 
 from mocotf.nn.kernels import policy
 from tests.processes import ROOT
@@ -70,3 +73,9 @@ def test_each_kernel_is_there_for_what_was_measured():
     for entry, measured in policy.ENTRIES.items():
         (row,) = re.findall(rf"^\| `{entry}` \|.*", text, re.MULTILINE)
         assert measured in row
+
+
+@pytest.mark.skipif(not pathlib.Path(ROOT, ".git").exists(), reason="no clone of git")
+def test_nothing_is_kept_that_git_is_told_to_leave_out():
+    command = ["git", "ls-files", "--cached", "--ignored", "--exclude-standard"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout == ""
