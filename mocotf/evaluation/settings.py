@@ -96,8 +96,8 @@ class ProtocolSettings(Settings):
 
     label_fraction: float = setting(
         1.0,
-        "Share of the labelled images of each class to train on; the same ones for the same "
-        "--label_seed.",
+        "Share of the labelled images to train on, as many of each class as of another; the same ones "
+        "for the same --label_seed.",
         low=1e-9,
         high=1,
     )
