@@ -30,6 +30,7 @@ from mocotf.data import channel_statistics
 from mocotf.data.places.parts import Parts
 from mocotf.data.places.pictures import Pictures
 from mocotf.data.places.survey import look_into
+from mocotf.data.pretraining import most_resized
 from mocotf.data.settings import MOST_CHANNELS
 from mocotf.data.views.channels import values_of
 from mocotf.data.views.decode import decode
@@ -109,7 +110,7 @@ def inspect(pictures, number):
     statistics_of = None
     try:
         if FLAGS.channels:
-            values = values_of(content, FLAGS.channels, FLAGS.max_pixels)
+            values = values_of(content, FLAGS.channels, most_resized(FLAGS.max_pixels))
             (height, width, _), statistics_of = values.shape, channel_statistics.of(values)
         else:
             height, width = size_of(content, FLAGS.max_pixels).numpy().tolist()

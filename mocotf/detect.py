@@ -115,11 +115,8 @@ def check_data(data, transfer, own):
             raise UserError(f"--dataset=json: --{flag} is missing; expected {wanted}")
         if name != "json" and flag != "data_dir" and value:
             raise UserError(f"--{flag} does nothing without --dataset=json: drop it")
-    for flag in ("train_images", "test_images") if name not in ("cutouts", "json") else ():
-        if getattr(transfer, flag):
-            raise UserError(
-                f"--{flag} does nothing with --dataset={name}, which is taken whole: drop it"
-            )
+    if name not in ("cutouts", "json"):
+        transfer_flags.check_taken_whole(name, transfer)
 
 
 if __name__ == "__main__":

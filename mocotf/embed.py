@@ -171,6 +171,9 @@ def check_made_so(known, about):
     if known.get("upright", False) != about["upright"]:
         expected = "--noupright" if about["upright"] else "--upright"
         raise UserError(f"{FLAGS.out}: its images were not turned so; expected {expected}")
+    if known.get("channels") != about.get("channels"):
+        expected = f"--channels={known['channels']}" if "channels" in known else "no --channels"
+        raise UserError(f"{FLAGS.out}: its images were not read so; expected {expected}")
     if os.path.realpath(known["data_dir"]) != os.path.realpath(about["data_dir"]):
         raise UserError(
             f"--data_dir={FLAGS.data_dir}: {FLAGS.out} is of another folder; expected "

@@ -98,11 +98,8 @@ def check_data(data, transfer, own):
             f"--data_dir={data.data_dir} with --dataset=cutouts, which is embedded: drop it, or "
             "try --dataset=folder"
         )
-    for flag in ("train_images", "test_images") if name in FORMS else ():
-        if getattr(transfer, flag):
-            raise UserError(
-                f"--{flag} does nothing with --dataset={name}, which is taken whole: drop it"
-            )
+    if name in FORMS:
+        transfer_flags.check_taken_whole(name, transfer)
     for flag in ("train_list", "test_list", "masks") if name != "voc" else ():
         if own.changed(flag, arguments.given()):
             raise UserError(f"--{flag} does nothing without --dataset=voc: drop it")

@@ -47,6 +47,7 @@ class Setting:
         before: the value of runs that were saved before there was this setting; None: as by default.
         formerly: text in the flags.cfg of an earlier release → what it is now.
         kind: int, float, str, bool or `Switch`; of the elements, where it is a list.
+        least: how few values a list may have.
         many: whether it is a list, a tuple.
         optional: whether it may be None.
     """
@@ -57,6 +58,7 @@ class Setting:
     high: float | None = None
     choices: tuple[str, ...] | None = None
     count: int | None = None
+    least: int = 0
     neutral: bool = False
     place: bool = False
     before: object = None
@@ -114,7 +116,7 @@ class Setting:
         if not self.many:
             return self._check_one(value)
         value = value if isinstance(value, tuple | list) else (value,)
-        if self.count not in (None, len(value)):
+        if self.count not in (None, len(value)) or len(value) < self.least:
             raise ValueError(f"expected {self.expected}")
         return tuple(map(self._check_one, value))
 

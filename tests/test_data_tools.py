@@ -10,7 +10,12 @@ import tensorflow as tf
 from PIL import Image
 
 from mocotf.data.bad_images import BadImages
+from mocotf.data.pretraining import random_views
+from mocotf.data.settings import DataSettings
+from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
+from mocotf.data.sources.open import open_source
+from mocotf.data.views import augmentations
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
 from mocotf.data.views.formats import is_installed
@@ -65,6 +70,18 @@ def test_check_data_measures_channels_and_writes_them_as_flags(tmp_path):
     assert written[0] == "--channels=3" and written[1].startswith(f"--mean={pixels[:, 0].mean():.6g},")
     refused = processes.run("check_data", f"--data_dir={tmp_path}", "--write=x")
     assert refused.code == 1 and "--write=x does nothing without --channels" in refused.err
+
+
+def test_check_data_with_channels_has_the_limit_of_training_with_them(tmp_path):
+    for side in (8, 24):
+        np.save(tmp_path / f"{side}.npy", np.ones([side, side, 3], np.float32))
+    flags = f"--data_dir={tmp_path}", "--channels=3", "--max_pixels=12000", "--json"
+    unreadable = processes.succeed("check_data", *flags).json["unreadable"]
+    source = open_source(DataSettings("folder", str(tmp_path), max_pixels=12000))
+    bad = BadImages()
+    view = augmentations.v2(size=8, mean=(0.0,) * 3, std=(1.0,) * 3, channels=3)
+    for _ in random_views(source, view, Order(0, 2, 1), bad_images=bad).take(1):
+        assert bad.names == [path for path, _ in unreadable] == [str(tmp_path / "24.npy")]
 
 
 def write_odd_files(folder):

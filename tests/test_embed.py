@@ -240,3 +240,5 @@ def test_three_channels_of_a_keras_file_are_said_to_be_no_rgb(tmp_path):
     succeed("embed", f"--model_dir={model}", *flags)
     found, expected = read_index(str(tmp_path / "v.npz")).vectors, encoder(values[None])["features"]
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    others = [f"--data_dir={tmp_path / 'files'}", f"--out={tmp_path / 'v.npz'}", "--append"]
+    refuse("embed", [f"--model_dir={model}", *others], "not read so; expected --channels=3")

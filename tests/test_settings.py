@@ -36,6 +36,7 @@ class Example(Settings):
     compiled: Switch = setting("auto", "A switch.")
     plain: bool = setting(False, "A switch of two.")
     kind: str = setting("a", "A kind.", choices=("a", "b"), formerly={"true": "b"})
+    sides: tuple[int, ...] = setting((8,), "Sides.", low=1, least=1)
 
 
 VALUES = [
@@ -66,6 +67,7 @@ MISTAKES = [
     ("compiled", "maybe", "maybe", "auto, true or false"),
     ("plain", "auto", "auto", "true or false"),
     ("kind", "c", "c", "one of a, b"),
+    ("sides", "", (), "some numbers separated by commas from 1"),
 ]
 
 

@@ -30,6 +30,7 @@ from mocotf.interop.keras_file import from_run
 from mocotf.moco.saved_run import READING
 from mocotf.moco.saved_run import open_run
 from mocotf.serving.export import export
+from mocotf.training import goodput
 from mocotf.training.flags_file import FLAGS_FILE
 from mocotf.training.flags_file import is_run
 from mocotf.training.flags_file import read_flags
@@ -193,6 +194,7 @@ class PretrainedRun:
         return os.path.join(folder, str(export(open_run(self.path), folder)["version"]))
 
     def _asked(self, name, model_dir, settings, classes, defaults):
+        goodput.begin()
         path = path_of(model_dir or os.path.join(self.path, "evaluation", name))
         _refuse(settings, pretrained="this run")
         keywords = {"pretrained": self.path, "model_dir": path} | settings
@@ -232,6 +234,7 @@ def pretrain(
         >>> run.encoder().output["features"].shape
         (None, 64)
     """
+    goodput.begin()
     path = path_of(out)
     _refuse(settings, model_dir="out", data_dir="data")
     keywords = {"model_dir": path} | settings

@@ -93,6 +93,23 @@ def read(own, example):
     return found
 
 
+def check_taken_whole(dataset, transfer):
+    """Refuses a number of images of a data set that has no part of them.
+
+    Args:
+        dataset: its name.
+        transfer: `TransferSettings`.
+
+    Raises:
+        UserError: so.
+    """
+    for flag in ("train_images", "test_images"):
+        if getattr(transfer, flag):
+            raise UserError(
+                f"--{flag} does nothing with --dataset={dataset}, which is taken whole: drop it"
+            )
+
+
 def run(settings, make_job):
     """Trains what the flags ask for: one run, or those of a comparison; returns the results.
 

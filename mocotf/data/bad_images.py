@@ -48,8 +48,8 @@ class BadImages:
         self._names = {}  # as keys, in the order in which they came
         if path and os.path.exists(path):
             # A hint: an image that is bad, and not named because this is damaged, is met again.
-            lines = read_file(path).decode(errors="backslashreplace").removesuffix("\n").split("\n")
-            names = [printable(line) for line in lines]
+            lines = read_file(path).decode(errors="backslashreplace").split("\n")
+            names = [printable(line) for line in lines if line]
             self._names = dict.fromkeys(name for name in names if not self._can_be_read(name))
             if len(self._names) < len(names):
                 atomic_write(path, "".join(name + "\n" for name in self._names))

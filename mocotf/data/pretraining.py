@@ -128,6 +128,11 @@ def _views_of_arrays(source, drawn, augmentation, order, crops_only, views, told
     return batches.map(made, **PARALLEL)
 
 
+def most_resized(max_pixels):
+    """Returns of how many pixels an image may be that TensorFlow's operators resize."""
+    return max_pixels // LARGER
+
+
 def _are_small(source, drawn):
     """Returns whether the first images drawn, as many as are held at a time, are small."""
     first = drawn.take(TOGETHER)
@@ -140,7 +145,7 @@ def _views_of_files(source, drawn, augmentation, order, crops_only, views, told,
     encoded images; `python` as `decode` has it."""
     numba = ops == "numba" and not augmentation.channels
     small = numba and augmentation.size <= SMALL and _are_small(source, drawn)
-    most = source.max_pixels if numba else source.max_pixels // LARGER
+    most = source.max_pixels if numba else most_resized(source.max_pixels)
     if views == 2 and source.groups:
         positives = TwoPictures(source, augmentation, order.seed, python, most)
     else:

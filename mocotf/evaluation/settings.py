@@ -131,4 +131,5 @@ class LinearSettings(Settings):
         (1e-4, 1e-3, 1e-2, 1e-1),
         "With --cache_features: weight decay; of several, the best on a tenth of the training images.",
         low=0,
+        least=1,
     )

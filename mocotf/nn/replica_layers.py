@@ -52,7 +52,7 @@ class GroupBatchNormalization(keras.layers.BatchNormalization):
 class ReplicaSeedGenerator(keras.random.SeedGenerator):
     """`keras.random.SeedGenerator` whose replicas draw differently, each time anew.
 
-    Made of a generator by `reseed`.
+    Made of a generator by `adapt`.
     """
 
     def next(self, ordered=True):

@@ -70,8 +70,8 @@ def export(run, export_dir, *, version=None, precision="float32", max_pixels=SER
     with phase, new_version(export_dir, version) as folder:
         saved_model.save(encoder, run.view, folder, classifier, run.upright, max_pixels)
         atomic_write(os.path.join(folder, "batching_params.pbtxt"), BATCHING)
-        requests = warmup.write(folder, name, BATCH, run.view)
-        found = warmup.check(folder, encoder, run.view, precision, run.upright)
+        requests = warmup.write(folder, name, BATCH, run.view, max_pixels)
+        found = warmup.check(folder, encoder, run.view, precision, run.upright, max_pixels)
         metadata = {"model": name, "version": version} | _origin(run)
         metadata |= {
             "precision": precision,

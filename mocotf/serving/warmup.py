@@ -4,6 +4,7 @@ A server that starts on a version runs these first, so that no user waits for wh
 that fails would keep the version from being served: all are run before the version is published.
 """
 
+import math
 import os
 
 import numpy as np
@@ -24,7 +25,7 @@ NO_IMAGE = b"no image"  # what users send is not always one
 TOLERANCE = {"float32": 1e-4, "mixed_bfloat16": 0.1}
 
 
-def write(folder, model, batch_size, view):
+def write(folder, model, batch_size, view, max_pixels):
     """Writes the requests of a version: each signature with one photograph, and a full batch of files.
 
     Args:
@@ -32,14 +33,16 @@ def write(folder, model, batch_size, view):
         model: the name it is served by.
         batch_size: the largest that the server makes.
         view: the `Augmentation` that it was made with.
+        max_pixels: as it was made with.
 
     Returns:
         Their number.
     """
-    pixels = [photograph(name) for name in PHOTOGRAPHS[:4]]
+    side = max(1, math.isqrt(max_pixels) // 4)  # a pixel of other channels counts as several
+    pixels = [photograph(name)[:side, :side] for name in PHOTOGRAPHS[:4]]
     if view.channels:
         pixels = [_with_channels(p, view) for p in pixels]
-    signatures = signatures_of(view.channels)
+    signatures = signatures_of(view.channels, max_pixels)
     requests = [("serving_tensor", np.stack(pixels[:1]))]
     if "serving_example" in signatures:
         files = [_encode(p) for p in pixels]
@@ -57,7 +60,7 @@ def write(folder, model, batch_size, view):
     return len(requests)
 
 
-def check(folder, encoder, view, precision, upright=False):
+def check(folder, encoder, view, precision, upright, max_pixels):
     """Runs a version's warm-up requests through what was saved, and compares with the encoder.
 
     Args:
@@ -65,7 +68,7 @@ def check(folder, encoder, view, precision, upright=False):
         encoder: the `Encoder` that it was made of.
         view: the `Augmentation` that it was made with.
         precision: of the encoder.
-        upright: as it was made with.
+        upright, max_pixels: as it was made with.
 
     Returns:
         The largest difference of "embedding" and "features", the latter relative to the largest.
@@ -80,7 +83,8 @@ def check(folder, encoder, view, precision, upright=False):
         signature = request.model_spec.signature_name
         (elements,) = map(tf.make_ndarray, request.inputs.values())
         outputs = model.predict(signature, elements)
-        expected = _expected(signature, elements, encoder, view, upright)
+        _, image_of = signatures_of(view.channels, max_pixels)[signature]
+        expected = _expected(elements, image_of, encoder, view, upright)
         valid = outputs["valid"]
         if not np.array_equal(valid, expected.pop("valid")):
             raise RuntimeError(f"{signature}: takes other elements for images than Python does")
@@ -121,9 +125,8 @@ def _log(model, signature, expected, _, elements):
     return prediction_log_pb2.PredictionLog(predict_log=prediction_log_pb2.PredictLog(request=request))
 
 
-def _expected(signature, elements, encoder, view, upright):
+def _expected(elements, image_of, encoder, view, upright):
     """Returns what Python computes: valid of all elements, the rest of those that are images."""
-    _, image_of = signatures_of(view.channels)[signature]
     views, valid = [], []
     for element in elements:
         try:

@@ -6,6 +6,7 @@ import time
 
 PHASES = ("steps", "start", "compile", "data", "checkpoint", "evaluation", "lost")
 _IMPORTED = time.time()
+_begun = 0.0  # when `begin` was last called
 
 
 class Account:
@@ -79,6 +80,17 @@ def describe(record):
     total = max(sum(spent.values()), 1e-3)
     rest = ", ".join(f"{name} {spent[name] / total:.1%}" for name in PHASES[1:] if spent[name])
     return f"Goodput: {record['goodput']:.1%} of {total:.0f} s in steps that counted; {rest}."
+
+
+def begin():
+    """Has the next run of this process begin now, not with the process."""
+    global _begun
+    _begun = time.time()
+
+
+def run_began():
+    """Returns when the run that this process trains began, in seconds since the epoch."""
+    return max(process_began(), _begun)
 
 
 def process_began():

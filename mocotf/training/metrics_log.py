@@ -47,8 +47,9 @@ class Records:
 
     def __init__(self, run_dir, metrics, hparams=None, accuracy="knn_top1", tracker=None):
         references = run_dir.file("reference")
-        for old in glob.glob(run_dir.file("events.*")) + glob.glob(f"{references}/events.*"):
-            os.remove(old)
+        for folder in (run_dir.path, references):
+            for old in glob.glob(os.path.join(glob.escape(folder), "events.*")):
+                os.remove(old)
         self._run_dir = run_dir
         self._metrics = metrics
         self._tags = {m.name: m.tag for m in metrics if m.tag}

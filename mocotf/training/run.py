@@ -19,13 +19,13 @@ from mocotf.errors import UserError
 from mocotf.metrics import Metric
 from mocotf.tables import counted
 from mocotf.training import callbacks
+from mocotf.training import goodput
 from mocotf.training import setbacks
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.checkpoints import steps_in
 from mocotf.training.divergence import DivergenceError
 from mocotf.training.fit import fit
 from mocotf.training.goodput import Account
-from mocotf.training.goodput import process_began
 from mocotf.training.health import CollapseError
 from mocotf.training.health import Health
 from mocotf.training.host import describe_devices
@@ -99,10 +99,13 @@ class Run:
                 self._restore()
                 self.tracker.open(self.run_dir)
                 print(self._head(), flush=True)
-            began = process_began()
-            with Termination() as termination:
-                while not self._fit(termination, began):
-                    began = time.time()
+            began = goodput.run_began()
+            try:
+                with Termination() as termination:
+                    while not self._fit(termination, began):
+                        began = time.time()
+            finally:
+                goodput.begin()  # a run that comes after this one
             if self.run_dir and not self.checkpoints.wait():
                 raise UserError(
                     "the last checkpoint was not saved, see above; make room, and run the same command"

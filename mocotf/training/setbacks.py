@@ -31,10 +31,11 @@ def leave_out_batch(run, step):
     if len(known) >= (most or 0):
         last = max(steps_in(run.checkpoints.directory), default=0)
         more = f" ({len(known)} batches were left out before)" if known else ""
+        other = {None: "", 0: ", or --on_nan=restore"}.get(most, ", or a larger --max_skipped_batches")
         raise UserError(
             f"{what}{more}; the last healthy checkpoint is that of step {last}, nothing was saved "
             "since; try a lower --lr or --warmup_epochs, in another --model_dir"
-            f"{'' if most is None else ', or --on_nan=restore'}"
+            f"{other}"
         )
     with run.model.distribute_strategy.scope():
         run.model.gauges.unhealthy_step.assign(-1)

@@ -10,6 +10,7 @@ from mocotf.data.places.survey import survey
 from mocotf.data.sources.base import draw_by_index
 from mocotf.data.views.formats import MAX_PIXELS
 from mocotf.errors import UserError
+from mocotf.tables import counted
 
 CHOICE = 0  # seed of which images are chosen where not all are
 
@@ -40,8 +41,7 @@ class TransferDataset(abc.ABC):
     def found(self):
         """Returns what there is, a line for people; it looks into some files."""
         images = f"{self.size:,} training images, {self.test_size:,} test images"
-        n, turned = len(self.class_names), ""
-        classes = f"{n:,} class" + "es" * (n != 1)
+        classes, turned = counted(len(self.class_names), "class"), ""
         if self.paths is not None:
             seen = survey(lambda number: self.paths[number].numpy(), len(self.paths))
             images, turned = f"{images} ({seen.kinds})", seen.rotation(self.rotated)

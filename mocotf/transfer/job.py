@@ -17,7 +17,7 @@ class Job(abc.ABC):
     Attributes:
         name: of the command, as "detect"; results are called by it.
         accuracies: name → heading of what is measured, in percent; the first, of
-            `records.ACCURACIES`, decides which checkpoint is the best.
+            `evaluation.measures.MEASURES`, decides which checkpoint is the best.
         images, precision, network: as given.
         bad_images: a `BadImages`.
     """

@@ -54,6 +54,7 @@ class ComparisonSettings(Settings):
         "With --compare: seeds; every start has a run with each.",
         low=0,
         high=2**32 - 1,
+        least=1,
         place=True,
     )
 
@@ -84,6 +85,7 @@ class DetectionSettings(Settings):
         "Lengths in pixels of an image's short side, one of which is drawn each time; the long "
         "side never exceeds --canvas.",
         low=1,
+        least=1,
     )
     test_short_side: int = setting(800, "The same for test images.", low=1)
     min_level: int | None = setting(

@@ -144,11 +144,12 @@ def write_records(path, records):
 
 def example(**features):
     """Returns a serialized `tf.train.Example`; "image__encoded" is the feature image/encoded."""
-    of_type = {bytes: "bytes_list", int: "int64_list"}
+    of_type = {bytes: "bytes_list", int: "int64_list", float: "float_list"}
     proto = tf.train.Example()
     for name, value in features.items():
         feature = proto.features.feature[name.replace("__", "/")]
-        getattr(feature, of_type[type(value)]).value.append(value)
+        values = value if isinstance(value, list) else [value]
+        getattr(feature, of_type[type(values[0])]).value.extend(values)
     return proto.SerializeToString()
 
 

@@ -154,6 +154,9 @@ def test_a_resumed_run_looks_again_at_files_that_can_be_read(tmp_path):
     assert BadImages(str(path)).names == ["good.jpg", "gone.jpg"]
     assert BadImages(str(path), root=str(tmp_path)).names == ["gone.jpg"]
     assert path.read_text() == "gone.jpg\n"
+    path.write_text(f"{tmp_path}/good.jpg\n")  # as a folder's are, whose root is ""
+    for _ in range(2):
+        assert BadImages(str(path), root="").names == [] and path.read_text() == ""
 
 
 def test_too_many_end_a_dataset():

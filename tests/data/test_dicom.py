@@ -45,11 +45,16 @@ def test_the_first_window_decides(tags):
     np.testing.assert_array_equal(inverted, 255 - levels)
 
 
-@pytest.mark.parametrize("tags", [{}, {"RescaleSlope": -0.5, "RescaleIntercept": 3}])
+NO_WINDOW = {"WindowCenter": None, "WindowWidth": None}  # the elements are there, without a value
+
+
+@pytest.mark.parametrize("tags", [{}, NO_WINDOW, {"RescaleSlope": -0.5, "RescaleIntercept": 3}])
 def test_without_a_window_all_there_is_is_seen(tags):
     levels = decode(dicom(RAMP, **tags)).numpy()[..., 0].astype(int)
     expected = np.linspace(0, 255, RAMP.size).reshape(RAMP.shape)
-    np.testing.assert_allclose(levels, 255 - expected if tags else expected, atol=0.51)
+    np.testing.assert_allclose(
+        levels, 255 - expected if "RescaleSlope" in tags else expected, atol=0.51
+    )
 
 
 def test_a_window_of_one_level_is_a_threshold():

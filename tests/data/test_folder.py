@@ -154,6 +154,17 @@ def test_a_folder_within_a_folder_is_that_folder(tmp_path, above):
     assert source.class_names == ("a", "b") and source.evaluation_sizes == (18, 2)
 
 
+def test_a_link_beside_a_folder_whose_name_begins_alike_is_followed(tmp_path):
+    touch(
+        tmp_path,
+        *(f"d/photos/{part}/{i}.png" for part in ("train/a", "train/b", "val/a") for i in range(9)),
+    )
+    (tmp_path / "d" / "photos2").mkdir()
+    (tmp_path / "d" / "photos2" / "current").symlink_to(tmp_path / "d" / "photos")
+    source = Folder(str(tmp_path / "d" / "photos2"))
+    assert source.class_names == ("a", "b") and source.evaluation_sizes == (18, 9)
+
+
 def test_a_folder_that_holds_only_itself_has_no_images(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "loop").symlink_to(tmp_path / "a", target_is_directory=True)

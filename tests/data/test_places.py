@@ -1,6 +1,8 @@
 """Pictures in archives, at addresses, in several folders and in lists are those of a folder."""
 
+import errno
 import functools
+import gc
 import http.server
 import io
 import os
@@ -18,6 +20,7 @@ from PIL import Image
 from mocotf.data.bad_images import BadImages
 from mocotf.data.contents import read_contents
 from mocotf.data.places import remote
+from mocotf.data.places.archives import Archive
 from mocotf.data.settings import DataSettings
 from mocotf.data.sources.base import Order
 from mocotf.data.sources.folder import Folder
@@ -240,6 +243,45 @@ def test_a_tar_that_is_cut_short_is_used_up_to_there_and_named(tmp_path):
         Folder(str(path))
 
 
+def test_a_tar_is_used_up_to_a_header_that_is_damaged(tmp_path):
+    path = tmp_path / "a.tar"
+    tarred(path)
+    content = bytearray(path.read_bytes())
+    with tarfile.open(path) as archive:
+        begin = archive.getmembers()[7].offset
+    content[begin] ^= 1
+    path.write_bytes(content)
+    source = Folder(str(path))
+    assert source.size == 7 and source.bad_shards == (f"{path}: damaged after 7 files",)
+
+
+def test_a_label_that_is_damaged_is_told(tmp_path):
+    path = tmp_path / "a.zip"
+    zipped(path, {"0.png": picture(0), "0.cls": b"12345678" * 9})
+    content = path.read_bytes()
+    begin = content.index(b"0.cls") + len("0.cls")
+    path.write_bytes(content[:begin] + b"\xff" * 8 + content[begin + 8 :])
+    with pytest.raises(UserError, match=r"a.zip: a label: .*; expected a whole zip or tar archive"):
+        Folder(str(path))
+
+
+def test_a_folder_that_cannot_be_read_is_told(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match="Permission denied; expected a folder that can be read"):
+        Folder(str(tmp_path))
+
+
+def test_a_list_of_pictures_below_an_address_is_read_as_the_address_is(tmp_path):
+    url = at_address(tmp_path, "memory")
+    source = Folder(url, listed(tmp_path / "l.txt", NAMES))
+    assert "PNG, 8×8" in source.found()
+    assert [data for data, _ in contents(source)] == [CONTENT[name] for name in NAMES]
+    assert sorted(drawn(source))
+
+
 def test_a_list_with_missing_files_is_read_and_they_are_named(tmp_path):
     folder = lay(tmp_path / "a")
     rows = ["cat/gone.png", *NAMES]
@@ -323,3 +365,14 @@ def test_an_archive_that_is_removed_is_still_read(tmp_path):
     source = Folder(zipped(tmp_path / "a.zip"))
     shutil.os.remove(tmp_path / "a.zip")
     assert contents(source)[0] == (CONTENT[NAMES[0]], "bird")
+
+
+def test_an_archive_that_nobody_has_any_more_is_closed(tmp_path):
+    path = zipped(tmp_path / "a.zip")
+    archive = Archive(path)
+    number = archive._file
+    assert os.fstat(number).st_ino == os.stat(path).st_ino
+    del archive
+    gc.collect()
+    with pytest.raises(OSError):
+        os.fstat(number)

@@ -118,6 +118,14 @@ def test_evaluation_leaves_out_records_without_a_label(tmp_path):
     assert source.evaluation_sizes == (5, 3)  # counted by headers
 
 
+@pytest.mark.parametrize("label", [b"cat", 0.5, [1, 2]])
+def test_labels_that_are_no_single_integer_are_none(tmp_path, label):
+    for name in ("train-0", "validation-0"):
+        write_records(str(tmp_path / name), [image(0, i, image__class__label=label) for i in range(3)])
+    source = TFRecords(str(tmp_path))
+    assert source.size == 3 and source.evaluation_sizes == (0, 0)
+
+
 def test_no_shards_are_told(tmp_path):
     for data_dir in (tmp_path, f"{tmp_path}/*.tfrecord", tmp_path / "nowhere"):
         with pytest.raises(UserError, match="no shards found; expected a folder of train-"):

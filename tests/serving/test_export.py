@@ -117,6 +117,11 @@ def test_in_bfloat16_it_stays_near(tmp_path, run_dir, version, images):
     assert cosine.min() > 0.99 and not np.array_equal(outputs["features"], exact["features"])
 
 
+def test_the_server_may_take_small_images_only(tmp_path, run_dir):
+    found = export(open_run(run_dir), str(tmp_path), max_pixels=10_000)
+    assert found["max_pixels"] == 10_000 and found["warmup_requests"] == 4
+
+
 def test_versions_that_are_there_stay_as_they_are(tmp_path, run_dir, monkeypatch):
     export(open_run(os.path.join(run_dir, "checkpoints", "ckpt-0")), str(tmp_path))
     before = tree(tmp_path)

@@ -78,3 +78,9 @@ def test_a_line_says_what_took_how_much():
 def test_a_process_knows_when_it_began():
     age = time.time() - goodput.process_began()
     assert time.process_time() / 64 < age < 86400 and age >= time.time() - goodput._IMPORTED - 0.1
+
+
+def test_a_second_run_of_a_process_begins_where_the_first_ended():
+    assert goodput.run_began() <= time.time() - time.process_time() / 64
+    goodput.begin()
+    assert 0 <= time.time() - goodput.run_began() < 1

@@ -44,6 +44,7 @@ def scalars(path, tag):
 
 
 def test_a_resumed_run_shows_each_step_once_in_both(tmp_path):
+    tmp_path /= "lr[0.1]"  # a pattern that does not match itself
     run_dir = RunDir(str(tmp_path), ())
     write(run_dir, *map(record, (1, 2, 3)))
     run_dir.forget_after(2)  # the newest checkpoint was of step 2

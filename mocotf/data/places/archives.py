@@ -3,6 +3,7 @@
 import collections
 import os
 import tarfile
+import weakref
 import zipfile
 import zlib
 
@@ -39,6 +40,7 @@ class Archive(Members):
         spots, refused = {}, collections.Counter()
         try:
             self._file = os.open(path, os.O_RDONLY)
+            weakref.finalize(self, os.close, self._file)
             for name, spot, problem in scan(path):
                 name = name.removeprefix(b"./").replace(b"\\", b"/")
                 if problem or _climbs(name):
@@ -49,7 +51,11 @@ class Archive(Members):
             self.damaged = f"{path}: {error}"
         except (OSError, tarfile.TarError, zipfile.BadZipFile) as error:
             raise UserError(f"{path}: {error}; expected a whole zip or tar archive") from error
-        super().__init__(path, _with_labels(spots, self.read), refused)
+        try:
+            found = _with_labels(spots, self.read)
+        except (EOFError, zlib.error) as error:
+            raise UserError(f"{path}: a label: {error}; expected a whole zip or tar archive") from error
+        super().__init__(path, found, refused)
 
     def size(self, path, spot):
         return spot[1]
@@ -67,7 +73,7 @@ class Archive(Members):
 
 
 class _CutShortError(Exception):
-    """A tar ends before it should."""
+    """A tar cannot be read further, before its end."""
 
 
 def _scan_zip(path):
@@ -99,6 +105,9 @@ def _scan_tar(path):
                 raise _CutShortError(f"cut short after {counted(count, 'file')}") from error
             archive.members.clear()  # it would keep them all
             if member is None:
+                archive.fileobj.seek(archive.offset)  # tarfile takes a damaged header for the end
+                if archive.fileobj.read(tarfile.BLOCKSIZE).strip(b"\0"):
+                    raise _CutShortError(f"damaged after {counted(count, 'file')}")
                 return
             if not member.isreg() or member.issparse():
                 continue

@@ -33,7 +33,8 @@ class ListFile(Tree):
     def __init__(self, path, folder=None):
         self.name = path
         self._folder = os.path.dirname(path) if folder is None else folder
-        self.local = self.plain = self.relative = True
+        self.local, self.plain = not remote.is_url(self._folder), remote.is_plain(self._folder)
+        self.relative = True
         first = []
         for found in self._rows():
             if is_whole(found.name):

@@ -147,8 +147,11 @@ def _paths(text):
 
 def _archives_in(path):
     """Returns the names of the archives in a folder that holds nothing else; none of any other."""
-    with os.scandir(path) as entries:
-        names = [entry.name for entry in entries if not is_hidden(entry.name)]
+    try:
+        with os.scandir(path) as entries:
+            names = [entry.name for entry in entries if not is_hidden(entry.name)]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected a folder that can be read") from error
     return sorted(names) if all(name.lower().endswith(ENDINGS) for name in names) else []
 
 
@@ -161,7 +164,7 @@ def _known(folders):
 def _leads_up(tree, inner, folder):
     """Returns whether a folder is a link to one that it lies in."""
     inner, folder = (os.path.realpath(os.path.join(tree.name, path)) for path in (inner, folder))
-    return folder.startswith(inner)
+    return os.path.join(folder, "").startswith(os.path.join(inner, ""))
 
 
 def _has_classes(tree, folder):

@@ -105,11 +105,12 @@ class TFRecords(Source):
         return records.flat_map(labelled).filter(lambda _, label: label != absent)
 
     def _features(self, split):
-        """Returns the names of the features of the first records."""
+        """Returns the names of features of the first records, LABEL's only where it is one integer."""
         names = set()
         for handle in self._files.in_order(split).take(LOOKED_AT):
             try:
-                names |= set(tf.train.Example.FromString(handle["record"].numpy()).features.feature)
+                features = tf.train.Example.FromString(handle["record"].numpy()).features.feature
+                names |= {n for n, f in features.items() if n != LABEL or len(f.int64_list.value) == 1}
             except DecodeError:
                 names.add("(a record that is no tf.train.Example)")
         return names

@@ -47,7 +47,8 @@ def opened(content):
 
 def _windowed(values, file):
     """Returns (values, what is black, what is white) by the first window, or else all there is."""
-    centre, width = (np.ravel(file.get(f"Window{name}", []))[:1] for name in ("Center", "Width"))
+    found = [file.get(f"Window{name}") for name in ("Center", "Width")]
+    centre, width = (np.ravel([] if value is None else value)[:1] for value in found)
     if not (centre.size and width.size):
         return values, float(values.min()), float(values.max())
     half = (float(width[0]) - 1) / 2  # from the middle of the first level to that of the last

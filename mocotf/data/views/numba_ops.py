@@ -120,7 +120,7 @@ def round_to_bytes(planes, out):
 
 @compiled
 def make_view(planes, half, draws, orders, strengths, chances, gray_first, scale, shift, out):
-    """Makes a view of a crop in [0, 1] by the draws `[DRAWS]`; see `views.augment`.
+    """Makes a view of a crop in [0, 1] by the draws `[DRAWS]`; see `tensorflow_ops.augment`.
 
     Args:
         planes: the crop, float32 `[3, S, S]`; overwritten.
