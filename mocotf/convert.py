@@ -38,7 +38,6 @@ from mocotf.interop import torchvision
 from mocotf.json_files import read_json
 from mocotf.moco.saved_run import open_run
 from mocotf.nn.backbone import check_resnet
-from mocotf.nn.resnet import ARCHITECTURES
 from mocotf.optim.schedules import Milestones
 from mocotf.training.checkpoints import Checkpoints
 from mocotf.training.flags_file import is_run
@@ -158,8 +157,6 @@ def from_torch(source, target):
     decided = torch.describe(content)
     if settings.config.view.channels:  # for which the file's first convolution may be adapted
         decided.pop("channels", None)
-    if decided["arch"] not in ARCHITECTURES:
-        raise UserError(f"{source}: arch {decided['arch']}; expected one of {', '.join(ARCHITECTURES)}")
     settings = train_flags.read(decided)
     # On it depends what the optimizer holds.
     keras.config.set_dtype_policy(settings.training.devices.precision)

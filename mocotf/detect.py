@@ -47,6 +47,8 @@ def main():
         raise UserError("--saved_model and --compare contradict each other: give one of them")
     if saved_model and os.path.exists(saved_model):
         raise UserError(f"--saved_model={saved_model}: exists; expected the name of a new folder")
+    if saved_model and not os.path.isdir(os.path.dirname(os.path.abspath(saved_model))):
+        raise UserError(f"--saved_model={saved_model}: expected a new folder in one that is there")
     command.print_json(transfer_flags.run(settings, lambda: make_job(settings)))
 
 
@@ -70,7 +72,7 @@ def make_job(settings):
         most_bad=settings.data.max_bad_images,
         precision=settings.training.devices.precision,
         network=network,
-        saved_model=own.saved_model,
+        saved_model=own.saved_model and os.path.abspath(own.saved_model),
     )
 
 

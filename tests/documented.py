@@ -43,7 +43,7 @@ COMMANDS = {
     "tools/serve_local": Parsed("is a server: tests/serving starts it, and asks it"),
     "--url=http": Parsed("wants a server: tests/tools/test_benchmarks.py has one"),
     "make_collection.py clipart": Parsed("wants what apt-get downloads"),
-    "make_collection.py cifar10": Parsed("downloads CIFAR-10"),
+    "make_collection.py cifar10": Parsed("wants the zip of CIFAR-10"),
     "tools/recipes": Parsed("wants the collections that are downloaded, and hours"),
     "tools/ablate": "--list",
     # Settings that TRAIN would contradict.

@@ -33,7 +33,8 @@ def write_run(folder, step=2, **changes):
     checkpoints = Checkpoints(str(folder / "checkpoints"), model)
     checkpoints.save()
     rng = np.random.default_rng(0)
-    for variable in model.query_encoder.variables + model.key_encoder.variables:
+    encoders = [getattr(model, f"{name}_encoder", None) for name in ("query", "key")]  # SimSiam has one
+    for variable in [variable for one in encoders if one for variable in one.variables]:
         scale, shift = rng.uniform(0.5, 1.5, variable.shape), rng.uniform(-0.1, 0.1, variable.shape)
         variable.assign(variable * scale + shift)
     model.optimizer.iterations.assign(step)

@@ -18,7 +18,6 @@ from mocotf.data.sources.open import open_source
 from mocotf.data.views import augmentations
 from mocotf.data.views.decode import decode
 from mocotf.data.views.decode import or_else
-from mocotf.data.views.formats import is_installed
 from tests import processes
 
 
@@ -142,14 +141,6 @@ def test_check_data_lists_what_training_skips(tmp_path):
     for i, good in zip(images, decoded, strict=True):
         bad.report(source.describe(i).numpy() if not good else np.array([], object))
     assert sorted(bad.names) == sorted(path for path, _ in found["unreadable"])
-
-
-@pytest.mark.skipif(is_installed("HEIF"), reason="the extra is there")
-def test_check_data_says_which_extra_reads_what_is_left_out(tmp_path):
-    noise((40, 30), 0).save(tmp_path / "a.jpg")
-    (tmp_path / "b.heic").write_bytes(b"\0\0\0\x18ftypheic")
-    done = processes.succeed("check_data", f"--data_dir={tmp_path}")
-    assert "  1 .heic: to read them: pip install '" in done.out
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")

@@ -47,7 +47,7 @@ def test_a_run_is_measured_shown_and_resumed_bit_for_bit(call, pretrained, tmp_p
         assert picture.size[0] > 1500
 
     cut, saved = commands.forget(shutil.copytree(whole, tmp_path / "cut"), 2), str(tmp_path / "saved")
-    call("--evaluate_every=1", f"--saved_model={saved}", model_dir=cut)
+    call("--evaluate_every=1", f"--saved_model={saved}/", model_dir=cut)
     assert "resuming" in capsys.readouterr().out
     assert commands.results(cut) == found | {"saved_model": saved}
     serve = tf.saved_model.load(saved).signatures["serving_default"]
@@ -97,6 +97,7 @@ def test_the_recipe_for_voc_is_the_papers(call):
         ("--drop_at=0.5 --cos", "--drop_at and --cos contradict"),
         ("--drop_at=x", "expected some numbers"),
         ("--saved_model=/tmp", "expected the name of a new folder"),
+        ("--saved_model=/nowhere/it", "expected a new folder in one that is there"),
         ("--drop_at=0.5 --lr_scaling=linear", "--drop_at and --lr_scaling contradict"),
         ("--seeds=0,1", "--seeds does nothing without --compare"),
         ("--seeds=0,0 --compare=random", "expected each seed once"),

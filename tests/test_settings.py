@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from mocotf.api.recipe_files import lines_of
 from mocotf.cli import arguments
 from mocotf.cli import settings_flags
 from mocotf.errors import UserError
@@ -121,6 +122,18 @@ def test_a_tilde_is_the_home_of_the_user(monkeypatch, tmp_path):
     ]
     monkeypatch.setenv("HOME", str(tmp_path))
     assert RunDir("~/run", ()).path == str(tmp_path / "run") and (tmp_path / "run").is_dir()
+
+
+def test_a_flag_file_that_names_itself_is_read_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.cfg").write_text("--lr=1\n--flagfile=~/a.cfg\n")
+    assert [line for line, _ in lines_of("~/a.cfg")].count("--lr=1") == 1
+
+
+@pytest.mark.parametrize("typed", [["--flagfile="], ["--flagfile"]])
+def test_a_flag_file_without_a_name_is_told(typed):
+    with pytest.raises(flags.Error, match="--flagfile=: names no file"):
+        arguments.expand(["train", *typed])
 
 
 def test_flags_that_contradict_each_other_are_told_with_where_they_came_from(tmp_path):

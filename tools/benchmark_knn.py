@@ -47,7 +47,7 @@ def main():
         banks = [int(size) for size in FLAGS.banks]
     except ValueError as error:
         raise UserError(f"--banks={','.join(FLAGS.banks)}: expected some numbers") from error
-    if min(banks) < FLAGS.neighbours:
+    if not banks or min(banks) < FLAGS.neighbours:
         raise UserError(
             f"--banks={','.join(FLAGS.banks)}: expected at least --neighbours={FLAGS.neighbours} each"
         )

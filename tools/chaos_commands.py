@@ -109,7 +109,7 @@ class Chaos:
         expected, files = self._result(), self._files()
         found = {"kills": 0, "while_writing": 0, "results_there": 0, "resumed": 0, "faults": []}
         self._begin_anew()
-        while found["kills"] < FLAGS.kills:
+        while found["kills"] < FLAGS.kills and len(found["faults"]) < FLAGS.kills:
             writing = found["kills"] % 2 == 1
             code, *said = self._kill(lasts, writing)
             said = "".join(said)

@@ -18,12 +18,7 @@ def compare(whole, killed, steps):
     A difference is a variable of the checkpoint of step `steps` that is not the same bit for bit, a
     record that differs in more than its times, or a step that TensorBoard shows twice or not.
     """
-    a, b = (read(path_of(os.path.join(folder, "checkpoints"), steps)) for folder in (whole, killed))
-    found = [
-        f"variable {name}"
-        for name in sorted(a.keys() | b.keys())
-        if name not in a or name not in b or a[name].tobytes() != b[name].tobytes()
-    ]
+    found = [f"variable {name}" for name in variables_that_differ(whole, killed, steps)[1]]
     a, b = (records(folder) for folder in (whole, killed))
     found += [f"records {x} and {y}" for x, y in zip(a, b, strict=False) if x != y]
     if len(a) != len(b):
@@ -38,6 +33,18 @@ def compare(whole, killed, steps):
         if shown != logged:
             found.append(f"TensorBoard of {os.path.basename(folder)}: {shown} for {logged}")
     return found
+
+
+def variables_that_differ(one, other, steps):
+    """Returns how many variables the checkpoints of a step of two runs have, and the names of those
+    that are not the same bit for bit."""
+    a, b = (read(path_of(os.path.join(folder, "checkpoints"), steps)) for folder in (one, other))
+    names = sorted(a.keys() | b.keys())
+    return len(names), [
+        name
+        for name in names
+        if name not in a or name not in b or a[name].tobytes() != b[name].tobytes()
+    ]
 
 
 def compare_batches(whole, changed, steps):

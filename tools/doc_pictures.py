@@ -51,7 +51,7 @@ flags.DEFINE_list("only", None, "Pictures to make, by name; all by default.")
 
 
 def run(folder, *words):
-    """Runs a command of mocotf in a folder; raises a `UserError` with its last line where it fails."""
+    """Runs a command of mocotf in a folder; raises a `UserError` with the end of what it said."""
     environment = os.environ | {"PYTHONPATH": ROOT}
     words = [sys.executable, "-m", *words]
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
@@ -92,6 +92,8 @@ def save(image, name):
             image.save(file, "JPEG", quality=effort, optimize=True)
         if len(file.getvalue()) <= MOST:
             break
+    else:
+        raise UserError(f"{name}: {len(file.getvalue()):,} bytes; expected at most {MOST:,}")
     with open(os.path.join(FLAGS.out, name), "wb") as out:
         out.write(file.getvalue())
 

@@ -28,6 +28,7 @@ from pathlib import Path
 
 from tools.planted import lists
 from tools.planted.copies import copy_of
+from tools.planted.copies import prepare
 from tools.planted.copies import run_tests
 from tools.planted.lists import NotUsableError
 
@@ -159,6 +160,7 @@ def main():
         if arguments.check:
             print(f"{len(mutants)} mutants fit the code")
             return 0
+        prepare()
         missed = run(mutants, arguments)
     except NotUsableError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -76,6 +76,6 @@ def lines_of(path, outer=()):
         name, _, value = line.lstrip("-").partition("=")
         if name != "flagfile":
             yield line, origin
-        inner = file_named(name, value)
+        inner = os.path.expanduser(file_named(name, value))
         if inner and inner not in (path, *outer):
             yield from lines_of(inner, (path, *outer))

@@ -43,6 +43,8 @@ def expand(argv):
             typed.append(argument)
             continue
         value = value if equals or not left else left.pop(0)
+        if name == "flagfile" and not value:
+            raise flags.Error("--flagfile=: names no file; expected the path of one")
         if _is_flag(name, value):
             typed.append(f"--recipe={value}")
         with _as_flag_error():

@@ -116,7 +116,11 @@ class PartialIndex:
         """Goes on from the last `commit`; returns whether there was one of the same, whole."""
         try:
             state = read_json(self.file(PROGRESS), TYPES)
-            if not state or state["about"] != self._about:
+            if not state:
+                return False
+            if state["about"] != self._about:
+                other = ", ".join(_that_differ(state["about"], self._about))
+                log.warning("%s: was begun with other %s: beginning anew", self._folder, other)
                 return False
             sizes = [state["size"], state["rows"] * self._dim * 4]
             digests = [_digest(self.file(name), size) for name, size in zip(FILES, sizes, strict=True)]
@@ -128,6 +132,11 @@ class PartialIndex:
             return False
         self.seen, self.rows, self._sizes, self._digests = state["seen"], state["rows"], sizes, digests
         return True
+
+
+def _that_differ(one, other):
+    """Returns the keys whose values two dictionaries have not alike."""
+    return [name for name in one | other if one.get(name) != other.get(name)]
 
 
 def _digest(path, size):

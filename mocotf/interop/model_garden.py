@@ -5,6 +5,8 @@ Its tasks read `tf.train.Checkpoint(backbone=model.backbone)` where `init_checkp
 attributes stands for the model here.
 """
 
+import os
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -26,8 +28,11 @@ def write(saved, path):
             f"--width={config.width:g}: Model Garden's ResNet has whole channels; expected a run whose "
             "width is a multiple of 1/64"
         )
-    tree = _tree(saved.encoder(precision="float32").backbone)
     data, index = ENDINGS
+    for file in (path + data, path + index):
+        if os.path.exists(file):
+            raise UserError(f"{file}: exists; expected the name of a new checkpoint")
+    tree = _tree(saved.encoder(precision="float32").backbone)
     # The index takes its place last.
     with atomic_path(path + index) as partial, atomic_path(path + data):
         try:

@@ -52,9 +52,11 @@ def read_file(path):
     query = {name.removeprefix("encoder_q."): value for name, value in state.items()}
     backbone = query if is_moco else torch_layouts.backbone_of(state, path)
     arch = content.get("arch")
-    found = {"arch": arch if arch in ARCHITECTURES else torch_layouts.arch_of(backbone, path)}
+    is_known = isinstance(arch, str) and arch in ARCHITECTURES
+    found = {"arch": arch if is_known else torch_layouts.arch_of(backbone, path)}
     epoch = content.get("epoch")
     found["epoch"] = epoch if isinstance(epoch, int) else 0
+    content = {name: value for name, value in content.items() if name != "backbone"}
     return content | found | ({"state_dict": state} if is_moco else {"backbone": backbone})
 
 
@@ -227,7 +229,10 @@ def _velocity_misfits(model, content):
             f"optimizer has the momentum of {len(buffers)} parameters, expected {len(velocities)}, "
             "those of encoder_q in order"
         ]
-    shapes = {i: tuple(buffers[i]["momentum_buffer"].shape) for i in buffers}
+    found = {i: buffers[i].get("momentum_buffer") for i in buffers}
+    if any(buffer is None for buffer in found.values()):
+        return ["optimizer is not SGD with momentum"]
+    shapes = {i: tuple(buffer.shape) for i, buffer in found.items()}
     return [
         f"momentum_buffer {i} has shape {list(shape)}, expected {list(velocities[i].shape)}"
         for i, shape in shapes.items()

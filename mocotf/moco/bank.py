@@ -51,7 +51,7 @@ class Bank(tf.Module):
     Args:
         N: images of the data set.
         C: dimension of an entry.
-        m: momentum of an entry, in [0, 1): v ← normalised(m·v + (1 - m)·f).
+        m: momentum of an entry, in [0, 1]: v ← normalised(m·v + (1 - m)·f).
         seed: of the first entries, normal and scaled to unit length.
         dtype: entries are kept in float32, float64 or bfloat16.
         replicas: that the bank is sharded over; 1: it is not.

@@ -14,7 +14,7 @@ CONTRAST = (
     Metric("acc1", "pretext/acc1", "Key found, %", _FOUND, short="acc1"),
     Metric("acc5", "pretext/acc5", short="acc5"),
     Metric("positive_similarity", _POSITIVE, "Similarity to the own key", "q·k⁺, mean of a batch"),
-    Metric("negative_similarity", _NEGATIVE, "Similarity to the queue", "q·k⁻, mean of a batch"),
+    Metric("negative_similarity", _NEGATIVE, "Similarity to negatives", "q·k⁻, mean of a batch"),
 )
 REPORTED = ("loss", "acc1", "acc5", "feature_std", "positive_similarity", "negative_similarity")
 

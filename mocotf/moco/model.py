@@ -51,7 +51,7 @@ class MoCo(TwoEncoders):
     Args:
         backbone: see `TwoEncoders`; f_k follows f_q.
         K: keys in the queue, at least those enqueued a step.
-        m: momentum of θk, in [0, 1): θk ← m·θk + (1 - m)·θq.
+        m: momentum of θk, in [0, 1]: θk ← m·θk + (1 - m)·θq.
         grad_accum_steps: A, the micro-batches a step's batch is taken in, one after another, each a
             contiguous part of a replica's share.
         more: symmetric, shuffle, T, dim, mlp, bn_splits, seed and others, see `TwoEncoders`.

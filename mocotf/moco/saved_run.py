@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 
 import keras
 
@@ -107,11 +108,13 @@ def open_run(path):
             )
     if run == path:
         path = newest_in(run)
-    elif not os.path.exists(f"{path}.index"):
-        raise UserError(f"{path}: no such checkpoint; expected one that {path}.index belongs to")
+    elif not (os.path.exists(f"{path}.index") and re.search(r"-\d+$", path)):
+        raise UserError(
+            f"{path}: no such checkpoint; expected one, ckpt-STEP, that {path}.index belongs to"
+        )
     flags = read_flags(os.path.join(run, FLAGS_FILE))
     if SUPERVISED in flags:
-        base = open_run(flags["pretrained"])
+        base = _base_of(run, flags["pretrained"])
         own = {name: flags[name] for name in READING if name in flags}
         return SavedRun(run or ".", path, base.flags | own, base)
     if lacking := [name for name in _NEEDED if name not in flags]:
@@ -120,3 +123,13 @@ def open_run(path):
             "or linear; expected the --model_dir of one"
         )
     return SavedRun(run or ".", path, flags)
+
+
+def _base_of(run, pretrained):
+    """Returns the `SavedRun` that a run of `mocotf.finetune` or `linear` began with."""
+    if os.path.realpath(os.path.expanduser(pretrained)) == os.path.realpath(run):
+        raise UserError(
+            f"{run}: its --pretrained={pretrained} is where it is itself; expected the run that it "
+            "began with; put that back in its place"
+        )
+    return open_run(pretrained)

@@ -66,7 +66,9 @@ def maker_of(settings):
         try:
             module = importlib.import_module(path)
             # KerasHub has its backbones in a module of its own.
-            return getattr(module, name, None) or getattr(getattr(module, "models", module), name)
+            found = getattr(module, name, None) or getattr(getattr(module, "models", module), name)
+            inspect.signature(found)  # of what cannot be called there is none
+            return found
         except (ImportError, AttributeError, SyntaxError, TypeError, ValueError) as error:
             missing = getattr(error, "name", None) == "keras_hub"
             tried = f"try: {extras.command('keras_hub')}" if missing else f"such as {EXAMPLES}"

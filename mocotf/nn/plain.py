@@ -39,8 +39,9 @@ def plain(encoder, *, size, mean, std, channels=None):
     else:
         backbone = plain_backbone(encoder.backbone, name="backbone")
     features = backbone(x)
-    head = keras.models.clone_model(encoder.head)
-    copy_by_name(encoder.head, head)
+    head = encoder.head
+    # A layer of ours is taken apart where the model is functional.
+    head = plain_backbone(keras.Model(head.inputs[0], head.outputs[0], name=head.name))
     embedding = keras.layers.UnitNormalization(name="unit_length")(head(features))
     return keras.Model(images, {"features": features, "embedding": embedding}, name="encoder")
 

@@ -85,23 +85,23 @@ def _read(path):
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
-        categories = {c["id"]: c["name"] for c in content["categories"]}
+        categories = dict(sorted((c["id"], "" + c["name"]) for c in content["categories"]))
         for image in content["images"]:
-            image["id"], os.path.join("", image["file_name"])
-            float(image["height"]), float(image["width"])
+            hash(image["id"]), os.path.join("", image["file_name"])
+            image |= {side: int(image[side]) for side in ("height", "width")}
         for annotation in content["annotations"]:
             hash((annotation["image_id"], annotation["category_id"]))
             _x, _y, _width, _height = map(float, annotation["bbox"])
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}; expected a file of COCO's format") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise UserError(
             f"{path}: is no file of COCO's format ({type(error).__name__}: {error}); expected images, "
             "annotations and categories, as in instances_val2017.json"
         ) from error
     if not categories:
         raise UserError(f"{path}: has no categories; expected at least one")
-    return dict(sorted(categories.items())), content
+    return categories, content
 
 
 def _part(data_dir, path, content, categories, most, skipped):

@@ -1,5 +1,7 @@
 """Detection as a job: what it trains on, what it trains, how it is measured."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -75,7 +77,8 @@ class Detection(Job):
         if not self._saved_model:
             return {}
         with terminal.phase("writing the SavedModel"):
-            copy = self.build(start, 0)  # on one device, whatever the model is on
+            # On one device, whatever the model is on; the start's weights may be gone by now.
+            copy = self.build(dataclasses.replace(start, trained=False), 0)
             for variable, trained in zip(copy.retina.variables, model.retina.variables, strict=True):
                 variable.assign(trained.numpy())
             save(copy, self.canvas, start.view, self.images.class_names, self._saved_model)

@@ -53,7 +53,6 @@ class Detector(Trainer):
                 f"--canvas={canvas}: expected a multiple of {stride}, the stride of level {levels[1]}; "
                 f"try {canvas // stride * stride + stride}"
             )
-        self.classes = classes
         self.canvas = canvas
         with environment.without_notices():
             # Once a process oneDNN says that it leaves these to TensorFlow; matching anchors has some.

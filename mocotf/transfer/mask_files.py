@@ -111,8 +111,7 @@ def read_voc(
     for name in (train_list, test_list):
         path = os.path.join(data_dir, "ImageSets", "Segmentation", f"{name}.txt")
         try:
-            with open(path, encoding="utf-8") as lines:
-                listed = [line.split()[0] for line in lines if line.strip()]
+            listed = [line.split()[0] for line in _lines(path)]
         except OSError as error:
             raise UserError(
                 f"{path}: {error.strerror}; expected --data_dir to be a folder as VOCdevkit/VOC2012, "
@@ -134,7 +133,7 @@ def read_mask(path):
     """Returns the mask in a file, uint8 `[h, w]`.
 
     Raises:
-        OSError, ValueError: it is no picture of one channel, or has values above 255.
+        OSError, ValueError, SyntaxError: it is no picture of one channel, or has values above 255.
     """
     with Image.open(path) as image:  # TensorFlow would give the colours of a palette
         if len(image.getbands()) > 1:
@@ -164,10 +163,21 @@ def _pairs(folder):
 
 def _names_in(path):
     """Returns the lines of a file; None where there is no such file."""
-    if not os.path.exists(path):
+    try:
+        return _lines(path)
+    except FileNotFoundError:
         return None
-    with open(path, encoding="utf-8") as lines:
-        return [line.strip() for line in lines if line.strip()]
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; expected a name of a class a line") from error
+
+
+def _lines(path):
+    """Returns the lines of a text that are not empty."""
+    try:
+        with open(path, encoding="utf-8-sig") as lines:
+            return [line.strip() for line in lines if line.strip()]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: {error}; expected a text in UTF-8") from error
 
 
 def _checked(name, class_names, parts, most, most_bad):
@@ -197,6 +207,8 @@ def _checked(name, class_names, parts, most, most_bad):
         )
     if not class_names:
         class_names = [BACKGROUND, *(f"class {c}" for c in range(1, highest + 1))]
+    if len(class_names) > IGNORED:
+        raise UserError(f"{name}: {len(class_names)} classes; expected at most {IGNORED}")
     if len(class_names) < 2:
         raise UserError(f"{name}: masks have one class only; expected two or more, the background 0")
     return MaskFiles(name, class_names, *map(chosen, good, most), found)
@@ -213,7 +225,7 @@ def _look(image, mask, classes):
         return "that are no images", 0
     try:
         values = read_mask(mask)
-    except (OSError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         reason = str(error) if isinstance(error, ValueError) else "cannot be read"
         return f"whose mask {reason}", 0
     if values.shape != (height, width):

@@ -111,8 +111,11 @@ class Transfer:
         last = [record for record in run_dir.metrics() if first in record][-1]
         results = {f"{job.name}_{name}": last[name] for name in job.accuracies}
         results |= {"images": job.images.size, "steps": model.step, "start": start.name}
-        results |= {"bad_images": len(job.bad_images.names)} | job.finish(model, start)
+        results |= {"bad_images": len(job.bad_images.names)}
         write_json(run_dir.file("results.json"), results)
+        if made := job.finish(model, start):
+            results |= made
+            write_json(run_dir.file("results.json"), results)
         shown = ", ".join(f"{heading} {last[name]:.2f}" for name, heading in job.accuracies.items())
         print(f"{job.name}: {shown}, from {start.name}; {run_dir.path}")
         if not compared and not start.run.base:
@@ -128,7 +131,7 @@ class Transfer:
             seeds: ints.
 
         Returns:
-            The accuracies of all runs.
+            What the table was made of: `seeds`, `images`, and `starts`, name → accuracies by seed.
         """
         job, rows = self.job, {start.name: [] for start in starts}
         for seed in seeds:

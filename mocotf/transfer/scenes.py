@@ -3,6 +3,7 @@
 import abc
 import collections
 import logging
+import os
 
 import numpy as np
 import tensorflow as tf
@@ -113,7 +114,8 @@ class IndexedScenes(IndexedDataset, Scenes):
         if isinstance(training[0], np.ndarray):
             self._images, self.paths = tf.constant(np.concatenate([training[0], test[0]])), None
         else:
-            self._images, self.paths = None, tf.constant([*training[0], *test[0]])
+            paths = [*map(os.fsencode, [*training[0], *test[0]])]
+            self._images, self.paths = None, tf.constant(paths)
         counts = [len(truth.boxes) for truth in truths]
         self._firsts = tf.constant(np.cumsum([0, *counts]), tf.int64)
         self._boxes = tf.constant(np.concatenate([truth.boxes for truth in truths]))

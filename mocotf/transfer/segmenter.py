@@ -29,7 +29,6 @@ class Segmenter(Trainer):
     def __init__(self, backbone, classes, *, channels=CHANNELS, dilation=DILATION):
         super().__init__(name="segmenter")
         self.backbone = backbone
-        self.classes = classes
         self.stride = backbone.stride
         self.align_corners = backbone.align_corners
         self.head = _head(backbone.output.shape[-1], classes, channels, dilation)

@@ -71,6 +71,11 @@ class TFDSScenes(RecordDataset, Scenes):
                 f"--dataset={name}: has features {', '.join(features)}; expected image, and objects of "
                 "bbox and label, as voc and coco have"
             )
+        if not hasattr(objects["label"], "names"):
+            raise UserError(
+                f"--dataset={name}: labels of its objects are no ClassLabel; expected one, whose names "
+                "are those of the classes"
+            )
         if not any(splits for _, splits in training):
             raise UserError(
                 f"--dataset={name}: has splits {', '.join(self._builder.info.splits)}; expected train "

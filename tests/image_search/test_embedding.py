@@ -213,7 +213,8 @@ def test_what_is_about_something_else_or_damaged_is_begun_anew(tmp_path, caplog)
     kept("y", adding="ab")
     vectors.write_bytes(bytes([1]) + vectors.read_bytes()[1:])
     assert kept("y") == 0
-    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["beginning anew"] * 2
+    assert [message.rpartition(": ")[2] for message in caplog.messages] == ["beginning anew"] * 3
+    assert caplog.messages[0].endswith("unfinished: was begun with other weights: beginning anew")
 
 
 def test_what_an_earlier_release_left_is_read(tmp_path):

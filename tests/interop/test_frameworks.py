@@ -16,6 +16,7 @@ from mocotf.interop import keras_hub
 from mocotf.interop import model_garden
 from mocotf.interop import onnx
 from mocotf.interop import torchvision
+from mocotf.interop.output import difference
 from mocotf.interop.torch_names import read_state
 from mocotf.moco.saved_run import open_run
 from tests.interop import support
@@ -49,13 +50,6 @@ def assert_same_features(network, path, run):
     with torch.no_grad():
         there = network(torch.from_numpy(support.views(run, images)).permute(0, 3, 1, 2))
     assert support.relative(there.numpy(), features) < 1e-5
-
-
-def test_torchvision_itself_takes_it(wide_run, tmp_path):
-    models = pytest.importorskip("torchvision.models")
-    path = str(tmp_path / "resnet.pth")
-    torchvision.write(open_run(wide_run), path)
-    assert_same_features(models.resnet18(), path, wide_run)
 
 
 @pytest.mark.parametrize("which", ["run", pytest.param("deep_run", marks=pytest.mark.slow)])
@@ -142,6 +136,8 @@ def test_a_checkpoint_for_model_garden_has_all_that_the_librarys_own_have(wide_r
     found = [f"{n} {list(shape)}" for n, shape in sorted(tf.train.list_variables(path))]
     with np.load(GOLDEN) as golden:
         assert [line for line in found if "VALUE" in line] == golden["resnet18_names"].tolist()
+    with pytest.raises(UserError, match="backbone.*: exists; expected the name of a new checkpoint"):
+        model_garden.write(open_run(wide_run), path)
 
 
 @pytest.mark.slow
@@ -188,3 +184,10 @@ def test_what_a_framework_does_not_have_is_told_in_one_line(tmp_path, module, fl
     with pytest.raises(UserError, match=message):
         module.write(open_run(run), str(tmp_path / "out.pkl"))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("name", ["features", "embedding"])
+def test_an_output_that_is_not_finite_is_not_handed_on(name):
+    expected = {"features": np.ones([2, 3]), "embedding": np.ones([2, 4])}
+    with pytest.raises(UserError, match="differs from the encoder by nan"):
+        difference(expected | {name: expected[name] * np.nan}, expected, "file")

@@ -40,7 +40,12 @@ def assert_near(found, features, embedding, most):
 
 @pytest.mark.parametrize(
     "flags",
-    [{}, {"stem": "cifar", "mlp": "false"}, pytest.param({"arch": "resnet50"}, marks=pytest.mark.slow)],
+    [
+        {},
+        {"stem": "cifar", "mlp": "false"},
+        {"mechanism": "simsiam", "predictor_dim": "8"},
+        pytest.param({"arch": "resnet50"}, marks=pytest.mark.slow),
+    ],
 )
 def test_load_encoder_computes_what_the_encoder_of_the_run_does(tmp_path, flags):
     run = support.make_run(tmp_path / "run", **flags)

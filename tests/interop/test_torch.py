@@ -275,6 +275,14 @@ def model(tmp_path_factory):
         (lambda s, c: c.pop("optimizer"), "missing optimizer"),
         (lambda s, c: c["optimizer"]["state"].pop(3), "momentum of 63 parameters, expected 64"),
         (
+            lambda s, c: c["optimizer"]["state"].update({3: {"exp_avg": ONE}}),
+            "is not SGD with momentum",
+        ),
+        (
+            lambda s, c: c["optimizer"]["state"].update({3: {"momentum_buffer": None}}),
+            "is not SGD with momentum",
+        ),
+        (
             lambda s, c: [s.pop(f"module.encoder_q.bn1.{name}") for name in ("bias", "weight")],
             "missing encoder_q.bn1.weight; missing encoder_q.bn1.bias",
         ),
@@ -284,6 +292,13 @@ def test_what_does_not_fit_is_refused_by_name(model, tmp_path, change, message):
     content = saved(broken(change), tmp_path)
     with pytest.raises(UserError, match=message):
         interop.load(model, content, "file")
+
+
+def test_what_else_a_file_says_of_its_network_does_no_harm(model, tmp_path):
+    told = {"backbone": "resnet50", "arch": ["resnet50"]}
+    content = saved(broken(lambda s, c: c.update(told)), tmp_path)
+    assert interop.describe(content) == interop.describe(saved(broken(lambda s, c: None), tmp_path))
+    assert interop.load(model, content, "file")
 
 
 def test_what_is_no_checkpoint_is_refused_and_code_in_it_is_not_run(tmp_path):

@@ -45,6 +45,7 @@ def test_the_view_and_precision_are_the_runs_unless_said_otherwise(run):
         ("", "has no checkpoint yet"),
         ("checkpoints", "expected the --model_dir of a run"),
         ("checkpoints/ckpt-1", "no such checkpoint"),
+        ("checkpoints/copy", "no such checkpoint; expected one, ckpt-STEP"),
         ("../no_run", "no flags.cfg; expected the --model_dir of a run"),
     ],
 )
@@ -52,8 +53,17 @@ def test_what_is_no_run_is_told_in_one_line(run, tmp_path, path, message):
     if not path:
         for file in (tmp_path / "checkpoints").iterdir():
             file.unlink()
+    else:
+        (tmp_path / "checkpoints" / "copy.index").touch()
     with pytest.raises(UserError, match=message):
         open_run(os.path.normpath(tmp_path / path))
+
+
+def test_a_run_in_the_place_of_the_one_that_it_began_with_is_told(run, tmp_path):
+    flags = tmp_path / "flags.cfg"
+    flags.write_text(f"--label_fraction=1\n--pretrained={tmp_path}\n")
+    with pytest.raises(UserError, match="is where it is itself; expected the run that it began with"):
+        open_run(str(tmp_path))
 
 
 def test_a_run_of_another_command_is_told_in_one_line(run, tmp_path):

@@ -21,6 +21,7 @@ def stock(width=4, image_shape=None, include_top=True):
     [
         ({"backbone": "no_such_module:f"}, "No module named 'no_such_module'; expected MODULE:NAME"),
         ({"backbone": f"{__name__}:nothing"}, "has no attribute 'nothing'; expected MODULE:NAME"),
+        ({"backbone": "keras.applications:resnet"}, "is not a callable object; expected MODULE:NAME"),
         ({"backbone": ".relative:f"}, "expected MODULE:NAME, such as keras.applications"),
         ({"backbone": "stock"}, "--backbone=stock: expected MODULE:NAME"),
         ({"arch": "resnet19"}, "--arch=resnet19: expected one of resnet10"),

@@ -52,8 +52,13 @@ def targets(step):
 
     def peak(content):
         with step("a step"):
-            del content, [bytearray(b"1") * (80 * MB)][:]
+            del content, [bytearray(b"1") * (60 * MB)][:]
         return "read"
+
+    def peak_and_refuse(content):
+        with step("a step"):
+            del content, [bytearray(b"1") * (60 * MB)][:]
+            raise UserError("one line")
 
     def eat(content):
         with step("a step"):
@@ -66,7 +71,7 @@ def targets(step):
         with step("a step"):
             return "read"
 
-    known = refuse, complain, fail, differ, crash, work_on, sleep, peak, eat, read
+    known = refuse, complain, fail, differ, crash, work_on, sleep, peak, peak_and_refuse, eat, read
     return {target.__name__: target for target in known}
 
 
@@ -80,11 +85,12 @@ names = [
     "work_on",
     "sleep",
     "peak",
+    "peak_and_refuse",
     "eat",
     "read",
 ]
 cases = [Case(number, name, "planted", b"1") for number, name in enumerate(names)]
-limits = Limits(seconds=0.2, megabytes=50)
+limits = Limits(seconds=0.5, megabytes=50)
 found = {verdict.case.target: verdict.outcome for verdict in hunt(cases, targets, limits)}
 with open(started, encoding="utf-8") as file:
     print(json.dumps(found | {"workers": len(file.read())}))

@@ -14,7 +14,7 @@ def test_each_kind_of_fault_is_found(tmp_path):
     assert found.pop("workers") == 2 + len(ended)  # each is followed by another
     assert found == ended | {
         "read": "read", "refuse": "refused", "complain": "traceback", "fail": "traceback",
-        "differ": "silent_difference", "peak": "over_memory",
+        "differ": "silent_difference", "peak": "over_memory", "peak_and_refuse": "over_memory",
     }  # fmt: skip
 
 

@@ -8,12 +8,12 @@ import pytest
 WATCHED = """
 import time
 from mocotf.training.watchdog import Watchdog
-with Watchdog(.5) as watchdog:
+with Watchdog(.3) as watchdog:
     for _ in range({steps}):
-        time.sleep(.1)
+        time.sleep(.05)
         watchdog.hear()
     time.sleep({stuck})
-time.sleep(1)
+time.sleep(.5)
 print("done")
 """
 
@@ -25,5 +25,5 @@ def test_a_process_ends_where_no_step_does(steps, stuck):
     if not stuck:
         assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
         return
-    assert done.returncode == 1 and "--worker_timeout=0.5 s, so another worker is stuck" in done.stderr
+    assert done.returncode == 1 and "--worker_timeout=0.3 s, so another worker is stuck" in done.stderr
     assert len(done.stderr.splitlines()) == 1 and not done.stdout

@@ -1,5 +1,7 @@
 """Folders of images and masks, VOC's and those of tensorflow-datasets; what is wrong with them."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -40,6 +42,15 @@ def folder(tmp_path):
     write(tmp_path / "train", range(6))
     write(tmp_path / "val", range(6, 9))
     return tmp_path
+
+
+def damaged_png():
+    """Returns a PNG whose second part of the pixels is of no known kind."""
+    file = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 3, (300, 400)).astype(np.uint8)
+    Image.fromarray(noise * 80).save(file, "png", compress_level=0)
+    start, first, rest = file.getvalue().partition(b"IDAT")
+    return start + first + rest.replace(b"IDAT", b"\0\0\0\0", 1)
 
 
 def parts(masked):
@@ -89,6 +100,7 @@ def test_a_palette_is_read_as_numbers(tmp_path):
         (MASK, np.zeros((*SHAPE, 3), np.uint8), "whose mask has 3 channels"),
         (MASK, np.full(SHAPE, 300, np.uint16), "whose mask has values from 300 to 300"),
         (MASK, b"no picture", "whose mask cannot be read"),
+        (MASK, damaged_png(), "whose mask cannot be read"),
         ("train/images/01.png", b"no picture", "that are no images"),
     ],
 )
@@ -144,6 +156,17 @@ def test_voc_is_read_as_it_comes(tmp_path):
     (lists / "train.txt").write_text("02\n99\n")
     with pytest.raises(UserError, match="1 of 5 left out: 1 without a mask"):
         mask_files.read_voc(str(tmp_path), most_bad=0)
+    (lists / "train.txt").write_text("\ufeff02\n")
+    assert parts(mask_files.read_voc(str(tmp_path))) == ([2], [1, 3, 5])
+    (lists / "train.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(UserError, match=r"train.txt: .*; expected a text in UTF-8"):
+        mask_files.read_voc(str(tmp_path))
+
+
+def test_more_classes_than_a_mask_can_name_are_told(folder):
+    (folder / "classes.txt").write_text("".join(f"{c}\n" for c in range(256)))
+    with pytest.raises(UserError, match="256 classes; expected at most 255"):
+        mask_files.read_folder(str(folder))
 
 
 def features_of_pets(features):

@@ -160,6 +160,10 @@ def box_is(value):
         (lambda c: c["annotations"][0].pop("bbox"), "is no file of COCO's format"),
         *map(box_is, ([1, 2, 3], [1, 2, 3, 4, 5], None, "box", [1, 2, None, 4])),
         (lambda c: c["images"][0].update(width=None), "is no file of COCO's format"),
+        (lambda c: c["images"][0].update(width=float("inf")), "is no file of COCO's format"),
+        (lambda c: c["images"][0].update(id=[]), "is no file of COCO's format"),
+        (lambda c: c["categories"][0].update(name=5), "is no file of COCO's format"),
+        (lambda c: c["categories"][0].update(id="2"), "is no file of COCO's format"),
         (lambda c: c.update(categories=[]), "has no categories"),
         (lambda c: c.update(annotations=[]), "none of 2 training images has a box"),
         (lambda c: c["categories"].pop(), "expected the same in both"),
@@ -257,3 +261,16 @@ def test_tfds_without_boxes_is_told(tmp_path):
     folder = prepare(tmp_path, lambda features: {"image": features.Image()}, lambda number: images)
     with pytest.raises(UserError, match="expected image, and objects of bbox and label"):
         tfds_scenes.TFDSScenes("tfds", folder)
+
+
+def test_tfds_whose_labels_have_no_names_is_told(tmp_path):
+    def of_numbers(features):
+        of_one = {"bbox": features.BBoxFeature(), "label": np.int64}
+        return objects(features) | {"objects": features.Sequence(of_one)}
+
+    def numbered(number):
+        found = [{"bbox": one["bbox"], "label": one["label"]} for one in scene(number)["objects"]]
+        return scene(number) | {"objects": found}
+
+    with pytest.raises(UserError, match="labels of its objects are no ClassLabel"):
+        tfds_scenes.TFDSScenes("tfds", prepare(tmp_path, of_numbers, numbered))

@@ -81,7 +81,8 @@ def find(claim, rows, runs):
     if verdict != OPEN:
         return Finding(verdict, difference, error)
     # To be told from 0; or, where it is to be as good, to be surely nearer than the margin.
-    size = abs(difference) if claim.sign == ABOVE else MARGIN - abs(difference)
+    near = difference if claim.sign == NOT_BELOW else -abs(difference)
+    size = abs(difference) if claim.sign == ABOVE else MARGIN + near
     times = (POWER * error / size) ** 2 if size > 0 else None
     return Finding(verdict, difference, error, times and max(1.0, times))
 

@@ -38,17 +38,24 @@ class Meter:
     def step(self, name):
         """Within it is a step of a case."""
         trim(0)  # else what the last case has left would hide what this one takes
-        with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
-            file.write("5")  # Linux begins to look for the peak anew
+        forget_peak()
         before, began = peak(), time.process_time()
         self._connection.send(("step", name, before))
-        yield
-        self.longest = max(self.longest, time.process_time() - began)
-        self.most, self.where = max((self.most, self.where), ((peak() - before) / MB, name))
+        try:
+            yield
+        finally:  # what is refused counts too
+            self.longest = max(self.longest, time.process_time() - began)
+            self.most, self.where = max((self.most, self.where), ((peak() - before) / MB, name))
+
+
+def forget_peak():
+    """Has Linux begin to look for the peak anew."""
+    with open("/proc/self/clear_refs", "w", encoding="utf-8") as file:
+        file.write("5")
 
 
 def peak():
-    """Returns the most memory that this process has had, bytes."""
+    """Returns the most memory that this process has had since `forget_peak`, bytes."""
     with open("/proc/self/status", encoding="utf-8") as lines:
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 

@@ -3,6 +3,7 @@
 The recipe is that of all 200 epochs, stopped when the time is up.
 """
 
+import json
 import os
 import statistics
 import sys
@@ -12,23 +13,6 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspa
 
 from tools.gpu import child
 from tools.gpu import part
-
-# epoch: (kNN, loss), asymmetric, one V100, 20.5 s an epoch
-AUTHORS = {
-    1: (31.98, 6.957),
-    5: (37.95, 6.862),
-    10: (48.03, 5.991),
-    15: (54.84, 5.054),
-    20: (61.38, 4.341),
-    25: (65.55, 3.913),
-    30: (67.05, 3.692),
-    40: (71.32, 3.384),
-    50: (73.30, 3.195),
-    75: (75.93, 2.935),
-    100: (78.06, 2.726),
-    150: (81.18, 2.427),
-    200: (82.58, 2.272),
-}
 
 
 def main():
@@ -51,6 +35,13 @@ def main():
     part.report(found)
 
 
+def authors():
+    """Returns epoch → (kNN, loss) of the authors' log."""
+    with open(os.path.join(part.ROOT, "docs/reference/cifar10.json"), encoding="utf-8") as file:
+        log = json.load(file)["published"][0]
+    return {int(epoch): (knn, log["loss"][epoch]) for epoch, knn in log["knn_top1"].items()}
+
+
 def epochs(records):
     """Returns what a run's records say of each epoch, and of its speed."""
     losses, knn, speeds, waits = {}, {}, [], []
@@ -65,11 +56,12 @@ def epochs(records):
         waits.append(record["data_wait"])
     if not steps:
         return {}
+    published = authors()
     table = {
         str(epoch): {
             "loss": statistics.mean(values),
             "knn_top1": knn.get(epoch),
-            "authors": AUTHORS.get(epoch),
+            "authors": published.get(epoch),
         }
         for epoch, values in losses.items()
     }

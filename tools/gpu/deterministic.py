@@ -1,6 +1,7 @@
 """Whether --deterministic runs repeat, and survive being killed: a part of tools/gpu_check.py."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -64,7 +65,8 @@ def run_killed(command, run, step, asked):
             break
         time.sleep(0.02)
     first.kill()
-    first.wait()
+    if first.wait() != -signal.SIGKILL:
+        return {"code": 1, "out": "", "err": "it ended before it was killed", "seconds": 0.0}
     return child.run(command, part.left(asked))
 
 
@@ -75,20 +77,11 @@ def compare(one, other, runs, outcomes, steps):
             return {"said": "not run"}
         if outcomes[name]["code"] != 0:
             return {"said": child.last_line(outcomes[name])}
-    a, b = (
-        variables(os.path.join(runs[name], "checkpoints", f"ckpt-{steps}")) for name in (one, other)
-    )
-    differ = [name for name in a if name not in b or a[name].tobytes() != b[name].tobytes()]
+    from tools.differences import variables_that_differ  # imports TensorFlow
+
+    number, differ = variables_that_differ(runs[one], runs[other], steps)
     seconds = outcomes[one]["seconds"]
-    return {"variables": len(a), "differ": len(differ), "first": differ[:3], "seconds": seconds}
-
-
-def variables(checkpoint):
-    """Returns name → array of all that a checkpoint holds."""
-    import tensorflow as tf
-
-    reader = tf.train.load_checkpoint(checkpoint)
-    return {name: reader.get_tensor(name) for name in reader.get_variable_to_shape_map()}
+    return {"variables": number, "differ": len(differ), "first": differ[:3], "seconds": seconds}
 
 
 if __name__ == "__main__":

@@ -79,6 +79,8 @@ class Turns:
                 self._send(one, f"begin {UNTIMED}")
                 waiting.append(one)
             waiting = [name for name in waiting if name in self.sides]
+            if not waiting:  # it ended before it could be asked
+                continue
             ready = self._wait(waiting, deadline)
             if not ready and not any(self._has_begun(name) for name in self.asked["variants"]):
                 # One of ours, late, tells more than none.

@@ -1,4 +1,4 @@
-"""The files that all sides of tools/benchmark_input.py read."""
+"""The files that all sides of a comparison read."""
 
 import os
 

@@ -1,7 +1,7 @@
 """Copies of the repository in which tests run, each time in a process of their own.
 
-That process is forked from one that has imported TensorFlow and pytest, but neither mocotf nor its
-tests: so it starts at once, and reads the code as it is in the copy.
+That process is forked from one that has imported neither mocotf nor its tests, but, once `prepare` was
+called, TensorFlow and pytest: so it starts at once, and reads the code as it is in the copy.
 """
 
 import contextlib
@@ -19,10 +19,14 @@ COPIED = ("mocotf", "tests", "tools", "flags", "docs", "pyproject.toml", "README
 PYTEST = ("-x", "-rf", "--tb=line", "-p", "no:cacheprovider", "-p", "no:xdist")
 ELSEWHERE = 70  # exit code: the tests have imported mocotf, but not the copy's
 
-# A process that ends at once leaves semaphores, which the one that cleans up after all would tell of.
-os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
 _forks = multiprocessing.get_context("forkserver")
-_forks.set_forkserver_preload(["tests.preload", "pytest", "torch", "scipy.stats"])
+
+
+def prepare():
+    """Has the process that others are forked from import what tests do, but the code in a copy."""
+    # A process that ends at once leaves semaphores, of which the one that cleans up would tell.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:resource_tracker:UserWarning")
+    _forks.set_forkserver_preload(["tests.preload", "pytest", "torch", "scipy.stats"])
 
 
 @contextlib.contextmanager
