@@ -31,6 +31,20 @@ class Pending:
         return 1.0
 
 
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    """Time passes where somebody sleeps, and a millisecond where it is looked at."""
+    now = [1e9]
+
+    def sleep(seconds):
+        now[0] += seconds
+        return now[0]
+
+    for name in ("time", "monotonic", "perf_counter"):
+        monkeypatch.setattr(time, name, lambda: sleep(1e-3))
+    monkeypatch.setattr(time, "sleep", sleep)
+
+
 @pytest.fixture
 def written():
     return []
@@ -66,7 +80,7 @@ def test_speed_counts_what_the_device_still_computes_when_a_record_is_written(pr
 
 
 def test_speed_counts_the_time_that_a_record_takes_and_not_what_is_untimed(progress, written):
-    progress.records.progress_line = lambda *_: time.sleep(0.2) or ""
+    progress.records.progress_line = lambda *_: f"{time.sleep(0.2)}"
     record(progress, {"loss": 1.0})
     with progress.untimed("checkpoint"):
         time.sleep(1.5)
