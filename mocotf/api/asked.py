@@ -63,7 +63,7 @@ def asked_for(classes, keywords, *, recipe=None, saved=None, defaults=None):
     for name, one in declared.items() if saved is not None else ():
         if not one.place:
             values[name] = _converted(name, saved.get(name), one.of_run)
-    given = (recipe or {}) | keywords
+    given = dict(_switch(*pair, declared) for pair in (recipe or {}).items()) | keywords
     for name, value in given.items():
         if name not in declared:
             raise UserError(f"{name}: no such setting; {_nearest(name, declared)}")
@@ -72,6 +72,14 @@ def asked_for(classes, keywords, *, recipe=None, saved=None, defaults=None):
         one = declared[name]
         values[name] = _converted(name, value, one.parse if isinstance(value, str) else one.check)
     return Asked(values, frozenset(given), recipe is not None)
+
+
+def _switch(name, text, declared):
+    """Returns a (name, text) of a recipe's file, of --noNAME that it is false."""
+    of = name.removeprefix("no")
+    if name not in declared and of in declared and declared[of].kind is bool:
+        return of, "false"
+    return name, text
 
 
 def _converted(name, value, convert):

@@ -11,6 +11,8 @@ import keras
 import pytest
 
 import mocotf
+from mocotf.api.asked import asked_for
+from mocotf.api.recipe_files import read_recipe
 from mocotf.pretraining.settings import ALL
 from mocotf.settings import settings_of
 from tests import processes
@@ -64,6 +66,16 @@ def test_a_run_is_exported_and_tuned(run, tmp_path):
     assert exported == str(tmp_path / "served" / "2") and os.path.exists(f"{exported}/saved_model.pb")
     tuned = run.finetune(tmp_path / "tuned", steps=1, batch_size=24, label_fraction=0.5)
     assert 0 <= tuned["finetune_top1"] <= 100
+
+
+def test_a_recipe_s_switches_are_those_of_a_command_line(tmp_path):
+    recipe = tmp_path / "mine.cfg"
+    recipe.write_text("--nocos\n--symmetric\n--noticed\n")
+    with pytest.raises(mocotf.UserError, match="noticed: no such setting"):
+        asked_for(ALL, {}, recipe=read_recipe(str(recipe)))
+    recipe.write_text("--nocos\n--symmetric\n")
+    values = asked_for(ALL, {}, recipe=read_recipe(str(recipe)), defaults={"cos": True}).values
+    assert (values["cos"], values["symmetric"]) == (False, True)
 
 
 @pytest.mark.parametrize(
