@@ -59,6 +59,7 @@ def atomic_write(path, content):
             file.flush()
             os.fsync(file.fileno())
         os.replace(partial, path)
+        _sync(os.path.dirname(path) or ".")
     except OSError as error:
         with contextlib.suppress(OSError):
             remove(partial)
@@ -167,7 +168,9 @@ def atomic_path(path):
     try:
         remove(partial)
         yield partial
+        bring_to_disk(partial)
         os.replace(partial, path)
+        _sync(folder)
     except (OSError, tf.errors.OpError) as error:
         raise cannot_write(path, error) from error
     except RuntimeError as error:  # as PyTorch has it, which was handling the other
@@ -176,6 +179,28 @@ def atomic_path(path):
         raise
     finally:
         remove(partial)
+
+
+def bring_to_disk(path):
+    """Makes sure that a file, or a folder with all in it, outlasts a loss of power."""
+    if not os.path.isdir(path):
+        _sync(path)
+        return
+    for parent, _, names in os.walk(path):
+        for name in names:
+            _sync(os.path.join(parent, name))
+        _sync(parent)
+
+
+def _sync(path):
+    is_folder = os.path.isdir(path)
+    if is_folder and os.name != "posix":  # elsewhere a folder cannot be opened
+        return
+    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows asks for leave to write
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def remove(path):
@@ -200,7 +225,7 @@ def lock(path, busy):
     file = open_to_append(path)
     try:
         if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB, path)
         elif msvcrt:
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # the first byte, there or not
         else:
@@ -228,7 +253,7 @@ def locked_folder(folder, busy=None):
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        _flock(handle, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0), folder)
         yield
     except BlockingIOError as error:
         raise UserError(busy) from error
@@ -236,8 +261,18 @@ def locked_folder(folder, busy=None):
         os.close(handle)
 
 
+def _flock(handle, how, path):
+    """Locks an open file, where its file system has locks."""
+    try:
+        fcntl.flock(handle, how)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK):
+            raise
+        _warn_unlocked(path)
+
+
 def _warn_unlocked(path):
-    log.warning("%s: cannot be locked on this system; let no other process write to it", path)
+    log.warning("%s: cannot be locked here; let no other process write to it", path)
 
 
 def printable(text, keep=""):

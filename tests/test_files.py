@@ -1,8 +1,11 @@
 """Files of state: whole, locked on systems that lock in other ways too, and not where a link points."""
 
 import concurrent.futures
+import errno
 import fcntl
 import importlib.util
+import os
+import pathlib
 import sys
 import types
 
@@ -50,7 +53,7 @@ def test_what_cannot_be_locked_is_said_in_one_line(tmp_path, monkeypatch, caplog
     elsewhere = files_where(monkeypatch, fcntl=None, msvcrt=WINDOWS)  # which locks no folder
     with elsewhere.locked_folder(str(tmp_path), "in use"):
         pass
-    expected = "cannot be locked on this system; let no other process write to it"
+    expected = "cannot be locked here; let no other process write to it"
     assert caplog.messages == [f"{tmp_path / 'lock'}: {expected}", f"{tmp_path}: {expected}"]
 
 
@@ -80,3 +83,41 @@ def test_what_a_link_points_to_is_not_written(tmp_path):
     json_files.write_json(folder / "facts.json", {"images": 1})
     assert other.read_text() == "precious"
     assert json_files.read_json(folder / "facts.json") == {"images": 1}
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_what_takes_its_place_is_on_the_disk_before(tmp_path, monkeypatch, what):
+    done = []
+    real = {name: getattr(os, name) for name in ("fsync", "replace")}
+
+    def fsync(handle):
+        done.append(os.readlink(f"/proc/self/fd/{handle}").removeprefix(str(tmp_path)))
+        real["fsync"](handle)
+
+    def replace(old, new):
+        done.append("replaced")
+        real["replace"](old, new)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", replace)
+    with files.atomic_path(str(tmp_path / "it")) as partial:
+        inner = pathlib.Path(partial)
+        if what == "folder":
+            inner.mkdir()
+            inner /= "inner"
+        inner.write_text("whole")
+    synced = {"file": ["/it.partial"], "folder": ["/it.partial/inner", "/it.partial"]}[what]
+    assert done == [*synced, "replaced", ""]
+    done.clear()
+    files.atomic_write(str(tmp_path / "other"), "whole")
+    assert done == ["/other.partial", "replaced", ""]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_where_a_file_system_has_no_locks_a_warning_says_so(tmp_path, monkeypatch, caplog, number):
+    def refuse(handle, how):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with files.lock(tmp_path / "lock", "in use"), files.locked_folder(tmp_path):
+        assert len(caplog.messages) == 2 and "cannot be locked here" in caplog.text

@@ -10,6 +10,7 @@ import pytest
 from mocotf import finetune
 from mocotf import linear
 from mocotf.errors import UserError
+from mocotf.evaluation import protocol
 from mocotf.evaluation.head import open_head
 from mocotf.moco.saved_run import open_run
 from tests import commands
@@ -61,6 +62,20 @@ def test_a_linear_run_tells_colours_apart_and_resumes_bit_for_bit(call, pretrain
     call(linear, *options, model_dir=cut)
     assert "resuming" in capsys.readouterr().out and commands.results(cut) == found
     commands.assert_same(commands.variables(whole), commands.variables(cut))
+
+
+def test_a_run_that_trains_on_meanwhile_may_delete_the_checkpoint(
+    call, pretrained, tmp_path, monkeypatch
+):
+    real = protocol.Run.train
+
+    def train(run):
+        shutil.rmtree(pretrained / "checkpoints")
+        real(run)
+
+    monkeypatch.setattr(protocol.Run, "train", train)
+    call(linear, "--epochs=1", "--schedule=1", model_dir=tmp_path / "a")
+    assert commands.results(tmp_path / "a")["encoder_unchanged"] is True
 
 
 def test_labels_that_say_nothing_give_chance(call, pretrained, tmp_path):

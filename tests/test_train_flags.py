@@ -85,6 +85,7 @@ MISTAKES = [
     ("--jit_compile --strategy=mirrored", "--jit_compile with 4 replicas: XLA cannot compile"),
     ("--arch=resnet51", "--arch=resnet51: expected one of <resnet10|resnet18"),
     ("--remat --arch=tests.tiny:backbone", "backbone: --remat needs a ResNet: resnet10"),
+    ("--jitter=1.6,.4,.4,.1", "--jitter=1.6,0.4,0.4,0.1: expected strengths up to 1"),
     ("--jitter=.4,.4,.4,3", "expected a strength of hue, the last, up to .5"),
     ("--mechanism=end_to_end --batch_size=1", "other images of the batch; expected at least 2"),
     ("--mechanism=npid --moco_k=6401", "more negatives than the 6400 images they are drawn from"),

@@ -20,13 +20,11 @@ from mocotf.evaluation import pretraining
 from mocotf.evaluation.measures import MEASURES
 from mocotf.evaluation.monitor import encoder_function
 from mocotf.evaluation.monitor import make_monitor
-from mocotf.json_files import write_json
 from mocotf.moco.start import start_from
 from mocotf.pretraining import elastic
 from mocotf.pretraining.build import batches
 from mocotf.pretraining.build import build_model
 from mocotf.pretraining.build import check_units
-from mocotf.pretraining.recipe import RECIPE_FILE
 from mocotf.pretraining.recipe import RecipeSettings
 from mocotf.pretraining.settings import ALL
 from mocotf.training.checkpoints import Checkpoints
@@ -133,6 +131,7 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
     if workers > 1:
         role = "the chief, which writes" if chief else "which writes nothing to"
         print(f"worker {worker} of {workers}: {role} {run_settings.model_dir}", flush=True)
+        watchdog.hear()  # from here on they wait for each other
         check_agreement(strategy, settings.texts(), facts | images.values)
 
     # ---- Model
@@ -149,9 +148,8 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
             images,
             follows=elastic.following(settings, model),
             changes=run_settings.resume_with_changes,
+            recipe=recipe and recipe.json(),
         )
-    if chief and recipe and not run_dir.resuming:
-        write_json(run_dir.file(RECIPE_FILE), recipe.json())
     names_file = run_dir.file("bad_images.txt") if chief else None
     bad_images = BadImages(names_file, source.size, settings.data.max_bad_images, source.root)
     bad_images.report(np.array([os.fsencode(shard) for shard in source.bad_shards]))
@@ -199,7 +197,12 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
         lr=optimisation.lr,
         hints=hints,
     )
-    start = run_settings.init_from
+
+    def initialise():
+        if run_settings.init_from:
+            start_from(model, settings.config, run_settings.init_from)
+        return bool(run_settings.init_from)
+
     run = Run(
         model,
         dataclasses.replace(course, chance=model.chance),
@@ -211,7 +214,7 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
         measures=MEASURES,
         accuracy=monitor.ACCURACY if monitor else "knn_top1",
         settings=settings.texts(),
-        initialise=lambda: start and start_from(model, settings.config, start),
+        initialise=initialise,
         first_record=first_record,
         health=health,
         workers=workers,

@@ -11,6 +11,7 @@ from mocotf.settings import AUTO
 from mocotf.settings import texts_of
 from mocotf.training.flags_file import is_run
 from mocotf.training.replicas import text_of_chief
+from mocotf.training.run_dir import RECIPE_FILE
 
 OWN = ("folder", "hf")  # what people keep their own pictures in
 
@@ -93,7 +94,7 @@ def resumes(asked):
 
 def _check_minutes(asked):
     folder, minutes = asked.values["model_dir"], asked.values["minutes"]
-    path = os.path.join(folder, recipe.RECIPE_FILE)
+    path = os.path.join(folder, RECIPE_FILE)
     known = read_json(path, {"minutes": int | float})["minutes"] if os.path.exists(path) else None
     if known != minutes:
         begun = "with settings of its own" if known is None else f"with --minutes={known:g}"

@@ -19,6 +19,7 @@ from mocotf.training.host import configure_host
 from mocotf.training.progress import Course
 from mocotf.training.progress import Every
 from mocotf.training.settings import TrainingSettings
+from mocotf.training.strategy import check_divides
 from mocotf.training.strategy import make_strategy
 from mocotf.transfer.run import Transfer
 from mocotf.transfer.settings import RANDOM
@@ -123,12 +124,7 @@ def run(settings, make_job):
     training, comparison = settings.training, settings.comparison
     configure_host(training.devices)
     strategy = make_strategy(training.devices.strategy, training.devices.num_logical_devices)
-    batch_size, replicas = training.optimisation.batch_size, strategy.num_replicas_in_sync
-    if batch_size % replicas:
-        raise UserError(
-            f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas; try "
-            f"{-(-batch_size // replicas) * replicas}"
-        )
+    check_divides(training.optimisation.batch_size, strategy.num_replicas_in_sync)
     starts = open_starts(settings)
     with terminal.phase("reading the data set"):
         job = make_job()

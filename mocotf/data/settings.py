@@ -201,6 +201,9 @@ class ViewSettings(Settings):
         if self.jitter and self.jitter[3] > 0.5:
             strengths = ",".join(f"{strength:g}" for strength in self.jitter)
             raise UserError(f"--jitter={strengths}: expected a strength of hue, the last, up to .5")
+        if self.jitter and max(self.jitter) > 1:  # factors would be negative
+            strengths = ",".join(f"{strength:g}" for strength in self.jitter)
+            raise UserError(f"--jitter={strengths}: expected strengths up to 1")
         if self.data_service and not self.data_service.startswith("grpc://"):
             raise UserError(f"--data_service={self.data_service}: expected grpc://HOST:PORT")
         if self.channels:

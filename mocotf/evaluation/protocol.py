@@ -2,10 +2,10 @@
 
 import dataclasses
 import functools
+import hashlib
 import math
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from mocotf import terminal
@@ -37,6 +37,7 @@ from mocotf.training.progress import Every
 from mocotf.training.run import Run
 from mocotf.training.run_dir import RunDir
 from mocotf.training.settings import TrainingSettings
+from mocotf.training.strategy import check_divides
 from mocotf.training.strategy import make_strategy
 from mocotf.training.tracker import connect
 
@@ -145,6 +146,7 @@ def _train(name, task, tune, rates, lr_scales, tracker):
     lr = settings.optimisation.lr
     heads = {f"lr_{rate:g}": rate / lr for rate in rates} or {ONE: 1.0}
     strategy = make_strategy(settings.devices.strategy, settings.devices.num_logical_devices)
+    check_divides(settings.optimisation.batch_size, strategy.num_replicas_in_sync)
     steps_per_epoch = settings.optimisation.steps_per_epoch(task.labelled.size, "labelled images")
     course = Course.of(
         settings,
@@ -162,6 +164,7 @@ def _train(name, task, tune, rates, lr_scales, tracker):
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         backbone = task.encoder().backbone
+        before = fingerprints(backbone)
         model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
         compile_trainer(model, settings, course.schedule, heads | (lr_scales or {}))
 
@@ -210,23 +213,25 @@ def _train(name, task, tune, rates, lr_scales, tracker):
     if len(scores) > 1:
         results |= {"head": head} | {f"top1_{n}": s.top1 for n, s in scores.items()}
     if not tune:
-        check_unchanged(backbone, task.encoder().backbone)
+        check_unchanged(backbone, before)
         results["encoder_unchanged"] = True
     task.announce(name, last, run_dir.file("confusion.csv"))
     write_json(run_dir.file("results.json"), results)
     return results
 
 
+def fingerprints(backbone):
+    """Returns path → SHA-256 of the variables of a backbone."""
+    return {v.path: hashlib.sha256(v.numpy().tobytes()).hexdigest() for v in backbone.variables}
+
+
 def check_unchanged(backbone, before):
-    """Checks a frozen backbone against what it was loaded from, bit for bit.
+    """Checks a frozen backbone against the `fingerprints` that it was loaded with.
 
     Raises:
         RuntimeError: it has changed: a fault of ours.
     """
-    changed = [
-        v.path
-        for v, w in zip(backbone.variables, before.variables, strict=True)
-        if not np.array_equal(v.numpy(), w.numpy())
-    ]
+    now = fingerprints(backbone)
+    changed = [path for path in before if now[path] != before[path]]
     if changed:
         raise RuntimeError(f"the frozen encoder has changed: {', '.join(changed[:3])}")

@@ -30,7 +30,8 @@ class Milestones(Schedule):
 
 
 class Cosine(Schedule):
-    """lr · (1 + cos(π t / total)) / 2, where t is the step rounded down to a multiple of `hold`.
+    """lr · (1 + cos(π t / total)) / 2, where t, at most `total`, is the step rounded down to a multiple
+    of `hold`.
 
     `hold` = steps per epoch is MoCo v2's schedule as published (arXiv 2003.04297); `hold` = 1 changes
     the rate every step.
@@ -43,7 +44,7 @@ class Cosine(Schedule):
 
     def __call__(self, step):
         t = tf.cast(tf.cast(step, tf.int64) // self.hold * self.hold, tf.float64)
-        return self.lr * 0.5 * (1 + tf.cos(math.pi * t / self.total))
+        return self.lr * 0.5 * (1 + tf.cos(math.pi * tf.minimum(t / self.total, 1)))
 
     def get_config(self):
         return {"lr": self.lr, "total": self.total, "hold": self.hold}

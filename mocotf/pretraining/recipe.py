@@ -21,7 +21,6 @@ from mocotf.settings import setting
 from mocotf.settings import settings_of
 
 MINUTES = 30.0
-RECIPE_FILE = "recipe.json"
 DECLARED = {name: one for settings in ALL for name, one in settings_of(settings).items()}
 
 

@@ -5,6 +5,7 @@ import os
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
+from mocotf.files import bring_to_disk
 from mocotf.files import locked_folder
 
 
@@ -82,15 +83,4 @@ def new_version(folder, version):
         partial = stack.enter_context(atomic_path(os.path.join(folder, str(version))))
         os.mkdir(partial)
         yield partial
-        _bring_to_disk(partial)
-
-
-def _bring_to_disk(folder):
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with open(os.path.join(parent, name), "rb+") as file:  # Windows asks for leave to write
-                os.fsync(file)
-        if os.name == "posix":  # elsewhere a folder cannot be opened
-            handle = os.open(parent, os.O_RDONLY)
-            os.fsync(handle)
-            os.close(handle)
+        bring_to_disk(partial)

@@ -116,6 +116,7 @@ class SaveCheckpoints(Timed):
             self.progress.saved_at = time.monotonic()
             if self.progress.records:
                 self.run.spare_checkpoints()
+                self.progress.records.bring_to_disk()
                 self.run.checkpoints.save()
 
 

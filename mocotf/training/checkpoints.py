@@ -13,6 +13,7 @@ import tensorflow as tf
 from mocotf import terminal
 from mocotf.errors import UserError
 from mocotf.errors import first_line
+from mocotf.files import read_file
 from mocotf.training.divergence import SkippedBatches
 from mocotf.training.state import assign
 from mocotf.training.state import differences
@@ -185,9 +186,13 @@ def newest_in(run):
 
 
 def digest(path):
-    """Returns what tells the weights in a checkpoint from others', 16 hexadecimal digits."""
-    with open(f"{path}.index", "rb") as file:  # it has a checksum of each variable
-        return hashlib.sha256(file.read()).hexdigest()[:16]
+    """Returns what tells the weights in a checkpoint from others', 16 hexadecimal digits.
+
+    Raises:
+        UserError: it is not there, or no longer.
+    """
+    # It has a checksum of each variable.
+    return hashlib.sha256(read_file(f"{path}.index")).hexdigest()[:16]
 
 
 def read(path):
@@ -220,8 +225,11 @@ def _write(folder, step, values, keep, spared):
             os.replace(written + ending, path_of(folder, step) + ending)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    for old in steps_in(folder)[:-keep]:
-        if old not in spared:
+    known = steps_in(folder)
+    surplus = {old for old in known if old <= step}.difference([s for s in known if s <= step][-keep:])
+    # Later ones could not be read, or are of a course that was given up.
+    for old in known:
+        if old > step or old in surplus - set(spared):
             _delete(folder, old)
 
 

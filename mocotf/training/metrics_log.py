@@ -126,6 +126,10 @@ class Records:
         now = time.time()
         self._add(self._events, {"step": 0, "time": now}, describe_end(now))
 
+    def bring_to_disk(self):
+        """Makes sure of the lines so far: of what comes before a checkpoint none is written again."""
+        os.fsync(self._lines.fileno())
+
     def close(self):
         """Completes the files."""
         for file in (self._lines, self._events, self._references):

@@ -58,7 +58,8 @@ class Run:
         measures: `Metric`s of accuracies.
         accuracy: name of the one that TensorBoard's table of runs shows.
         settings: name → text of what it shows beside.
-        initialise: called where there is no checkpoint yet.
+        initialise: called where there is no checkpoint yet; returns whether it took weights from
+            elsewhere.
         first_record: () → name → number, recorded before a new run's first step; None for no record.
         health: a `Health`, which has read the records on the chief only; None for none.
         workers: processes that take part.
@@ -145,9 +146,9 @@ class Run:
             )
         self.run_dir.forget_after(step or 0)
         if step is None:
-            self.initialise()
-            if self.course.most_skipped:
-                self.checkpoints.save()  # to have one to go back to
+            if self.initialise() or self.course.most_skipped:
+                # To have one to go back to, and what it began with, which may not be there again.
+                self.checkpoints.save()
         elif step >= total_steps and not self.run_dir.metrics():
             raise UserError(
                 f"--model_dir={self.run_dir.path}: its checkpoint is of step {step}; expected a step "

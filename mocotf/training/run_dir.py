@@ -1,5 +1,6 @@
 """The run directory: one run, its flags, its numbers."""
 
+import contextlib
 import logging
 import os
 import time
@@ -25,7 +26,7 @@ from mocotf.training.metrics_file import read_metrics
 from mocotf.training.metrics_file import stamped
 
 log = logging.getLogger(__name__)
-FACTS_FILE = "facts.json"
+FACTS_FILE, RECIPE_FILE = "facts.json", "recipe.json"
 
 
 class RunDir:
@@ -40,6 +41,7 @@ class RunDir:
         images: `ImageFacts` of what is learned from; None: all that counts of it is among the facts.
         follows: names, those of settings with --, whose values may be others where a run is resumed.
         changes: whether all settings, and the number of replicas, may be; None: that is not offered.
+        recipe: what its settings were chosen by, a dictionary for recipe.json; None for nothing.
 
     Attributes:
         path: of the folder.
@@ -51,13 +53,14 @@ class RunDir:
         UserError: the folder cannot be written, is in use, or holds another run or no run.
     """
 
-    def __init__(self, path, settings, facts=None, images=None, *, follows=(), changes=None):
+    def __init__(
+        self, path, settings, facts=None, images=None, *, follows=(), changes=None, recipe=None
+    ):
         self.path = path = os.path.expanduser(path)
         self._settings = settings
         self.changes, self.altered = {}, False
-        config, decided = self.file(FLAGS_FILE), self.file(FACTS_FILE)
         facts = (facts or {}) | (images.values if images else {})
-        if changes and not os.path.exists(config):
+        if changes and not os.path.exists(self.file(FLAGS_FILE)):
             raise UserError(
                 f"--resume_with_changes with --model_dir={path}: there is no run; expected one that "
                 "was begun; drop --resume_with_changes to begin it"
@@ -70,12 +73,28 @@ class RunDir:
                 f"--model_dir={path}: another process is running it; expected one at a time; wait for "
                 "it, or use another folder",
             )
+        except OSError as error:
+            raise UserError(
+                f"--model_dir={path}: {error.strerror}; expected a folder that can be written"
+            ) from error
+        with contextlib.ExitStack() as refused:  # the folder is left to who asks for it better
+            refused.callback(self.close)
+            self._take_up(facts, images, follows, changes, recipe)
+            refused.pop_all()
+
+    def _take_up(self, facts, images, follows, changes, recipe):
+        """Begins the run, or checks that the folder holds the same."""
+        path, settings = self.path, self._settings
+        config, decided = self.file(FLAGS_FILE), self.file(FACTS_FILE)
+        try:
             _check_links(path)
             self.resuming = os.path.exists(config)
             if not self.resuming:
                 _check_lines(texts_of(settings))
                 if images:
                     images.begin(path)
+                if recipe is not None:  # before flags.cfg, with which it is a run
+                    write_json(self.file(RECIPE_FILE), recipe)
                 write_json(decided, facts)
                 write_flags(config, texts_of(settings))
         except OSError as error:
@@ -153,7 +172,7 @@ def check_place(path):
     if not os.path.isdir(path) or is_run(path):
         return
     # A process killed while it created the run leaves these.
-    own = ("lock", FACTS_FILE, CONTENTS_FILE)
+    own = ("lock", FACTS_FILE, CONTENTS_FILE, RECIPE_FILE)
     others = [name for name in os.listdir(path) if name not in own and ".partial" not in name]
     if others:
         raise UserError(

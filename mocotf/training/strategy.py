@@ -129,3 +129,16 @@ def _tpu(tpu):
             f"--tpu={tpu}: {first_line(error)}; expected a TPU's name, or local on a TPU VM"
         ) from error
     return tf.distribute.TPUStrategy(resolver)
+
+
+def check_divides(batch_size, replicas):
+    """Refuses a batch that replicas cannot share equally.
+
+    Raises:
+        UserError: so.
+    """
+    if batch_size % replicas:
+        raise UserError(
+            f"--batch_size={batch_size}: expected a multiple of {replicas}, the replicas; try "
+            f"{-(-batch_size // replicas) * replicas}"
+        )

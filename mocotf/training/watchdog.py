@@ -33,10 +33,11 @@ class Watchdog:
             self._thread.join()
 
     def hear(self):
-        """Says that a step has ended."""
+        """Says that a step has ended, or, the first time, that from now on others are waited for."""
         self._heard.set()
 
     def _watch(self):
+        self._heard.wait()  # each worker begins by itself, and takes as long as that takes
         while not self._left:
             if not self._heard.wait(self._seconds):
                 sys.stderr.write(

@@ -5,6 +5,7 @@ import functools
 import numpy as np
 import pytest
 
+from mocotf.optim.schedules import Ahead
 from mocotf.optim.schedules import Cosine
 from mocotf.optim.schedules import Exponential
 from mocotf.optim.schedules import Milestones
@@ -52,3 +53,10 @@ def test_warm_up_rises_linearly_to_the_schedule_it_scales():
         return published.linear_warmup(step, rate, 5 * STEPS)
 
     assert_follows(WarmUp(Cosine(0.1, 20 * STEPS, STEPS), 5 * STEPS), formula, range(20 * STEPS))
+
+
+@pytest.mark.parametrize("steps", [50, 97, 100, 150, 500, 1000])
+def test_a_cosine_that_counts_from_1_never_rises_again(steps):
+    schedule = Ahead(Cosine(0.06, steps, 97), 97)
+    rates = [float(schedule(step)) for step in range(steps)]
+    assert rates == sorted(rates, reverse=True) and rates[-1] >= 0

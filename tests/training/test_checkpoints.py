@@ -97,6 +97,16 @@ def test_an_unreadable_checkpoint_is_reported_and_the_one_before_it_used(start, 
         start()[1].restore()
 
 
+def test_one_that_could_not_be_read_takes_the_place_of_none(start, tmp_path):
+    model, checkpoints = start(keep=1)
+    save(model, checkpoints, 300)
+    (tmp_path / "ckpt-300.index").write_bytes(b"damaged")
+    save(model, checkpoints, 200)
+    save(model, checkpoints, 250)
+    assert steps_in(str(tmp_path)) == [250]
+    assert start(keep=1)[1].restore() == 250
+
+
 def test_keeps_the_newest_and_saves_a_step_once(start, tmp_path):
     model, checkpoints = start(keep=2)
     for step in range(1, 5):

@@ -8,6 +8,7 @@ from mocotf.errors import UserError
 from mocotf.training.replicas import broadcast
 from mocotf.training.replicas import check_agreement
 from mocotf.training.replicas import check_replicas
+from mocotf.training.strategy import check_divides
 
 VALUES = {
     "float": np.array([1.5, -0.0, np.nan, np.inf], np.float32),
@@ -70,3 +71,9 @@ def test_values_that_changed_places_differ(replicas):
 
 def test_one_process_agrees_with_itself(replicas):
     check_agreement(replicas(2), {"lr": "1"}, {"images": 3})
+
+
+def test_a_batch_is_shared_equally():
+    check_divides(33, 3)
+    with pytest.raises(UserError, match="--batch_size=32: expected a multiple of 3, .*; try 33"):
+        check_divides(32, 3)

@@ -91,6 +91,26 @@ def test_a_second_process_on_the_folder_is_refused(tmp_path):
         RunDir(first.path, RUN)
 
 
+def test_a_refused_start_does_not_keep_the_folder_from_a_better_one(tmp_path):
+    RunDir(str(tmp_path), RUN, {"replicas": 1}).close()
+    with pytest.raises(UserError, match="replicas") as kept:  # as a notebook keeps what was raised
+        RunDir(str(tmp_path), RUN, {"replicas": 2})
+    RunDir(str(tmp_path), RUN, {"replicas": 1}).close()
+    assert kept.traceback
+
+
+def test_what_a_run_was_chosen_by_is_there_before_it_is_a_run(tmp_path, monkeypatch):
+    def full(*_):
+        raise UserError("no space")
+
+    monkeypatch.setattr(run_dir_module, "write_flags", full)
+    with pytest.raises(UserError, match="no space"):
+        RunDir(str(tmp_path), RUN, recipe={"minutes": 10})
+    monkeypatch.undo()
+    again = RunDir(str(tmp_path), RUN, recipe={"minutes": 10})
+    assert not again.resuming and read_json(again.file("recipe.json")) == {"minutes": 10}
+
+
 def test_a_process_killed_while_creating_the_run_does_not_block_it(tmp_path):
     for name in ("flags.cfg.partial", "facts.json", "lock"):
         (tmp_path / name).write_text("--ar")

@@ -9,16 +9,17 @@ WATCHED = """
 import time
 from mocotf.training.watchdog import Watchdog
 with Watchdog(.3) as watchdog:
+    time.sleep(.5)  # reads its images: it waits for no other yet
     for _ in range({steps}):
-        time.sleep(.05)
         watchdog.hear()
+        time.sleep(.05)
     time.sleep({stuck})
 time.sleep(.5)
 print("done")
 """
 
 
-@pytest.mark.parametrize(("steps", "stuck"), [(0, 60), (10, 60), (10, 0)])
+@pytest.mark.parametrize(("steps", "stuck"), [(1, 60), (10, 60), (10, 0)])
 def test_a_process_ends_where_no_step_does(steps, stuck):
     command = [sys.executable, "-c", WATCHED.format(steps=steps, stuck=stuck)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
