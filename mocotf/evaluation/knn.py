@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mocotf.errors import UserError
 from mocotf.evaluation.features import nothing_decodes
+from mocotf.nn.products import product
 
 BANK_TILE = 8192  # images of the bank that are compared at once …
 QUERY_TILE = 512  # … with so many queries: 16 MB of similarities
@@ -72,7 +73,7 @@ class Neighbours:
 @tf.function(input_signature=[_matrix, _matrix, _number, _matrix, _places, _number], autograph=False)
 def _nearest_of(queries, bank, first, similarities, places, k):
     """Returns the k nearest of those known and of a tile of the bank, whose first place is `first`."""
-    new = tf.matmul(queries, bank, transpose_b=True)  # [Q, B]
+    new = product(queries, bank)  # [Q, B]
     known, size = tf.shape(places)[1], tf.shape(new)[1]
 
     def nearer():

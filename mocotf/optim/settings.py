@@ -57,7 +57,7 @@ class OptimisationSettings(Settings):
         low=0,
         high=1,
     )
-    warmup_epochs: int = setting(0, "Epochs of linear warm-up.", low=0)
+    warmup_epochs: int = setting(0, "Epochs of linear warm-up, a factor on the schedule.", low=0)
     optimizer: str = setting(
         "sgd",
         "Optimizer: sgd and adamw as in PyTorch; lars, sgd with steps in proportion to the "
