@@ -119,7 +119,7 @@ def main():
     about["files"] = files.digest
     wanted = about | {"wanted": files.wanted}
     partial = PartialIndex(f"{FLAGS.out}.unfinished", wanted, encoder.output[FLAGS.output].shape[1])
-    bad_images = BadImages(partial.file("bad_images.txt"), root=files.root)
+    bad_images = BadImages(partial.file("bad_images.txt"), root=files.root, again=False)
     if partial.seen:
         print(f"going on after {partial.seen:,} of {len(files):,} images")
     progress = terminal.phase("embedding", len(files), done=partial.seen)

@@ -59,7 +59,7 @@ def test_the_command_finds_what_the_monitor_of_training_finds(run):
     assert (found["bank"], found["queries"], found["classes"], found["step"]) == (6400, 840, 14, 2)
     assert found["features"] == "pooled" and found["width"] == 64
     assert "kNN top-1, %       k=20    k=200" in done.out
-    assert results(run, "evaluation.json") == {"knn_top1": found["knn_top1"]}
+    assert results(run, "evaluation.json") == {"knn_top1": found["knn_top1"], "knn_top1_step": 2}
     saved = open_run(str(run))
     encode = encoder_function(saved.encoder(), "pooled")
     for k, T in ((20, 1.0), (200, 0.07)):

@@ -41,7 +41,11 @@ def call(call):
 
 
 def evaluation(run):
-    return commands.results(run, "evaluation.json")
+    """Returns what was measured of the run, which has taken two steps."""
+    found = commands.results(run, "evaluation.json")
+    steps = {name.removesuffix("_step"): found.pop(name) for name in [*found] if name.endswith("_step")}
+    assert steps == dict.fromkeys([name for name in found if not name.endswith("_untrained")], 2)
+    return found
 
 
 def test_a_linear_run_tells_colours_apart_and_resumes_bit_for_bit(call, pretrained, tmp_path, capsys):

@@ -35,13 +35,14 @@ class BadImages:
 
     Args:
         path: file to which names are written, one a line; those in it count, unless they are names of
-            files that can be read: they will be met again. None keeps names in memory.
+            files that can be read, see `again`. None keeps names in memory.
         total: images of the set; None never stops.
         most: share of `total` in [0, 1].
         root: folder that names are relative to, where they are names of files; None where not.
+        again: all images are still to be met, those of the names in `path` too.
     """
 
-    def __init__(self, path=None, total=None, most=0.1, root=None):
+    def __init__(self, path=None, total=None, most=0.1, root=None, *, again=True):
         self.stopped = None  # the message with which `report` stopped the run
         self._path, self._total, self._most, self._root = path, total, most, root
         self._lock = threading.Lock()
@@ -50,7 +51,8 @@ class BadImages:
             # A hint: an image that is bad, and not named because this is damaged, is met again.
             lines = read_file(path).decode(errors="backslashreplace").split("\n")
             names = [printable(line) for line in lines if line]
-            self._names = dict.fromkeys(name for name in names if not self._can_be_read(name))
+            kept = (name for name in names if not (again and self._can_be_read(name)))
+            self._names = dict.fromkeys(kept)
             if len(self._names) < len(names):
                 atomic_write(path, "".join(name + "\n" for name in self._names))
 

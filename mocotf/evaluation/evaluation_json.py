@@ -5,6 +5,7 @@ import os
 from mocotf.json_files import update_json
 
 UNTRAINED = "_untrained"  # ends the name of a number that is of the encoder before its first step
+STEP = "_step"  # ends the name of the step whose encoder has a number
 
 
 def add_to_evaluation(run, values, *, trained=True):
@@ -18,6 +19,7 @@ def add_to_evaluation(run, values, *, trained=True):
     Raises:
         UserError: the file that is there cannot be read.
     """
-    suffix = "" if trained else UNTRAINED
-    named = {f"{name}{suffix}": value for name, value in values.items()}
+    named = {f"{name}{UNTRAINED}": value for name, value in values.items()}
+    if trained:
+        named = values | {f"{name}{STEP}": run.step for name in values}
     update_json(os.path.join(run.path, "evaluation.json"), named)

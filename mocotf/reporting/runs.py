@@ -5,6 +5,7 @@ import math
 import os
 
 from mocotf.errors import UserError
+from mocotf.evaluation.evaluation_json import STEP
 from mocotf.evaluation.verdict import Accuracy
 from mocotf.evaluation.verdict import Verdict
 from mocotf.evaluation.verdict import judge
@@ -118,10 +119,16 @@ def _read(path, name):
     if accuracy := Accuracy.of(metrics):
         numbers[f"{accuracy.metric.name}_pixels"] = accuracy.pixels.value
         numbers[f"{accuracy.metric.name}_untrained"] = accuracy.untrained.value
+    steps = {}  # of the last record that has a number
     for record in metrics:  # kNN is in some records only
         numbers |= record if record["step"] else {}
+        steps |= dict.fromkeys(record, record["step"])
     for file in ("results.json", "evaluation.json"):
-        numbers |= read_json(os.path.join(path, file))
+        found = read_json(os.path.join(path, file))
+        for key, value in found.items():
+            of = found.get(f"{key}{STEP}", found.get("steps"))  # none where an earlier release wrote it
+            if not key.endswith(STEP) and (of is None or of >= steps.get(key, 0)):
+                numbers[key] = value
     numbers = {key: value for key, value in numbers.items() if _is_number(value)}
     verdict = judge(path, metrics, flags) if "moco_dim" in flags else None
     return Run(path, name, flags, metrics, numbers, verdict, history)

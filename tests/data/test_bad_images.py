@@ -152,6 +152,8 @@ def test_a_resumed_run_looks_again_at_files_that_can_be_read(tmp_path):
     (tmp_path / "good.jpg").touch()
     path.write_text("good.jpg\ngone.jpg\n")
     assert BadImages(str(path)).names == ["good.jpg", "gone.jpg"]
+    known = BadImages(str(path), root=str(tmp_path), again=False).names  # as where embedding goes on
+    assert known == ["good.jpg", "gone.jpg"] and path.read_text() == "good.jpg\ngone.jpg\n"
     assert BadImages(str(path), root=str(tmp_path)).names == ["gone.jpg"]
     assert path.read_text() == "gone.jpg\n"
     path.write_text(f"{tmp_path}/good.jpg\n")  # as a folder's are, whose root is ""

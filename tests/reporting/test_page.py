@@ -83,6 +83,19 @@ def test_runs_of_one_name_are_told_apart(tmp_path):
     assert [run.name for run in read_runs(paths)] == ["a/run", "b/run"]
 
 
+@pytest.mark.parametrize(("step", "shown"), [(1000, 80.0), (2000, 60.0)])
+def test_a_number_of_an_earlier_checkpoint_does_not_stand_for_the_run(tmp_path, step, shown):
+    records = [{"step": 1000, "knn_top1": 60.0}, {"step": 2000, "knn_top1": 80.0}]
+    files = {
+        "metrics.jsonl": "".join(json.dumps(record | {"time": 0.0}) + "\n" for record in records),
+        "evaluation.json": json.dumps({"knn_top1": 60.0, "knn_top1_step": step, "linear_top1": 70.0}),
+        "results.json": json.dumps({"knn_top1": 50.0, "steps": 1000}),
+    }
+    (run,) = read_runs([bare_run(tmp_path / "run", files)])
+    assert (run.numbers["knn_top1"], run.numbers["linear_top1"]) == (shown, 70.0)
+    assert "knn_top1_step" not in run.numbers
+
+
 def test_the_table_is_markdown_and_json(runs, capsys, tmp_path):
     out = tmp_path / "table.md"
     run_main("--table", f"--out={out}", *runs)
