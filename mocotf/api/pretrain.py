@@ -127,6 +127,8 @@ def _pretrain_at(strategy, worker, workers, asked, settings, watchdog, tracker):
     )
 
     facts = {"replicas": replicas}
+    if source.in_sequence:
+        facts["workers"] = workers
     images = ImageFacts(source, settings.verify, source.size, tell=chief)
     if workers > 1:
         role = "the chief, which writes" if chief else "which writes nothing to"

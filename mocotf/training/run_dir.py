@@ -26,6 +26,7 @@ from mocotf.training.metrics_file import read_metrics
 from mocotf.training.metrics_file import stamped
 
 log = logging.getLogger(__name__)
+COUNTS = ("replicas", "workers")  # facts that may change where that is asked for
 FACTS_FILE, RECIPE_FILE = "facts.json", "recipe.json"
 
 
@@ -40,7 +41,7 @@ class RunDir:
         facts: name → value of what else decides what is computed, as replicas.
         images: `ImageFacts` of what is learned from; None: all that counts of it is among the facts.
         follows: names, those of settings with --, whose values may be others where a run is resumed.
-        changes: whether all settings, and the number of replicas, may be; None: that is not offered.
+        changes: whether all settings, and what is in `COUNTS`, may be; None: that is not offered.
         recipe: what its settings were chosen by, a dictionary for recipe.json; None for nothing.
 
     Attributes:
@@ -228,7 +229,7 @@ def _permitted(path, found, follows, changes):
     Raises:
         UserError: there are others.
     """
-    changeable = [name for name in found if name.startswith("--") or name == "replicas"]
+    changeable = [name for name in found if name.startswith("--") or name in COUNTS]
     permitted = {*follows, *(changeable if changes else ())}
     if not found.keys() <= permitted:
         told = ", ".join(

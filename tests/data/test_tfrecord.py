@@ -40,7 +40,7 @@ def test_a_folder_of_shards_with_labels(tmp_path):
     (tmp_path / "labels.txt").write_text("not a shard")
     source = TFRecords(str(tmp_path))
     assert (source.name, source.size, source.shape) == ("tfrecord", 15, None)
-    assert source.evaluation_sizes == (15, 3) and source.bad_shards == ()
+    assert source.evaluation_sizes == (15, 3) and source.bad_shards == () and source.in_sequence
     assert source.steps_per_epoch(4) == 3 and source.steps_per_epoch(4, 2) == 3
     every = [(s, i) for s, count in enumerate([4, 6, 5]) for i in range(count)]
     assert loaded(source) == {f"{shard(tmp_path, s)}#{i}": f"{s}-{i}".encode() for s, i in every}

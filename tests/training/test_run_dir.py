@@ -228,6 +228,15 @@ def test_what_follows_may_be_another_and_is_no_alteration(tmp_path):
     assert run_dir.changes == {"replicas": (2, 1)} and not run_dir.altered
 
 
+def test_another_number_of_workers_is_refused_unless_it_is_asked_for(tmp_path):
+    facts = {"replicas": 2, "workers": 1}
+    RunDir(str(tmp_path), RUN, facts).close()
+    follows = "--bn_splits", "replicas"
+    with pytest.raises(UserError, match="workers=1 there, 2 here.*--resume_with_changes"):
+        RunDir(str(tmp_path), RUN, facts | {"workers": 2}, follows=follows, changes=False)
+    RunDir(str(tmp_path), RUN, facts | {"workers": 2}, follows=follows, changes=True).close()
+
+
 def test_images_may_not_change_whatever_is_asked_for(tmp_path):
     resume(tmp_path, RUN)
     with pytest.raises(UserError, match=r"images=100 there, 99 here\); .* to resume it, or another"):

@@ -63,6 +63,7 @@ class Source(abc.ABC):
         servable: whether another process can read it by its graph alone, as a data service does.
         root: folder that the names of `describe` are relative to, where they are files'; else None.
         indexed: whether each training image has an index that never changes.
+        in_sequence: whether its files are divided among the workers, which read them in sequence.
         upright: whether encoded images are to be turned as their EXIF says.
         max_pixels: of an encoded image, as `DataSettings` has it.
         groups: `Groups` that positive pairs are drawn from; None: both views are of one image.
@@ -77,6 +78,7 @@ class Source(abc.ABC):
     servable: bool = True
     root: str | None = None
     indexed: bool = False
+    in_sequence: bool = False
     upright: bool = False
     max_pixels: int = MAX_PIXELS
     groups = None

@@ -47,7 +47,7 @@ class TFDS(Source):
         train = splits["train" if "train" in splits else next(iter(splits))]
         queries = next((splits[s] for s in ("validation", "test") if s in splits), None)
         self._records = _records(f"--dataset={name}", self._builder, train, queries)
-        self.servable = isinstance(self._records, RecordFiles)
+        self.servable = self.in_sequence = isinstance(self._records, RecordFiles)
         self.size = train.num_examples
         if "label" in features and queries:
             self.evaluation_sizes = (self.size, queries.num_examples)

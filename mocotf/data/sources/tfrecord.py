@@ -39,7 +39,7 @@ class TFRecords(Source):
         UserError: no files, no whole record in them, or none with an image.
     """
 
-    name = "tfrecord"
+    name, in_sequence = "tfrecord", True
 
     def __init__(self, data_dir, num_images=None):
         flag = f"--data_dir={data_dir}"
