@@ -225,11 +225,10 @@ def _write(folder, step, values, keep, spared):
             os.replace(written + ending, path_of(folder, step) + ending)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    known = steps_in(folder)
-    surplus = {old for old in known if old <= step}.difference([s for s in known if s <= step][-keep:])
     # Later ones could not be read, or are of a course that was given up.
-    for old in known:
-        if old > step or old in surplus - set(spared):
+    kept = [known for known in steps_in(folder) if known <= step][-keep:]
+    for old in steps_in(folder):
+        if old not in kept and old not in spared:
             _delete(folder, old)
 
 

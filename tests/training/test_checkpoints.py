@@ -105,6 +105,9 @@ def test_one_that_could_not_be_read_takes_the_place_of_none(start, tmp_path):
     save(model, checkpoints, 250)
     assert steps_in(str(tmp_path)) == [250]
     assert start(keep=1)[1].restore() == 250
+    checkpoints.spared = {0, 250}
+    save(model, checkpoints, 0)  # to have one to go back to, in a run that was begun without
+    assert steps_in(str(tmp_path)) == [0, 250]
 
 
 def test_keeps_the_newest_and_saves_a_step_once(start, tmp_path):
