@@ -193,10 +193,15 @@ def bring_to_disk(path):
 
 
 def _sync(path):
-    is_folder = os.path.isdir(path)
-    if is_folder and os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    handle = os.open(path, os.O_RDONLY if is_folder else os.O_RDWR)  # Windows asks for leave to write
+    if os.path.isdir(path):  # which not every system opens, and not every file system brings to disk
+        with contextlib.suppress(OSError):
+            _sync_as(path, os.O_RDONLY)
+    else:
+        _sync_as(path, os.O_RDWR)  # Windows asks for leave to write
+
+
+def _sync_as(path, how):
+    handle = os.open(path, how)
     try:
         os.fsync(handle)
     finally:
