@@ -52,7 +52,7 @@ COMMANDS = {
     "--strategy=mirrored": "--resume_with_changes --steps=3",
     "--strategy=auto": f"{TRAIN} --resume_with_changes --steps=4",
     "--lr=5": TRAIN.replace("--steps=2", "--steps=4"),
-    "/cifar10_seed0 ": "",
+    "tools/cifar10_curve": "",
     "flags/cifar10.cfg": f"{TRAIN} --knn_every=1 --knn_k=5",
     # Data of its own.
     "--dataset=hf": f"{TRAIN} --recipe=none --data_dir=table",
