@@ -168,7 +168,7 @@ def atomic_path(path):
     try:
         remove(partial)
         yield partial
-        bring_to_disk(partial)
+        _bring_to_disk(partial)
         os.replace(partial, path)
         _sync(folder)
     except (OSError, tf.errors.OpError) as error:
@@ -181,7 +181,7 @@ def atomic_path(path):
         remove(partial)
 
 
-def bring_to_disk(path):
+def _bring_to_disk(path):
     """Makes sure that a file, or a folder with all in it, outlasts a loss of power."""
     if not os.path.isdir(path):
         _sync(path)

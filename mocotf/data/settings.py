@@ -199,11 +199,11 @@ class ViewSettings(Settings):
         if self.changed("blur_prob", given) and not self.aug_plus:
             raise UserError("--blur_prob does nothing without --aug_plus: add it, or drop --blur_prob")
         if self.jitter and self.jitter[3] > 0.5:
-            strengths = ",".join(f"{strength:g}" for strength in self.jitter)
-            raise UserError(f"--jitter={strengths}: expected a strength of hue, the last, up to .5")
+            raise UserError(
+                f"--jitter={_text(self.jitter)}: expected a strength of hue, the last, up to .5"
+            )
         if self.jitter and max(self.jitter) > 1:  # factors would be negative
-            strengths = ",".join(f"{strength:g}" for strength in self.jitter)
-            raise UserError(f"--jitter={strengths}: expected strengths up to 1")
+            raise UserError(f"--jitter={_text(self.jitter)}: expected strengths up to 1")
         if self.data_service and not self.data_service.startswith("grpc://"):
             raise UserError(f"--data_service={self.data_service}: expected grpc://HOST:PORT")
         if self.channels:
@@ -213,10 +213,9 @@ class ViewSettings(Settings):
                 raise UserError(f"--{name} does nothing without --channels: drop it")
         for name in ("mean", "std"):
             if len(getattr(self, name)) != (self.channels or 3):
-                numbers = ",".join(f"{number:g}" for number in getattr(self, name))
                 raise UserError(
-                    f"--{name}={numbers}: has {len(getattr(self, name))} numbers; expected "
-                    f"{self.channels or 3}, one for each channel"
+                    f"--{name}={_text(getattr(self, name))}: has {len(getattr(self, name))} numbers; "
+                    f"expected {self.channels or 3}, one for each channel"
                 )
 
     def _check_channels(self):
@@ -228,10 +227,9 @@ class ViewSettings(Settings):
                 "--data_dir=… measures them"
             )
         if self.jitter and (self.jitter[2] or self.jitter[3]):
-            strengths = ",".join(f"{strength:g}" for strength in self.jitter)
             raise UserError(
-                f"--jitter={strengths} with {asked}: saturation and hue are of RGB only; expected 0 "
-                "for them, the last two"
+                f"--jitter={_text(self.jitter)} with {asked}: saturation and hue are of RGB only; "
+                "expected 0 for them, the last two"
             )
         for name, value in (("augment_on", "device"), ("data_service", self.data_service)):
             if value and getattr(self, name) == value:
@@ -297,3 +295,8 @@ class PairSettings(Settings):
                 )
         if self.group_by:
             group_namer(self.group_by)
+
+
+def _text(numbers):
+    """Returns numbers as a user types them."""
+    return ",".join(f"{number:g}" for number in numbers)

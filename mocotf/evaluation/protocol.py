@@ -164,7 +164,7 @@ def _train(name, task, tune, rates, lr_scales, tracker):
     keras.utils.set_random_seed(seed)
     with strategy.scope():
         backbone = task.encoder().backbone
-        before = fingerprints(backbone)
+        before = {} if tune else fingerprints(backbone)
         model = Classifier(backbone, classes, heads=list(heads), tune=tune, seed=seed)
         compile_trainer(model, settings, course.schedule, heads | (lr_scales or {}))
 

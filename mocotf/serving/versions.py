@@ -5,7 +5,6 @@ import os
 
 from mocotf.errors import UserError
 from mocotf.files import atomic_path
-from mocotf.files import bring_to_disk
 from mocotf.files import locked_folder
 
 
@@ -83,4 +82,3 @@ def new_version(folder, version):
         partial = stack.enter_context(atomic_path(os.path.join(folder, str(version))))
         os.mkdir(partial)
         yield partial
-        bring_to_disk(partial)
